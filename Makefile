@@ -1,0 +1,26 @@
+# Two commands that set themselves up: `make` runs the study `quick`, `make test` the tests.
+CORES ?= 2
+PYTHON ?= python3
+VENV := .venv
+STAMP := $(VENV)/.installed
+# What is not on PATH when the environment is not activated.
+BIN := $(VENV)/bin
+
+.PHONY: quick test check
+quick: $(STAMP)
+	$(BIN)/snakemake --cores $(CORES) --config study=quick
+
+test: $(STAMP) check
+	$(BIN)/pytest
+
+check: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile rules
+	$(BIN)/snakemake --lint
+
+$(STAMP): requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --requirement requirements.lock
+	$(BIN)/pip install --quiet --no-deps --editable .
+	touch $@

@@ -1,0 +1,41 @@
+# A study in config.yaml becomes one table of runs, and from it every figure and one report.
+import json
+import os
+import sys
+from pathlib import Path
+
+import yaml
+from snakemake.exceptions import WorkflowError
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+
+configfile: Path(workflow.basedir) / "config.yaml"
+
+
+# The kancore beside this file is the one whose code is digested, so it is the one that jobs import.
+sys.path.insert(0, str(workflow.basedir))
+
+from kancore import networks, objectives
+from kancore.provenance import planned_digest
+from kancore.study import ConfigError, resolve
+
+
+include: "rules/common.smk"
+include: "rules/data.smk"
+include: "rules/training.smk"
+include: "rules/tables.smk"
+include: "rules/figures.smk"
+include: "rules/report.smk"
+
+
+localrules:
+    all,
+
+
+rule all:
+    default_target: True
+    input:
+        f"{OUT}/tables/runs.csv",
+        rules.report.output,

@@ -1,0 +1,68 @@
+"""HIGGS: simulated collisions, 28 features, signal or background (Baldi et al. 2014; UCI).
+
+The published file has 11,000,000 rows of which a study needs the first few: only these are
+downloaded.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from kancore.data import Dataset
+from kancore.data.preparation import make_dataset
+from kancore.data.raw_files import RawFile, rows_name
+
+# No checksum of it is published, and it is never downloaded whole.
+FILES = (
+    RawFile(
+        "HIGGS.csv.gz",
+        (
+            "https://archive.ics.uci.edu/ml/machine-learning-databases/00280/HIGGS.csv.gz",
+            "http://mlphysics.ics.uci.edu/data/higgs/HIGGS.csv.gz",
+        ),
+        2816407858,
+    ),
+)
+FEATURES = 28
+
+
+def prepare(raw: Path, train_rows: int = 50_000, test_rows: int = 50_000) -> Dataset:
+    """Make the data set from the first rows of the file, and its test part from the rows after.
+
+    Parameters
+    ----------
+    raw
+        Folder that holds the first ``train_rows + test_rows`` rows, as `kancore.data.download`
+        leaves them.
+    train_rows, test_rows
+        Rows of each part. The paper has 50,000 and 50,000; the published code trains on 500,000.
+
+    Returns
+    -------
+    Dataset
+        28 float32 features; label 1 is signal, 0 background.
+
+    Raises
+    ------
+    ValueError
+        If the file has not as many rows, or other columns.
+    """
+    rows = train_rows + test_rows
+    path = Path(raw) / rows_name(FILES[0], rows)
+    table = pd.read_csv(path, header=None, dtype=np.float32, compression="gzip").to_numpy()
+    if table.shape != (rows, 1 + FEATURES):
+        raise ValueError(f"{path}: table {table.shape}, expected {(rows, 1 + FEATURES)}")
+    x = torch.from_numpy(np.ascontiguousarray(table[:, 1:]))
+    y = torch.from_numpy(table[:, 0].astype(np.int64))
+    return make_dataset(
+        "higgs",
+        x[:train_rows],
+        y[:train_rows],
+        x[train_rows:],
+        y[train_rows:],
+        class_names=("background", "signal"),
+        source=f"{FILES[0].urls[0]} (no checksum is published): rows 1 to {train_rows} for "
+        f"training, the next {test_rows} for test",
+    )

@@ -1,0 +1,92 @@
+"""What a data set's raw files are called, where they come from, and what proves them genuine."""
+
+import gzip
+import hashlib
+import tarfile
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+
+@dataclass(frozen=True)
+class RawFile:
+    """One file as its publisher serves it.
+
+    Attributes
+    ----------
+    name : str
+        Its usual name; a mirror holds it under this name in a folder named as the data set.
+    urls : tuple of str
+        Where to download it, in order of preference.
+    size : int
+        Its bytes.
+    md5 : str or None
+        Checksum of the file, where one is published.
+    content_md5 : str or None
+        Checksum of what a ``.gz`` file holds: the same data compressed by someone else, as
+        distributions do, have another `md5` and this one.
+    """
+
+    name: str
+    urls: tuple[str, ...]
+    size: int
+    md5: str | None = None
+    content_md5: str | None = None
+
+
+def mismatch(path: Path, file: RawFile) -> str | None:
+    """How `path` differs from the genuine `file`; ``None`` where no checksum speaks against it."""
+    if file.md5 is None:
+        return None
+    with open(path, "rb") as stream:
+        md5 = _md5(stream)
+    if md5 == file.md5 or (file.content_md5 and _content_md5(path) == file.content_md5):
+        return None
+    return f"md5 {md5}, expected {file.md5}"
+
+
+def _md5(stream) -> str:
+    return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
+def _content_md5(path: Path) -> str | None:
+    try:
+        with gzip.open(path) as stream:
+            return _md5(stream)
+    except (OSError, EOFError):  # not gzip, or cut
+        return None
+
+
+def describe(folder: Path, files: Iterable[RawFile]) -> str:
+    """Say which files a data set was made from, and which of them are not the published ones."""
+    return "; ".join(
+        f"{file.urls[0]} ({mismatch(folder / file.name, file) or f'md5 {file.md5}'})"
+        for file in files
+    )
+
+
+def rows_name(file: RawFile, rows: int) -> str:
+    """Name of the file that holds the first `rows` rows of the table `file`."""
+    stem, suffixes = file.name.split(".", 1)
+    return f"{stem}-{rows}.{suffixes}"
+
+
+def read_tar(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
+    """Yield name and content of the `wanted` files of an archive, without writing any to disk.
+
+    Raises
+    ------
+    ValueError
+        If the archive is cut or damaged, or a name in it leads outside of its own folder.
+    """
+    try:
+        # 'r|': one pass through the archive, so that memory holds one member at a time.
+        with tarfile.open(path, "r|*") as archive:
+            for member in archive:
+                name = PurePosixPath(member.name)
+                if name.is_absolute() or ".." in name.parts:
+                    raise ValueError(f"{path}: refused, {member.name!r} is outside the archive")
+                if member.isfile() and wanted(member.name):
+                    yield member.name, archive.extractfile(member).read()
+    except (tarfile.TarError, OSError, EOFError) as error:
+        raise ValueError(f"{path}: not a whole tar archive ({error})") from error

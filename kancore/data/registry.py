@@ -1,0 +1,35 @@
+"""The data sets by name. Each is a module, imported only when it is asked for.
+
+A module of a data set has ``FILES``, the `kancore.data.raw_files.RawFile` objects that it needs
+(none for data that come with a library), and ``prepare(raw, **options)``, which makes the
+`kancore.data.Dataset` from the folder that holds them.
+"""
+
+from importlib import import_module
+from types import ModuleType
+
+_NAMES = (
+    "mnist",
+    "fashion_mnist",
+    "cifar10",
+    "imdb",
+    "higgs",
+    "mnist_sample",
+    "digits",
+    "breast_cancer",
+    "custom",
+)
+DATASETS: dict[str, str] = {name: f"kancore.data.{name}" for name in _NAMES}
+
+
+def dataset_module(name: str) -> ModuleType:
+    """Import the module of the data set `name`.
+
+    Raises
+    ------
+    ValueError
+        If there is no such data set.
+    """
+    if name not in DATASETS:
+        raise ValueError(f"no data set {name!r}, expected one of {', '.join(DATASETS)}")
+    return import_module(DATASETS[name])

@@ -1,0 +1,1 @@
+"""Layers over a stack of networks: parameters have a leading axis S, one entry a network."""

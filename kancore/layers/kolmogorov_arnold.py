@@ -1,0 +1,93 @@
+"""The Kolmogorov-Arnold layer over a stack of networks (FACTS: paper, section 2)."""
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from kancore.activations import FUNCTIONS
+from kancore.initialization import fill
+from kancore.layers.linear import stacked_product
+from kancore.splines import basis, basis_derivative, fit_matrix
+
+# Size of the noise, times 1 / grid_size, that the spline coefficients are fitted to at first.
+NOISE = 0.1
+
+
+class _Features(torch.autograd.Function):
+    """All functions of an input that edges combine: B-splines, then the base activation."""
+
+    @staticmethod
+    def forward(ctx, x, activation, grid):
+        ctx.save_for_backward(x)
+        ctx.activation, ctx.grid = activation, grid
+        return torch.cat((basis(x, *grid), activation(x).unsqueeze(-2)), dim=-2)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient):
+        (x,) = ctx.saved_tensors
+        splines, base = gradient.split((gradient.shape[-2] - 1, 1), dim=-2)
+        with torch.enable_grad():
+            leaf = x.detach().requires_grad_()
+            (result,) = torch.autograd.grad(ctx.activation(leaf), leaf, base.squeeze(-2))
+        return result + (basis_derivative(x, *ctx.grid) * splines).sum(-2), None, None
+
+
+class KALayer(nn.Module):
+    """Edges ``phi_ij(x) = w_ij act(x) + sum_m c_ijm B_m(x)``, summed over inputs j.
+
+    Base weight and spline coefficients of all edges are one matrix, ``weight [S, out, (G + k + 1)
+    in]``, so that a layer is one product. The spline scale s_ij of the paper's unit multiplies the
+    coefficients and is folded into them; `num_parameters` counts it, as the paper does.
+
+    Parameters
+    ----------
+    inputs, outputs
+        Widths.
+    grid_size, degree, grid_range
+        The uniform spline grid; see `kancore.splines.knots`.
+    activation
+        Base activation.
+    stack
+        Number of networks.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        grid_size: int = 5,
+        degree: int = 3,
+        grid_range: tuple[float, float] = (-1.0, 1.0),
+        activation: str = "gelu",
+        stack: int = 1,
+    ):
+        super().__init__()
+        self.inputs, self.outputs = inputs, outputs
+        self.grid = (grid_size, degree, tuple(grid_range))
+        self.activation = FUNCTIONS[activation]
+        self.weight = nn.Parameter(torch.empty(stack, outputs, (grid_size + degree + 1) * inputs))
+
+    @property
+    def num_parameters(self) -> int:
+        """Published count of one network's layer: w, s and G + k coefficients an edge."""
+        grid_size, degree, _ = self.grid
+        return self.inputs * self.outputs * (grid_size + degree + 2)
+
+    @torch.no_grad()
+    def initialize(self, index: int, initialization: str, generator: Generator) -> None:
+        """Draw base weights and spline scales; fit the coefficients to small noise."""
+        grid_size, _, _ = self.grid
+        shape = (self.outputs, self.inputs)
+        base = fill(torch.empty(shape), initialization, generator)
+        scale = fill(torch.empty(shape), initialization, generator)
+        noise = torch.rand(*shape, grid_size + 1, generator=generator) - 0.5
+        fit = fit_matrix(*self.grid).float() * (NOISE / grid_size)
+        coefficients = scale.unsqueeze(-1) * (noise @ fit.T)
+        edges = torch.cat((coefficients, base.unsqueeze(-1)), dim=-1)  # [out, in, G + k + 1]
+        self.weight[index] = edges.transpose(1, 2).reshape(self.outputs, -1).to(self.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``[batch, in]`` or ``[S, batch, in]`` to ``[S, batch, out]``."""
+        features = _Features.apply(x, self.activation, self.grid)
+        return stacked_product(features.flatten(-2), self.weight)

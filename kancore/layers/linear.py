@@ -1,0 +1,97 @@
+"""What every network is made of: stacked products, linear layers, normalization, dropout."""
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor, nn
+
+from kancore.initialization import fill
+
+
+def stacked_product(features: Tensor, weight: Tensor) -> Tensor:
+    """Multiply features with the transposed weights of each network.
+
+    Parameters
+    ----------
+    features
+        ``[batch, in]``, shared by all networks, or ``[S, batch, in]``, one for each.
+    weight
+        ``[S, out, in]``.
+
+    Returns
+    -------
+    Tensor
+        ``[S, batch, out]``. Shared features cost one matrix product for the whole stack.
+    """
+    if features.dim() == 3:
+        return torch.bmm(features, weight.transpose(1, 2))
+    stack, outputs, inputs = weight.shape
+    product = torch.mm(features, weight.reshape(stack * outputs, inputs).t())
+    return product.view(-1, stack, outputs).transpose(0, 1)
+
+
+class Linear(nn.Module):
+    """Affine maps of a stack of networks; ``weight [S, out, in]``, ``bias [S, out]``."""
+
+    def __init__(self, inputs: int, outputs: int, stack: int = 1):
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(stack, outputs, inputs))
+        self.bias = nn.Parameter(torch.empty(stack, outputs))
+
+    @property
+    def num_parameters(self) -> int:
+        """Trainable parameters of one network's layer."""
+        return self.weight[0].numel() + self.bias[0].numel()
+
+    @torch.no_grad()
+    def initialize(self, index: int, initialization: str, generator: Generator) -> None:
+        """Draw the weights of network `index`; biases are zero."""
+        weight = torch.empty(self.weight.shape[1:])
+        self.weight[index] = fill(weight, initialization, generator).to(self.weight)
+        self.bias[index] = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``[batch, in]`` or ``[S, batch, in]`` to ``[S, batch, out]``."""
+        return stacked_product(x, self.weight) + self.bias.unsqueeze(1)
+
+
+class BatchNorm(nn.Module):
+    """Batch normalization (Ioffe & Szegedy 2015) of each network by its own statistics."""
+
+    def __init__(self, features: int, stack: int = 1):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(stack, features))
+        self.bias = nn.Parameter(torch.zeros(stack, features))
+        self.register_buffer("running_mean", torch.zeros(stack, features))
+        self.register_buffer("running_var", torch.ones(stack, features))
+
+    @property
+    def num_parameters(self) -> int:
+        """Trainable parameters of one network's layer."""
+        return 2 * self.weight.shape[1]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalize ``[S, batch, features]`` over the batch."""
+        stack, batch, features = x.shape
+        flat = x.transpose(0, 1).reshape(batch, stack * features)
+        statistics = self.running_mean.view(-1), self.running_var.view(-1)
+        affine = self.weight.view(-1), self.bias.view(-1)
+        flat = F.batch_norm(flat, *statistics, *affine, training=self.training)
+        return flat.view(batch, stack, features).transpose(0, 1)
+
+
+class Dropout(nn.Module):
+    """Dropout with one mask for the whole stack.
+
+    A network's mask then does not depend on which networks are beside it, and schemes are compared
+    on common random numbers.
+    """
+
+    def __init__(self, probability: float):
+        super().__init__()
+        self.probability = probability
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Drop entries of ``[..., batch, features]``; the identity in evaluation mode."""
+        if not self.training or self.probability == 0:
+            return x
+        return x * F.dropout(x.new_ones(x.shape[-2:]), self.probability)

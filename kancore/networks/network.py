@@ -1,0 +1,84 @@
+"""What MLPs and KANs share: a chain of layers over a stack, initialization, selection, counts."""
+
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Generator, Tensor, nn
+
+from kancore.layers.linear import Dropout
+
+
+class Network(nn.Module):
+    """A chain of stages over a stack of networks; each stage ends in a layer's output.
+
+    Parameters
+    ----------
+    stages
+        One module a layer; the first takes ``[batch, in]``, all give ``[S, batch, out]``.
+    dropout
+        Probability of dropping an input of the last layer.
+    stack
+        Number of networks, S, left to `initialize`; or ``None`` for a single one without the
+        leading axis, initialized from PyTorch's global random state.
+    initialization
+        Initialization of a single network.
+    """
+
+    def __init__(
+        self,
+        stages: Iterable[nn.Module],
+        dropout: float,
+        stack: int | None,
+        initialization: str,
+    ):
+        super().__init__()
+        if not 0 <= dropout < 1:
+            raise ValueError(f"dropout must be in [0, 1), got {dropout!r}")
+        self.stages = nn.ModuleList(stages)
+        self.dropout = Dropout(dropout)
+        self.stacked = stack is not None
+        if not self.stacked:
+            seed = int(torch.randint(2**63 - 1, ()))
+            self.initialize(0, initialization, Generator().manual_seed(seed))
+
+    @property
+    def num_parameters(self) -> int:
+        """Trainable parameters of one network, counted as published."""
+        return sum(
+            module.num_parameters
+            for module in self.stages.modules()
+            if hasattr(module, "num_parameters")
+        )
+
+    def initialize(self, index: int, initialization: str, generator: Generator) -> None:
+        """Draw all layers of network `index` of the stack from `generator`, in order."""
+        for module in self.stages.modules():
+            if hasattr(module, "initialize"):
+                module.initialize(index, initialization, generator)
+
+    @torch.no_grad()
+    def select(self, keep: Sequence[int]) -> None:
+        """Keep the networks with these indices, and drop all others from the stack."""
+        for tensor in (*self.parameters(), *self.buffers()):
+            tensor.data = tensor.data[list(keep)].contiguous()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``[batch, in]`` to logits ``[S, batch, out]``; no leading axis without a stack."""
+        for stage in self.stages[:-1]:
+            x = stage(x)
+        logits = self.stages[-1](self.dropout(x))
+        return logits if self.stacked else logits.squeeze(0)
+
+
+def check_widths(widths: Sequence[int]) -> tuple[int, ...]:
+    """Return `widths` as a tuple.
+
+    Raises
+    ------
+    ValueError
+        Unless there are at least an input and an output width, all of them positive.
+    """
+    widths = tuple(widths)
+    if len(widths) < 2 or any(width < 1 for width in widths):
+        raise ValueError(f"widths must be two or more positive numbers, got {widths!r}")
+    return widths

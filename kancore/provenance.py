@@ -1,0 +1,134 @@
+"""Digests of the code that a program really reaches, so that results follow code.
+
+A digest covers the syntax trees, without docstrings, of a script and of every kancore module that
+it imports, directly or not. Comments, layout and time stamps do not count. Modules that a program
+chooses by name (a model, a figure) are named beside the script.
+"""
+
+import ast
+import hashlib
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+PACKAGE = "kancore"
+_PLAN = "KANCORE_PLANNED_DIGESTS"
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def _module_file(name: str) -> Path | None:
+    """File of a module of the package, or ``None`` if `name` is no module (an attribute, say)."""
+    base = ROOT.joinpath(*name.split("."))
+    candidates = (base.with_suffix(".py"), base / "__init__.py")
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def _imported(tree: ast.Module, path: Path, name: str) -> Iterator[str]:
+    """Names that `tree` may import from the package; some of them attributes, not modules."""
+    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) + 1 - node.level]
+            base = ".".join([*(above if node.level else []), *filter(None, [node.module])])
+            yield base
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def _without_docstrings(tree: ast.Module) -> ast.Module:
+    for node in ast.walk(tree):
+        if (
+            isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+            and ast.get_docstring(node, clean=False) is not None
+        ):
+            node.body = node.body[1:]
+    return tree
+
+
+@cache
+def _read(path: Path, name: str) -> tuple[str, tuple[str, ...]]:
+    """Digest of one file, and the names that it imports from the package."""
+    tree = ast.parse(path.read_text(), filename=str(path))
+    names = {n for n in _imported(tree, path, name) if n.split(".")[0] == PACKAGE}
+    dump = ast.dump(_without_docstrings(tree))
+    return hashlib.sha256(dump.encode()).hexdigest(), tuple(sorted(names))
+
+
+@cache
+def code_digest(script: str, *modules: str) -> str:
+    """Digest of all code of the project that a script reaches.
+
+    Parameters
+    ----------
+    script
+        Path of the script, relative to the project's root or absolute.
+    *modules
+        Modules that it chooses by name at run time.
+
+    Returns
+    -------
+    str
+        16 hexadecimal digits.
+    """
+    path = ROOT / script
+    digest, names = _read(path, path.stem)
+    found, todo = {path.name: digest}, [*names, *modules]
+    while todo:
+        name = todo.pop()
+        file = _module_file(name)
+        if name in found or file is None:
+            continue
+        found[name], names = _read(file, name)
+        # Importing a module runs the packages above it.
+        todo += [*names, *([name.rpartition(".")[0]] if "." in name else [])]
+    return hashlib.sha256(repr(sorted(found.items())).encode()).hexdigest()[:16]
+
+
+def check_code(script: str, planned: str, *modules: str) -> None:
+    """Refuse to run if the code is not what the job was planned with.
+
+    Parameters
+    ----------
+    script, *modules
+        As for `code_digest`.
+    planned
+        The digest that the plan holds.
+
+    Raises
+    ------
+    SystemExit
+        If the code has changed since.
+    """
+    if (found := code_digest(script, *modules)) != planned:
+        raise SystemExit(
+            f"{Path(script).name}: the code has changed since this job was planned "
+            f"(digest {planned}, now {found}); run snakemake again"
+        )
+
+
+def planned_digest(script: str, *modules: str) -> str:
+    """Digest of a script's code as it was when the running workflow was planned.
+
+    The process that plans takes the digest and hands it to the processes that it starts, through
+    their environment. Those of them that plan again, as jobs on a cluster do, thus find what the
+    first one found, and `check_code` tells them if the code is no longer that.
+    """
+    key = " ".join([script, *sorted(modules)])
+    plan = json.loads(os.environ.get(_PLAN, "{}"))
+    if key not in plan:
+        plan[key] = code_digest(script, *modules)
+        os.environ[_PLAN] = json.dumps(plan, sort_keys=True)
+    return plan[key]
+
+
+def git_revision() -> str:
+    """Describe the revision of the project's files, ``+`` where modified; or ``unknown``."""
+    command = ["git", "-C", str(ROOT), "describe", "--always", "--abbrev=12", "--dirty=+"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"

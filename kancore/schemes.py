@@ -1,0 +1,153 @@
+"""What a run is: scheme, architecture, sweep - small frozen records, their names, order and seeds.
+
+A *scheme* is one way to train (initialization, optimizer, learning rate); an *architecture* is one
+shape of network; a *sweep* trains all its schemes on one architecture, one data set, one objective
+and one seed as a single stacked program (paper, section 4: 27 schemes for each model and data set).
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+MODELS = ("mlp", "kan", "wide_mlp")
+OBJECTIVES = ("backprop", "hsic")
+INITIALIZATIONS = ("kaiming_normal", "kaiming_uniform", "orthogonal")
+OPTIMIZERS = ("sgd", "sgd_momentum", "adam")
+ACTIVATIONS = ("gelu", "silu", "elu", "relu", "cosine")
+
+
+def derive_seed(*identity: Any) -> int:
+    """Turn what something is into a seed that depends on nothing else.
+
+    Parameters
+    ----------
+    *identity
+        Values with a stable ``repr`` (strings, numbers, tuples of them).
+
+    Returns
+    -------
+    int
+        A seed in ``[0, 2**63)``, the same on every machine and in every process.
+    """
+    digest = hashlib.sha256(repr(identity).encode()).digest()
+    return int.from_bytes(digest[:8], "little") >> 1
+
+
+@dataclass(frozen=True, order=True)
+class Scheme:
+    """One way to train a network.
+
+    The field order is the order of schemes in a stack: schemes that share optimizer and learning
+    rate are neighbours, so that one optimizer update works on one contiguous slice.
+    """
+
+    optimizer: str
+    learning_rate: float
+    initialization: str
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """One shape of network; `degree`, `grid_size` and `grid_range` are ``None`` unless it is a KAN.
+
+    `hidden_widths` are the widths as built: those of a wide MLP are already multiplied.
+    """
+
+    model: str
+    hidden_widths: tuple[int, ...]
+    activation: str = "gelu"
+    degree: int | None = None
+    grid_size: int | None = None
+    grid_range: tuple[float, float] | None = None
+    dropout: float = 0.0
+    batch_norm: bool = False
+
+    @property
+    def depth(self) -> str:
+        """The paper's name of the depth: ``2layers`` has one hidden layer (paper, section 4)."""
+        return f"{len(self.hidden_widths) + 1}layers"
+
+    @property
+    def name(self) -> str:
+        """A name for files, such as ``kan-128x64x32-gelu-degree3-grid5``."""
+        parts = [self.model, "x".join(map(str, self.hidden_widths)), self.activation]
+        if self.model == "kan":
+            parts += [f"degree{self.degree}", f"grid{self.grid_size}"]
+        return "-".join(parts)
+
+    def widths(self, inputs: int, outputs: int) -> tuple[int, ...]:
+        """All layer widths of the network between `inputs` features and `outputs` classes."""
+        return (inputs, *self.hidden_widths, outputs)
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """All schemes of one architecture on one data set: what one training job does.
+
+    `schemes` are kept sorted, so their order in the configuration changes nothing. `epochs` and
+    `evaluate_every` are counted in epochs, `batch_size` and the two `..._examples` in examples;
+    ``None`` uses all.
+    """
+
+    dataset: str
+    objective: str
+    architecture: Architecture
+    schemes: tuple[Scheme, ...]
+    seed: int
+    epochs: int
+    batch_size: int
+    evaluate_every: int = 1
+    validation_fraction: float = 0.1
+    train_examples: int | None = None
+    test_examples: int | None = None
+
+    def __post_init__(self) -> None:
+        ordered = tuple(sorted(set(self.schemes)))
+        if len(ordered) != len(self.schemes):
+            raise ValueError(f"a sweep holds a scheme twice: {self.schemes}")
+        object.__setattr__(self, "schemes", ordered)
+
+    @property
+    def part(self) -> str:
+        """Name of the schemes that this sweep holds: what they have in common, or ``all``."""
+        common = [
+            f"{values.pop()}"
+            for field in fields(Scheme)
+            if len(values := {getattr(scheme, field.name) for scheme in self.schemes}) == 1
+        ]
+        return "-".join(common) or "all"
+
+    @property
+    def name(self) -> str:
+        """Path of the sweep below the sweeps of its study."""
+        return "/".join(
+            (self.dataset, self.objective, self.architecture.name, self.part, f"seed{self.seed}")
+        )
+
+    def split_by(self, axes: Iterable[str]) -> list["Sweep"]:
+        """Split into one sweep for each combination of values along the scheme `axes`."""
+        axes = tuple(axes)
+        groups: dict[tuple, list[Scheme]] = {}
+        for scheme in self.schemes:
+            groups.setdefault(tuple(getattr(scheme, axis) for axis in axes), []).append(scheme)
+        return [replace(self, schemes=tuple(group)) for group in groups.values()]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON; the inverse of `from_dict`."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Sweep":
+        """Build a sweep from plain values, as read from JSON."""
+        architecture = dict(values["architecture"])
+        for name in ("hidden_widths", "grid_range"):
+            if architecture[name] is not None:
+                architecture[name] = tuple(architecture[name])
+        return cls(
+            **{
+                **values,
+                "architecture": Architecture(**architecture),
+                "schemes": tuple(Scheme(**scheme) for scheme in values["schemes"]),
+            }
+        )

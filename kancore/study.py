@@ -1,0 +1,190 @@
+"""From a configuration to a study: every key checked, every axis spelled out, every sweep named."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from difflib import get_close_matches
+from itertools import product
+from typing import Any
+
+from jsonschema import Draft202012Validator, ValidationError
+
+from kancore.schemes import Architecture, Scheme, Sweep
+
+
+# Keys that say how and where a study runs, or how it looks, and change none of its results.
+_NO_RESULT = ("device", "threads", "checkpoint_seconds", "figure_style")
+
+
+class ConfigError(ValueError):
+    """A configuration that names no study; the message is for the person who wrote it."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study: its name and the value of every key, nothing left to defaults.
+
+    Attributes
+    ----------
+    name : str
+        Name of the study.
+    settings : dict
+        Plain values by key, as documented in the configuration.
+    """
+
+    name: str
+    settings: Mapping[str, Any]
+
+    @property
+    def grid(self) -> dict[str, Any]:
+        """The settings that results depend on; all that `sweeps` needs."""
+        return {key: value for key, value in self.settings.items() if key not in _NO_RESULT}
+
+    def sweeps(self) -> list[Sweep]:
+        """Every training job of the study, in a fixed order."""
+        split_axes = [f.name for f in fields(Scheme) if f.name not in self.settings["stack"]]
+        return [
+            part
+            for dataset, objective in product(
+                self.settings["datasets"], self.settings["objectives"]
+            )
+            for architecture in self._architectures(dataset)
+            for seed in self.settings["seeds"]
+            for part in self._sweep(dataset, objective, architecture, seed).split_by(split_axes)
+        ]
+
+    def _sweep(self, dataset: str, objective: str, architecture: Architecture, seed: int) -> Sweep:
+        settings = self.settings
+        grid = product(
+            settings["optimizers"], settings["learning_rates"], settings["initializations"]
+        )
+        per_dataset = (
+            "epochs",
+            "batch_size",
+            "evaluate_every",
+            "train_examples",
+            "test_examples",
+        )
+        return Sweep(
+            dataset=dataset,
+            objective=objective,
+            architecture=architecture,
+            schemes=tuple(Scheme(*values) for values in grid),
+            seed=seed,
+            validation_fraction=settings["validation_fraction"],
+            **{key: _choose(settings[key], dataset) for key in per_dataset},
+        )
+
+    def _architectures(self, dataset: str) -> Iterator[Architecture]:
+        settings = self.settings
+        widths = _choose(settings["hidden_widths"], dataset)
+        for model, depth, activation in product(
+            settings["models"], settings["depths"], settings["activations"]
+        ):
+            factor = settings["wide_factor"] if model == "wide_mlp" else 1
+            common = {
+                "model": model,
+                "hidden_widths": tuple(factor * width for width in widths[depth]),
+                "activation": activation,
+                "dropout": _choose(settings["dropout"], model),
+                "batch_norm": _choose(settings["batch_norm"], model),
+            }
+            if model != "kan":
+                yield Architecture(**common)
+                continue
+            for degree, grid_size in product(settings["degrees"], settings["grid_sizes"]):
+                yield Architecture(
+                    **common,
+                    degree=degree,
+                    grid_size=grid_size,
+                    grid_range=tuple(settings["grid_range"]),
+                )
+
+
+def _choose(value: Any, name: str) -> Any:
+    """Value for a data set or model: its own, or the default, or the only one there is."""
+    if isinstance(value, Mapping):
+        return value[name] if name in value else value["default"]
+    return value
+
+
+def resolve(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Study:
+    """Check a configuration and spell out the study that it picks.
+
+    Parameters
+    ----------
+    config
+        Keys ``study``, ``defaults`` and ``studies``, and any key of a study to override it.
+    schema
+        JSON Schema of the configuration.
+
+    Returns
+    -------
+    Study
+        Defaults, under the study's own keys, under the overriding ones.
+
+    Raises
+    ------
+    ConfigError
+        Naming the key, its value and what was expected.
+    """
+    _validate(config, schema)
+    if config["study"] not in config["studies"]:
+        raise _error(["study"], config["study"], f"one of {', '.join(config['studies'])}")
+    keys = schema["$defs"]["study"]["properties"]
+    if missing := [key for key in keys if key not in config["defaults"]]:
+        raise _error(["defaults"], "no value", f"a value for {', '.join(missing)}")
+    overrides = {key: value for key, value in config.items() if key in keys}
+    settings = {**config["defaults"], **config["studies"][config["study"]], **overrides}
+    _check_together(settings)
+    return Study(config["study"], settings)
+
+
+def _check_together(settings: Mapping[str, Any]) -> None:
+    """Check what single keys cannot tell."""
+    low, high = settings["grid_range"]
+    if not low < high:
+        raise _error(["grid_range"], [low, high], "two numbers, the lower one first")
+    for dataset, depth in product(settings["datasets"], settings["depths"]):
+        widths = _choose(settings["hidden_widths"], dataset).get(depth)
+        needed = int(depth.removesuffix("layers")) - 1
+        if widths is None or len(widths) != needed:
+            key = dataset if dataset in settings["hidden_widths"] else "default"
+            raise _error(["hidden_widths", key, depth], widths, f"a list of {needed} widths")
+
+
+def _validate(config: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
+    errors = list(Draft202012Validator(schema).iter_errors(config))
+    if not errors:
+        return
+    error = min(errors, key=lambda e: (e.validator == "unevaluatedProperties", len(e.path)))
+    path = list(error.absolute_path)
+    if error.validator in ("unevaluatedProperties", "additionalProperties"):
+        key, allowed = _unknown_key(error, schema)
+        close = get_close_matches(key, allowed, 1)
+        hint = f"did you mean {close[0]}? Allowed: " if close else "one of "
+        value = error.instance[key]
+        raise _error([*path, key], value, f"no such key; {hint}{', '.join(allowed)}")
+    raise _error(path, error.instance, _description(schema, path) or error.message)
+
+
+def _unknown_key(error: ValidationError, schema: Mapping[str, Any]) -> tuple[str, list[str]]:
+    """Find the first key that is not allowed, and those that are."""
+    study = list(schema["$defs"]["study"]["properties"])
+    own = error.schema.get("properties", {})
+    allowed = [*own, *study] if error.validator == "unevaluatedProperties" else list(own)
+    return next(key for key in error.instance if key not in allowed), allowed
+
+
+def _description(schema: Mapping[str, Any], path: list) -> str | None:
+    """Look up the description of the innermost key of `path` that has one."""
+    study = schema["$defs"]["study"]["properties"]
+    description = None
+    for key in path:
+        node = study.get(key) or schema["properties"].get(key) if isinstance(key, str) else None
+        description = (node or {}).get("description", description)
+    return description
+
+
+def _error(path: list, value: Any, expected: str) -> ConfigError:
+    key = ".".join(map(str, path)) or "(the whole file)"
+    return ConfigError(f"config: {key} is {value!r}; expected {expected}")

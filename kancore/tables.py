@@ -1,0 +1,149 @@
+"""The Parquet tables of a study: their columns, units and how they are read and written."""
+
+import os
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from kancore.files import write_atomically
+from kancore.schemes import Sweep
+
+
+def _column(name: str, kind: pa.DataType, description: str, unit: str = "") -> pa.Field:
+    return pa.field(name, kind, metadata={"description": description, "unit": unit})
+
+
+# What identifies a run. Every table of runs or evaluations begins with these columns.
+KEY = (
+    _column("study", pa.string(), "name of the study"),
+    _column("dataset", pa.string(), "name of the data set"),
+    _column("objective", pa.string(), "training objective: backprop or hsic"),
+    _column("model", pa.string(), "mlp, kan or wide_mlp"),
+    _column("depth", pa.string(), "the paper's name: 2layers has one hidden layer"),
+    _column("hidden_widths", pa.string(), "widths of the hidden layers, joined by x", "units"),
+    _column("activation", pa.string(), "activation; the base activation of a KAN"),
+    _column("degree", pa.int64(), "degree of the B-splines; null unless a KAN"),
+    _column("grid_size", pa.int64(), "intervals of the spline grid; null unless a KAN"),
+    _column("initialization", pa.string(), "initialization of every layer"),
+    _column("optimizer", pa.string(), "sgd, sgd_momentum (Nesterov) or adam (AdamW)"),
+    _column("learning_rate", pa.float64(), "learning rate"),
+    _column("seed", pa.int64(), "seed of the study that this run belongs to"),
+)
+KEY_NAMES = tuple(field.name for field in KEY)
+
+_ORIGIN = (
+    _column("parameters", pa.int64(), "trainable parameters, counted as published"),
+    _column("code", pa.string(), "digest of the code that trained this run"),
+)
+
+# One row an evaluation. A run that diverges ends with a row that has `diverged` set and no values.
+HISTORY = pa.schema(
+    [
+        *KEY,
+        _column("epoch", pa.int64(), "epochs completed at this evaluation", "epochs"),
+        _column("train_loss", pa.float64(), "cross-entropy on the training split", "nats"),
+        _column("train_accuracy", pa.float64(), "accuracy on the training split", "fraction"),
+        _column("validation_loss", pa.float64(), "cross-entropy on the validation split", "nats"),
+        _column("validation_accuracy", pa.float64(), "accuracy on validation", "fraction"),
+        _column("test_loss", pa.float64(), "cross-entropy on the test set", "nats"),
+        _column("test_accuracy", pa.float64(), "accuracy on the whole test set", "fraction"),
+        _column("diverged", pa.bool_(), "the loss was no longer finite at this epoch"),
+        *_ORIGIN,
+    ]
+)
+
+# One row a run. 'Best' is chosen on the validation split; the published way (on the test set
+# itself) is reported beside it (FACTS: paper section 5; published code).
+RUNS = pa.schema(
+    [
+        *KEY,
+        _column("epochs", pa.int64(), "epochs completed at the last evaluation", "epochs"),
+        _column("best_epoch", pa.int64(), "first epoch of the best validation accuracy", "epochs"),
+        _column("train_accuracy", pa.float64(), "training accuracy at best_epoch", "fraction"),
+        _column("validation_accuracy", pa.float64(), "accuracy at best_epoch", "fraction"),
+        _column("test_accuracy", pa.float64(), "test accuracy at best_epoch", "fraction"),
+        _column("best_test_epoch", pa.int64(), "first epoch of the best test accuracy", "epochs"),
+        _column("best_test_accuracy", pa.float64(), "best over epochs on the test set", "fraction"),
+        _column(
+            "generalization_gap",
+            pa.float64(),
+            "mean over evaluations of training accuracy - test accuracy",
+            "fraction",
+        ),
+        _column("diverged", pa.bool_(), "the loss became non-finite before the last epoch"),
+        *_ORIGIN,
+    ]
+)
+
+# One row a training job: everything that differs between two machines.
+TIMINGS = pa.schema(
+    [
+        _column("study", pa.string(), "name of the study"),
+        _column("sweep", pa.string(), "name of the sweep"),
+        _column("schemes", pa.int64(), "networks trained by this job"),
+        _column("steps", pa.int64(), "optimizer steps of each scheme"),
+        _column("epochs", pa.int64(), "epochs of each scheme", "epochs"),
+        _column("seconds", pa.float64(), "wall-clock time of the job, resumes added", "s"),
+        _column("training_seconds", pa.float64(), "time in optimizer steps", "s"),
+        _column("evaluation_seconds", pa.float64(), "time in evaluations", "s"),
+        _column("resumes", pa.int64(), "times the job went on from a checkpoint"),
+        _column("device", pa.string(), "name of the device"),
+        _column("threads", pa.int64(), "threads of the process"),
+        _column("python", pa.string(), "version of Python"),
+        _column("torch", pa.string(), "version of PyTorch"),
+        _column("kancore", pa.string(), "version of kancore"),
+        _column("git_revision", pa.string(), "revision of the project, + where it was modified"),
+    ]
+)
+
+
+def write_table(
+    path: str | os.PathLike, rows: pd.DataFrame | list[dict], schema: pa.Schema
+) -> None:
+    """Write `rows` as Parquet with exactly the columns of `schema`.
+
+    The same rows give the same bytes.
+
+    Raises
+    ------
+    ValueError
+        If a column of `schema` is missing from `rows`, or `rows` have one that it lacks.
+    """
+    frame = pd.DataFrame(rows) if len(rows) else pd.DataFrame(columns=schema.names)
+    if unlike := set(frame.columns) ^ set(schema.names):
+        raise ValueError(f"{path}: columns {sorted(unlike)} are not in both rows and schema")
+    table = pa.Table.from_pandas(frame[schema.names], schema=schema, preserve_index=False)
+    # pandas' own metadata holds its version; without it the bytes depend on the rows alone.
+    table = table.replace_schema_metadata(None)
+    write_atomically(path, lambda temporary: pq.write_table(table, temporary, compression="zstd"))
+
+
+def read_table(path: str | os.PathLike, schema: pa.Schema) -> pd.DataFrame:
+    """Read a Parquet table; integer columns with missing values become ``Int64``.
+
+    Raises
+    ------
+    ValueError
+        If the file's columns are not those of `schema`.
+    """
+    table = pq.read_table(path)
+    if table.schema.names != schema.names or table.schema.types != schema.types:
+        raise ValueError(f"{path}: columns {table.schema.names}, expected {schema.names}")
+    return table.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
+
+
+def sweep_key(sweep: Sweep) -> dict[str, object]:
+    """Columns of `KEY` that all runs of a sweep have in common, but for the study's name."""
+    architecture = sweep.architecture
+    return {
+        "dataset": sweep.dataset,
+        "objective": sweep.objective,
+        "model": architecture.model,
+        "depth": architecture.depth,
+        "hidden_widths": "x".join(map(str, architecture.hidden_widths)),
+        "activation": architecture.activation,
+        "degree": architecture.degree,
+        "grid_size": architecture.grid_size,
+        "seed": sweep.seed,
+    }

@@ -1,0 +1,29 @@
+# Raw files -> one safetensors file a data set.
+
+
+wildcard_constraints:
+    dataset=r"[a-z0-9_]+",
+
+
+rule prepare:
+    output:
+        "results/data/{dataset}.safetensors",
+    log:
+        "results/data/logs/{dataset}.log",
+    benchmark:
+        "results/data/benchmarks/{dataset}.tsv"
+    conda:
+        "../envs/kancore.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        code=lambda wildcards: planned_digest(
+            "workflow_scripts/prepare.py", f"kancore.data.{wildcards.dataset}"
+        ),
+    message:
+        "prepare data set {wildcards.dataset}"
+    shell:
+        "python {SCRIPTS:q}/prepare.py --dataset {wildcards.dataset} --out {output:q}"
+        " --code {params.code} 2> {log:q}"

@@ -1,0 +1,3 @@
+rule report:
+    output:
+        "x.html",

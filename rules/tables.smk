@@ -1,0 +1,33 @@
+# The histories of all sweeps -> one row an evaluation, one row a run, one row a job.
+
+
+rule tables:
+    input:
+        expand(
+            f"{OUT}/sweeps/{{sweep}}/{{table}}.parquet", sweep=SWEEPS, table=["history", "timings"]
+        ),
+    output:
+        history=f"{OUT}/tables/history.parquet",
+        runs=f"{OUT}/tables/runs.parquet",
+        csv=f"{OUT}/tables/runs.csv",
+        timings=f"{OUT}/tables/timings.parquet",
+    log:
+        f"{OUT}/logs/tables.log",
+    benchmark:
+        f"{OUT}/benchmarks/tables.tsv"
+    conda:
+        "../envs/kancore.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        code=planned_digest("workflow_scripts/tables.py"),
+        study=json.dumps({"name": STUDY.name, "settings": STUDY.grid}, sort_keys=True),
+        sweeps=f"{OUT}/sweeps",
+    message:
+        "put the tables of study {STUDY.name} together"
+    shell:
+        "python {SCRIPTS:q}/tables.py --study {params.study:q} --sweeps {params.sweeps:q}"
+        " --history {output.history:q} --runs {output.runs:q} --csv {output.csv:q}"
+        " --timings {output.timings:q} --code {params.code} 2> {log:q}"

@@ -1,0 +1,41 @@
+"""Put the tables of all sweeps of a study together, and sum up each run in one row."""
+
+import argparse
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from kancore.files import write_atomically
+from kancore.provenance import check_code
+from kancore.statistics import summarize_runs
+from kancore.study import Study
+from kancore.tables import HISTORY, KEY_NAMES, RUNS, TIMINGS, read_table, write_table
+
+
+def main() -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--study", type=json.loads, required=True, help="the study, as JSON")
+    parser.add_argument("--sweeps", type=Path, required=True, help="folder of the sweeps")
+    parser.add_argument("--history", type=Path, required=True, help="table to write")
+    parser.add_argument("--runs", type=Path, required=True, help="table to write")
+    parser.add_argument("--csv", type=Path, required=True, help="the runs again, as CSV")
+    parser.add_argument("--timings", type=Path, required=True, help="table to write")
+    parser.add_argument("--code", required=True, help="digest of the code, as planned")
+    args = parser.parse_args()
+    check_code(__file__, args.code)
+
+    folders = [args.sweeps / sweep.name for sweep in Study(**args.study).sweeps()]
+    history = pd.concat([read_table(folder / "history.parquet", HISTORY) for folder in folders])
+    timings = pd.concat([read_table(folder / "timings.parquet", TIMINGS) for folder in folders])
+    history = history.sort_values([*KEY_NAMES, "epoch"], ignore_index=True)
+    runs = summarize_runs(history)
+    write_table(args.history, history, HISTORY)
+    write_table(args.runs, runs, RUNS)
+    write_atomically(args.csv, lambda part: runs.to_csv(part, index=False))
+    write_table(args.timings, timings.sort_values("sweep", ignore_index=True), TIMINGS)
+
+
+if __name__ == "__main__":
+    main()
