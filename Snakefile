@@ -1,6 +1,5 @@
 # A study in config.yaml becomes one table of runs, and from it every figure and one report.
 import json
-import os
 import sys
 from pathlib import Path
 
@@ -18,7 +17,7 @@ configfile: Path(workflow.basedir) / "config.yaml"
 sys.path.insert(0, str(workflow.basedir))
 
 from kancore import networks, objectives
-from kancore.provenance import planned_digest
+from kancore.provenance import planned_digest, run_beside_here
 from kancore.study import ConfigError, resolve
 
 

@@ -47,6 +47,8 @@ class StackedOptimizer:
 
     def step(self, gradients: Sequence[Tensor]) -> None:
         """Update the stacked parameters in place from gradients of the same shapes."""
+        # The fused kernels walk memory, and would read a gradient of another layout wrongly.
+        gradients = [gradient.contiguous() for gradient in gradients]
         for part, views in self._slices:
             for view, gradient in zip(views, gradients, strict=True):
                 view.grad = gradient[part]

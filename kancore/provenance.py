@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -123,6 +124,17 @@ def planned_digest(script: str, *modules: str) -> str:
         plan[key] = code_digest(script, *modules)
         os.environ[_PLAN] = json.dumps(plan, sort_keys=True)
     return plan[key]
+
+
+def run_beside_here() -> None:
+    """Let child processes run this Python and the project that this file belongs to.
+
+    Then what jobs import is what was digested, whatever else is installed or on ``PATH``.
+    """
+    for variable, first in (("PATH", Path(sys.executable).parent), ("PYTHONPATH", ROOT)):
+        others = os.environ.get(variable, "").split(os.pathsep)
+        kept = [other for other in others if other not in ("", str(first))]
+        os.environ[variable] = os.pathsep.join([str(first), *kept])
 
 
 def git_revision() -> str:

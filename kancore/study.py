@@ -10,7 +10,6 @@ from jsonschema import Draft202012Validator, ValidationError
 
 from kancore.schemes import Architecture, Scheme, Sweep
 
-
 # Keys that say how and where a study runs, or how it looks, and change none of its results.
 _NO_RESULT = ("device", "threads", "checkpoint_seconds", "figure_style")
 

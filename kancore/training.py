@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
+from typing import TextIO
 
 import torch
 from torch import Tensor
@@ -264,13 +265,23 @@ class Training:
         return loss / examples, correct / examples
 
 
-def progress(training: Training, stream=sys.stderr) -> None:
-    """Say on `stream` how far a sweep is: one line an epoch, or one live line on a terminal."""
+def progress(training: Training, stream: TextIO | None = None) -> None:
+    """Say how far a sweep is: a line at each evaluation, or one live line on a terminal.
+
+    Parameters
+    ----------
+    training
+        The sweep, after an epoch.
+    stream
+        Where to; standard error by default.
+    """
+    stream = stream or sys.stderr
     state, sweep = training.state, training.sweep
     epoch = state.step // training.steps_per_epoch
-    if state.rows and state.rows[-1]["epoch"] != epoch and not stream.isatty():
+    evaluated = bool(state.rows) and state.rows[-1]["epoch"] == epoch
+    if not (evaluated or stream.isatty()):
         return
-    best = max((row["validation_accuracy"] or 0.0 for row in state.rows), default=0.0)
+    best = max((row.get("validation_accuracy") or 0.0 for row in state.rows), default=0.0)
     left = state.clock.total / epoch * (sweep.epochs - epoch)
     line = (
         f"epoch {epoch}/{sweep.epochs}  {len(state.optimizer.schemes)} schemes  "

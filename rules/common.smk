@@ -8,10 +8,25 @@ except ConfigError as error:
     raise WorkflowError(str(error))
 
 OUT = f"results/{STUDY.name}"
-SCRIPTS = Path(workflow.basedir, "workflow_scripts")
 
-# Jobs run under this Python and import the kancore beside this file, wherever snakemake came from.
-os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-os.environ["PYTHONPATH"] = os.pathsep.join(
-    filter(None, [str(workflow.basedir), os.environ.get("PYTHONPATH")])
-)
+run_beside_here()
+
+
+def data_code(name):
+    """Digest of what prepares a data set: the script and the data set's own module."""
+    return planned_digest("workflow_scripts/prepare.py", f"kancore.data.{name}")
+
+
+def training_code(wildcards):
+    """Digest of what a sweep really runs: the loop, its model and its objective."""
+    sweep = SWEEPS[wildcards.sweep]
+    return planned_digest(
+        "workflow_scripts/train.py",
+        networks.MODULES[sweep.architecture.model],
+        objectives.MODULES[sweep.objective],
+    )
+
+
+def figure_code(name):
+    """Digest of what draws a figure: the script and the figure's own module."""
+    return planned_digest("workflow_scripts/figure.py", f"kancore.figures.{name}")

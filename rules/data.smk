@@ -19,11 +19,9 @@ rule prepare:
         mem_mb=2000,
         runtime=10,
     params:
-        code=lambda wildcards: planned_digest(
-            "workflow_scripts/prepare.py", f"kancore.data.{wildcards.dataset}"
-        ),
+        code=lambda wildcards: data_code(wildcards.dataset),
     message:
         "prepare data set {wildcards.dataset}"
     shell:
-        "python {SCRIPTS:q}/prepare.py --dataset {wildcards.dataset} --out {output:q}"
+        "python -m workflow_scripts.prepare --dataset {wildcards.dataset} --out {output:q}"
         " --code {params.code} 2> {log:q}"

@@ -1,0 +1,93 @@
+# A table -> a figure. Each figure is a rule, a module of kancore.figures and a caption in report/.
+
+
+rule accuracy_bars:
+    input:
+        table=rules.tables.output.runs,
+    output:
+        png=f"{OUT}/figures/accuracy_bars.png",
+        svg=report(
+            f"{OUT}/figures/accuracy_bars.svg",
+            caption="../report/accuracy_bars.rst",
+            category="Accuracy",
+            labels={"figure": "best scheme of each architecture"},
+        ),
+    log:
+        f"{OUT}/logs/accuracy_bars.log",
+    benchmark:
+        f"{OUT}/benchmarks/accuracy_bars.tsv"
+    conda:
+        "../envs/kancore.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        figure="accuracy_bars",
+        code=figure_code("accuracy_bars"),
+        style=json.dumps(STUDY.settings["figure_style"], sort_keys=True),
+    message:
+        "draw {params.figure}"
+    shell:
+        "python -m workflow_scripts.figure --figure {params.figure} --table {input.table:q}"
+        " --style {params.style:q} --out {output.png:q} {output.svg:q}"
+        " --code {params.code} 2> {log:q}"
+
+
+use rule accuracy_bars as scheme_boxplots with:
+    output:
+        png=f"{OUT}/figures/scheme_boxplots.png",
+        svg=report(
+            f"{OUT}/figures/scheme_boxplots.svg",
+            caption="../report/scheme_boxplots.rst",
+            category="Accuracy",
+            labels={"figure": "spread over schemes"},
+        ),
+    log:
+        f"{OUT}/logs/scheme_boxplots.log",
+    benchmark:
+        f"{OUT}/benchmarks/scheme_boxplots.tsv"
+    params:
+        figure="scheme_boxplots",
+        code=figure_code("scheme_boxplots"),
+        style=json.dumps(STUDY.settings["figure_style"], sort_keys=True),
+
+
+use rule accuracy_bars as learning_curves with:
+    input:
+        table=rules.tables.output.history,
+    output:
+        png=f"{OUT}/figures/learning_curves.png",
+        svg=report(
+            f"{OUT}/figures/learning_curves.svg",
+            caption="../report/learning_curves.rst",
+            category="Training",
+            labels={"figure": "learning curves"},
+        ),
+    log:
+        f"{OUT}/logs/learning_curves.log",
+    benchmark:
+        f"{OUT}/benchmarks/learning_curves.tsv"
+    params:
+        figure="learning_curves",
+        code=figure_code("learning_curves"),
+        style=json.dumps(STUDY.settings["figure_style"], sort_keys=True),
+
+
+use rule accuracy_bars as parameters_accuracy with:
+    output:
+        png=f"{OUT}/figures/parameters_accuracy.png",
+        svg=report(
+            f"{OUT}/figures/parameters_accuracy.svg",
+            caption="../report/parameters_accuracy.rst",
+            category="Accuracy",
+            labels={"figure": "parameters against accuracy"},
+        ),
+    log:
+        f"{OUT}/logs/parameters_accuracy.log",
+    benchmark:
+        f"{OUT}/benchmarks/parameters_accuracy.tsv"
+    params:
+        figure="parameters_accuracy",
+        code=figure_code("parameters_accuracy"),
+        style=json.dumps(STUDY.settings["figure_style"], sort_keys=True),

@@ -1,3 +1,40 @@
+# Tables and figures -> one HTML file.
+
+
 rule report:
+    input:
+        runs=rules.tables.output.runs,
+        timings=rules.tables.output.timings,
+        figures=[
+            rules.accuracy_bars.output.svg,
+            rules.scheme_boxplots.output.svg,
+            rules.learning_curves.output.svg,
+            rules.parameters_accuracy.output.svg,
+        ],
+        captions=expand(
+            f"{workflow.basedir}/report/{{figure}}.rst",
+            figure=["accuracy_bars", "scheme_boxplots", "learning_curves", "parameters_accuracy"],
+        ),
+        template=f"{workflow.basedir}/report/report.html.j2",
     output:
-        "x.html",
+        f"{OUT}/report.html",
+    log:
+        f"{OUT}/logs/report.log",
+    benchmark:
+        f"{OUT}/benchmarks/report.tsv"
+    conda:
+        "../envs/kancore.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        code=planned_digest("workflow_scripts/report.py"),
+        study=json.dumps({"name": STUDY.name, "settings": STUDY.settings}, sort_keys=True),
+    message:
+        "write the report of study {STUDY.name}"
+    shell:
+        "python -m workflow_scripts.report --study {params.study:q}"
+        " --runs {input.runs:q} --timings {input.timings:q} --figures {input.figures:q}"
+        " --captions {input.captions:q} --template {input.template:q} --out {output:q}"
+        " --code {params.code} 2> {log:q}"

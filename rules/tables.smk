@@ -24,10 +24,10 @@ rule tables:
     params:
         code=planned_digest("workflow_scripts/tables.py"),
         study=json.dumps({"name": STUDY.name, "settings": STUDY.grid}, sort_keys=True),
-        sweeps=f"{OUT}/sweeps",
+        sweeps=lambda wildcards, output: str(Path(output.history).parents[1] / "sweeps"),
     message:
         "put the tables of study {STUDY.name} together"
     shell:
-        "python {SCRIPTS:q}/tables.py --study {params.study:q} --sweeps {params.sweeps:q}"
+        "python -m workflow_scripts.tables --study {params.study:q} --sweeps {params.sweeps:q}"
         " --history {output.history:q} --runs {output.runs:q} --csv {output.csv:q}"
         " --timings {output.timings:q} --code {params.code} 2> {log:q}"

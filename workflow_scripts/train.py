@@ -24,7 +24,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, required=True, help="prepared data set")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     parser.add_argument("--threads", type=int, default=1, help="threads on the CPU")
-    parser.add_argument("--checkpoint-seconds", type=float, default=60.0)
+    parser.add_argument("--checkpoint-seconds", type=int, default=60)
     parser.add_argument("--history", type=Path, required=True, help="table to write")
     parser.add_argument("--timings", type=Path, required=True, help="table to write")
     parser.add_argument("--code", required=True, help="digest of the code, as planned")

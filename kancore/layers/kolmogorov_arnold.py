@@ -82,7 +82,7 @@ class KALayer(nn.Module):
         base = fill(torch.empty(shape), initialization, generator)
         scale = fill(torch.empty(shape), initialization, generator)
         noise = torch.rand(*shape, grid_size + 1, generator=generator) - 0.5
-        fit = fit_matrix(*self.grid).float() * (NOISE / grid_size)
+        fit = fit_matrix(*self.grid).to(noise) * (NOISE / grid_size)
         coefficients = scale.unsqueeze(-1) * (noise @ fit.T)
         edges = torch.cat((coefficients, base.unsqueeze(-1)), dim=-1)  # [out, in, G + k + 1]
         self.weight[index] = edges.transpose(1, 2).reshape(self.outputs, -1).to(self.weight)

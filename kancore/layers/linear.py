@@ -3,8 +3,40 @@
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from kancore.initialization import fill
+
+
+class _Product(torch.autograd.Function):
+    """`stacked_product` with weight gradients laid out as the weights are.
+
+    Autograd's own gradient of a batched product is transposed, which costs the optimizer a copy.
+    """
+
+    @staticmethod
+    def forward(ctx, features, weight):
+        ctx.save_for_backward(features, weight)
+        if features.dim() == 3:
+            return torch.bmm(features, weight.transpose(1, 2))
+        stack, outputs, inputs = weight.shape
+        product = torch.mm(features, weight.view(stack * outputs, inputs).t())
+        return product.view(-1, stack, outputs).transpose(0, 1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient):
+        features, weight = ctx.saved_tensors
+        stack, outputs, inputs = weight.shape
+        to_features = None
+        if features.dim() == 3:
+            if ctx.needs_input_grad[0]:
+                to_features = torch.bmm(gradient, weight)
+            return to_features, torch.bmm(gradient.transpose(1, 2), features)
+        flat = gradient.transpose(0, 1).reshape(-1, stack * outputs)
+        if ctx.needs_input_grad[0]:
+            to_features = torch.mm(flat, weight.view(stack * outputs, inputs))
+        return to_features, torch.mm(flat.t(), features).view_as(weight)
 
 
 def stacked_product(features: Tensor, weight: Tensor) -> Tensor:
@@ -15,18 +47,14 @@ def stacked_product(features: Tensor, weight: Tensor) -> Tensor:
     features
         ``[batch, in]``, shared by all networks, or ``[S, batch, in]``, one for each.
     weight
-        ``[S, out, in]``.
+        ``[S, out, in]``, contiguous.
 
     Returns
     -------
     Tensor
         ``[S, batch, out]``. Shared features cost one matrix product for the whole stack.
     """
-    if features.dim() == 3:
-        return torch.bmm(features, weight.transpose(1, 2))
-    stack, outputs, inputs = weight.shape
-    product = torch.mm(features, weight.reshape(stack * outputs, inputs).t())
-    return product.view(-1, stack, outputs).transpose(0, 1)
+    return _Product.apply(features, weight)
 
 
 class Linear(nn.Module):

@@ -1,0 +1,74 @@
+"""Accuracy against epochs for the best scheme of each architecture."""
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from kancore.figures import style
+from kancore.statistics import SCHEME, SETTING, best_schemes, main_grid, summarize_runs
+
+TABLE = "history"
+
+_SPLITS = {
+    "test_accuracy": {"lw": 1.7, "label": "test"},
+    "train_accuracy": {"lw": 0.8, "alpha": 0.6, "label": "training"},
+}
+
+
+def draw(table: pd.DataFrame) -> Figure:
+    """Draw test accuracy as a strong line, training accuracy as a faint one.
+
+    Parameters
+    ----------
+    table
+        Evaluations, with the columns of `kancore.tables.HISTORY`.
+
+    Returns
+    -------
+    Figure
+        A row of panels for each data set, a column for each depth; lines are means over seeds,
+        bands reach from the lowest seed to the highest.
+    """
+    table = main_grid(table)
+    best = best_schemes(summarize_runs(table))
+    # A setting all of whose schemes diverged has no best scheme, and so no curve.
+    curves = table.merge(best.dropna(subset="test_accuracy")[[*SETTING, *SCHEME]])
+    names, depths = style.in_order(best["dataset"]), style.in_order(best["depth"])
+    width, _ = mpl.rcParams["figure.figsize"]
+    figure = Figure(figsize=(width, 1.9 * len(names) + 0.6), layout="constrained")
+    grid = figure.subplots(len(names), len(depths), sharex="row", sharey="row", squeeze=False)
+    for name, row in zip(names, grid, strict=True):
+        for depth, axes in zip(depths, row, strict=True):
+            _draw_panel(axes, _cell(curves, name, depth))
+            axes.set_title(style.display_name(depth), loc="left")
+            lost = _cell(best, name, depth)
+            lost = style.in_order(lost.loc[lost["test_accuracy"].isna(), "model"])
+            style.note(axes, (f"{style.display_name(model)}: all diverged" for model in lost))
+        row[0].set_ylabel(style.display_name(name), fontweight="bold")
+    figure.supxlabel("Epochs", fontsize="medium")
+    splits = [Line2D([], [], color=style.GREY, **look) for look in _SPLITS.values()]
+    style.legend_above(figure, [*style.line_handles(best), *splits])
+    return figure
+
+
+def _cell(table: pd.DataFrame, dataset: str, depth: str) -> pd.DataFrame:
+    return table[(table["dataset"] == dataset) & (table["depth"] == depth)]
+
+
+def _draw_panel(axes: Axes, curves: pd.DataFrame) -> None:
+    colours = style.colours(curves["model"])
+    for (model, objective), runs in curves.groupby(["model", "objective"]):
+        for split, look in _SPLITS.items():
+            over_seeds = runs.groupby("epoch")[split].agg(["mean", "min", "max"])
+            epochs = over_seeds.index.to_numpy(float)
+            drawn = {"color": colours[model], "ls": style.LINES.get(objective, ":"), **look}
+            axes.plot(epochs, over_seeds["mean"], **drawn)
+            if split == "test_accuracy" and runs["seed"].nunique() > 1:
+                low, high = over_seeds["min"], over_seeds["max"]
+                axes.fill_between(epochs, low, high, color=colours[model], alpha=0.2, lw=0)
+    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))

@@ -1,0 +1,64 @@
+"""Test accuracy of all schemes of each architecture (the paper's box plots)."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from kancore.figures import style
+from kancore.statistics import average_seeds, main_grid
+
+TABLE = "runs"
+
+
+def draw(table: pd.DataFrame) -> Figure:
+    """Draw a box for each architecture over its schemes, and a dot for each scheme.
+
+    Parameters
+    ----------
+    table
+        Runs, with the columns of `kancore.tables.RUNS`.
+
+    Returns
+    -------
+    Figure
+        One panel a data set. A scheme is averaged over its seeds; below each box stands how many
+        schemes diverged, those without any evaluation being nowhere else.
+    """
+    schemes = average_seeds(main_grid(table))
+    figure, places = style.architecture_panels(schemes, 2.6)
+    grouped = schemes.groupby(["dataset", "model", "depth", "objective"])
+    for (dataset, model, depth, objective), group in grouped:
+        axes, place, width = places(dataset, model, depth, objective)
+        _draw_box(axes, group, place, width)
+    handles = style.patch_handles(schemes, pale=True)
+    if schemes["diverged"].any():
+        handles.append(Line2D([], [], ls="", marker="$n$", color=style.GREY, label="diverged"))
+    style.legend_above(figure, handles)
+    return figure
+
+
+def _draw_box(axes: Axes, group: pd.DataFrame, place: float, width: float) -> None:
+    first = group.iloc[0]
+    colour = style.colours([first["model"]])[first["model"]]
+    values = group["test_accuracy"].dropna().to_numpy()
+    if len(values):
+        axes.boxplot(
+            values,
+            positions=[place],
+            widths=width * 0.85,
+            showfliers=False,
+            patch_artist=True,
+            manage_ticks=False,
+            boxprops={"fc": f"{colour}55", "ec": colour, "hatch": style.HATCHES.get(first["objective"])},
+            medianprops={"color": "black", "lw": 1.6},
+            whiskerprops={"color": colour},
+            capprops={"color": colour},
+        )
+        # Spread evenly, not at random, so that the figure is the same each time.
+        spread = np.linspace(-0.3, 0.3, len(values)) * width
+        axes.plot(place + spread, values, ".", ms=2.5, color=colour, mec="none", zorder=3)
+    if diverged := int((group["diverged"] > 0).sum()):
+        where = {"xy": (place, 1), "xycoords": ("data", "axes fraction"), "ha": "center"}
+        axes.annotate(f"{diverged}", **where, va="top", fontsize="x-small", color=style.GREY)

@@ -1,0 +1,222 @@
+"""What all figures share: fonts, sizes, colours, names and order, and the grid of panels."""
+
+import math
+import re
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from typing import Any
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import PercentFormatter
+
+# Okabe & Ito's palette, told apart by all common forms of colour vision; black is left out.
+_PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
+GREY = "#555555"
+
+_MODELS = {"mlp": "MLP", "kan": "KAN", "wide_mlp": "Wide MLP"}
+_DATASETS = {
+    "mnist": "MNIST",
+    "fashion_mnist": "Fashion-MNIST",
+    "cifar10": "CIFAR-10",
+    "imdb": "IMDB",
+    "higgs": "HIGGS",
+    "digits": "Digits (8×8)",
+    "breast_cancer": "Breast cancer",
+    "mnist_sample": "MNIST, 5,000 images",
+}
+_OBJECTIVES = {"backprop": "backpropagation", "hsic": "HSIC bottleneck"}
+_NAMES = {**_MODELS, **_DATASETS, **_OBJECTIVES}
+_ORDER = {name: place for place, name in enumerate(_NAMES)}
+
+LINES = {"backprop": "-", "hsic": "--"}
+HATCHES = {"backprop": None, "hsic": "////"}
+_SETTINGS = {"dpi", "font_size", "font_family", "width_inches"}
+
+
+def apply(style: dict[str, Any]) -> AbstractContextManager:
+    """Draw and save in one style: a context for ``with``.
+
+    Parameters
+    ----------
+    style
+        ``dpi`` (of PNG), ``font_size`` (points), ``font_family`` (a font's name) and
+        ``width_inches`` (of the whole figure), all of them.
+
+    Returns
+    -------
+    context manager
+        Inside it, Matplotlib has these settings; afterwards those that it had before.
+
+    Raises
+    ------
+    ValueError
+        If a setting is missing or unknown.
+    """
+    if unlike := set(style) ^ _SETTINGS:
+        raise ValueError(f"figure style: expected {sorted(_SETTINGS)}; differs in {sorted(unlike)}")
+    size, width = style["font_size"], style["width_inches"]
+    settings = {
+        "figure.figsize": (width, width * 0.6),
+        "figure.dpi": style["dpi"],
+        "savefig.dpi": "figure",
+        "font.family": [style["font_family"], "DejaVu Sans"],
+        "font.size": size,
+        "axes.titlesize": size + 1,
+        "axes.labelsize": size,
+        "xtick.labelsize": size - 1,
+        "ytick.labelsize": size - 1,
+        "legend.fontsize": size,
+        "legend.frameon": False,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.axisbelow": True,
+        "axes.grid": True,
+        "axes.grid.axis": "y",
+        "grid.color": "#DDDDDD",
+        "grid.linewidth": 0.6,
+        "lines.linewidth": 1.6,
+        "hatch.linewidth": 0.8,
+        "svg.hashsalt": "kancore",
+    }
+    return mpl.rc_context(settings)
+
+
+def display_name(name: str) -> str:
+    """Name for readers of a model, data set, objective or depth; others as they are."""
+    if depth := re.fullmatch(r"(\d+)layers", name):
+        return f"{depth[1]} layers"
+    return _NAMES.get(name, name.replace("_", " "))
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Distinct names, known ones in the paper's order, then others by number and alphabet."""
+
+    def rank(name: str) -> tuple:
+        number = re.match(r"\d+", name)
+        return _ORDER.get(name, len(_ORDER)), int(number[0]) if number else 0, name
+
+    return sorted(set(names), key=rank)
+
+
+def colours(models: Iterable[str]) -> dict[str, str]:
+    """Colour of each model, in order; a known model has the same one in every figure."""
+    models = in_order(models)
+    everyone = [*_MODELS, *(model for model in models if model not in _MODELS)]
+    return {model: _PALETTE[everyone.index(model) % len(_PALETTE)] for model in models}
+
+
+def architectures(table: pd.DataFrame) -> list[tuple[str, str]]:
+    """Pairs (model, depth) in `table`, model by model."""
+    present = set(zip(table["model"], table["depth"], strict=True))
+    return [
+        (model, depth)
+        for model in in_order(table["model"])
+        for depth in in_order(table["depth"])
+        if (model, depth) in present
+    ]
+
+
+def architecture_panels(table: pd.DataFrame, height: float, **options: Any) -> tuple:
+    """Make a panel for each data set, with a place for each architecture and objective.
+
+    Parameters
+    ----------
+    table
+        Rows with the key columns.
+    height
+        Height of a panel, inches.
+    **options
+        For `matplotlib.figure.Figure.subplots`.
+
+    Returns
+    -------
+    tuple
+        The figure, and a function that tells for (data set, model, depth, objective) the panel,
+        the place on its x axis and the width there.
+    """
+    objectives = in_order(table["objective"])
+    pairs = architectures(table)
+    figure, by_name = _panels(in_order(table["dataset"]), 4 - len(objectives), height, **options)
+    for axes in by_name.values():
+        axes.set_xticks(range(len(pairs)), [depth.removesuffix("layers") for _, depth in pairs])
+        axes.set_xlim(-0.6, len(pairs) - 0.4)
+        axes.tick_params(axis="x", length=0)
+        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    figure.supxlabel("Layers", fontsize="medium")
+    figure.supylabel("Test accuracy", fontsize="medium")
+    width = 0.86 / len(objectives)
+
+    def place(dataset: str, model: str, depth: str, objective: str) -> tuple[Axes, float, float]:
+        shift = (objectives.index(objective) - (len(objectives) - 1) / 2) * width
+        return by_name[dataset], pairs.index((model, depth)) + shift, width
+
+    return figure, place
+
+
+def _panels(names: list[str], columns: int, height: float, **options: Any) -> tuple[Figure, dict]:
+    """Make a figure with a titled panel for each data set, `columns` side by side at most."""
+    columns = min(columns, len(names))
+    rows = math.ceil(len(names) / columns)
+    width, _ = mpl.rcParams["figure.figsize"]
+    figure = Figure(figsize=(width, rows * height + 0.5), layout="constrained")
+    grid = list(figure.subplots(rows, columns, squeeze=False, **options).flat)
+    by_name = dict(zip(names, grid, strict=False))
+    for name, axes in by_name.items():
+        axes.set_title(display_name(name), loc="left", fontweight="bold")
+    for axes in grid[len(names) :]:
+        axes.remove()
+    return figure, by_name
+
+
+def note(axes: Axes, lines: Iterable[str]) -> None:
+    """Write what a panel cannot show into its lower right corner."""
+    axes.annotate(
+        "\n".join(lines),
+        (0.98, 0.03),
+        xycoords="axes fraction",
+        ha="right",
+        va="bottom",
+        fontsize="small",
+        color=GREY,
+    )
+
+
+def patch_handles(table: pd.DataFrame, pale: bool = False) -> list[Patch]:
+    """Legend of the models, and of the objectives if there are several, as patches."""
+    objectives = in_order(table["objective"])
+    models = [
+        Patch(fc=f"{colour}55" if pale else colour, ec=colour, label=display_name(model))
+        for model, colour in colours(table["model"]).items()
+    ]
+    hatched = [
+        Patch(fc="#BBBBBB", ec="white", hatch=HATCHES.get(name), label=display_name(name))
+        for name in objectives
+    ]
+    return [*models, *(hatched if len(hatched) > 1 else [])]
+
+
+def line_handles(table: pd.DataFrame) -> list[Line2D]:
+    """Legend of the models, and of the objectives if there are several, as lines."""
+    models = [
+        Line2D([], [], color=colour, lw=3, label=display_name(model))
+        for model, colour in colours(table["model"]).items()
+    ]
+    dashed = [
+        Line2D([], [], color=GREY, lw=1, ls=LINES.get(name, ":"), label=display_name(name))
+        for name in in_order(table["objective"])
+    ]
+    return [*models, *(dashed if len(dashed) > 1 else [])]
+
+
+def legend_above(figure: Figure, handles: list) -> None:
+    """Put one legend for all panels above them, in as many rows as fit its words."""
+    width, _ = mpl.rcParams["figure.figsize"]
+    room = 110 * width / mpl.rcParams["font.size"] / 1.1  # characters in a line
+    need = sum(len(handle.get_label()) + 7 for handle in handles)
+    columns = math.ceil(len(handles) / math.ceil(need / room))
+    figure.legend(handles=handles, loc="outside upper center", ncols=columns)

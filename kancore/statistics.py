@@ -1,0 +1,176 @@
+"""From evaluations to runs, and from runs to the schemes and numbers that figures show."""
+
+import numpy as np
+import pandas as pd
+
+from kancore.schemes import Scheme, derive_seed
+from kancore.tables import KEY_NAMES, RUNS
+
+SCHEME = tuple(Scheme.__dataclass_fields__)
+# What schemes and seeds have in common: a data set, an objective and an architecture.
+SETTING = tuple(name for name in KEY_NAMES if name not in (*SCHEME, "seed"))
+# Where several values are equally common, the main figures show the paper's (section 5).
+_PAPER = {"activation": "gelu", "degree": 3, "grid_size": 5}
+
+
+def summarize_runs(history: pd.DataFrame) -> pd.DataFrame:
+    """Sum up each run in one row.
+
+    Parameters
+    ----------
+    history
+        Evaluations, with the columns of `kancore.tables.HISTORY`, in any order.
+
+    Returns
+    -------
+    DataFrame
+        One row a run, with the columns of `kancore.tables.RUNS`, sorted by the key. The best epoch
+        is the first that has the best validation accuracy; without validation data it is chosen,
+        as in the published runs, on test data. A run that diverged has the values of its
+        evaluations before, null where there are none.
+    """
+    history = history.sort_values([*KEY_NAMES, "epoch"], ignore_index=True)
+    # One integer a run: joins on it are safe where key columns are null, and quick.
+    history["run"] = history.groupby(list(KEY_NAMES), dropna=False, sort=False).ngroup()
+    runs = history.drop_duplicates("run").set_index("run")[[*KEY_NAMES, "parameters", "code"]]
+    evaluated = history[~history["diverged"]]
+    chosen_by = evaluated["validation_accuracy"].fillna(evaluated["test_accuracy"])
+    best = _first_best(evaluated, chosen_by)
+    best_on_test = _first_best(evaluated, evaluated["test_accuracy"])
+    gap = evaluated["train_accuracy"] - evaluated["test_accuracy"]
+    return runs.assign(
+        epochs=evaluated.groupby("run")["epoch"].max(),
+        best_epoch=best["epoch"],
+        train_accuracy=best["train_accuracy"],
+        validation_accuracy=best["validation_accuracy"],
+        test_accuracy=best["test_accuracy"],
+        best_test_epoch=best_on_test["epoch"],
+        best_test_accuracy=best_on_test["test_accuracy"],
+        generalization_gap=gap.groupby(evaluated["run"]).mean(),
+        diverged=history.groupby("run")["diverged"].any(),
+    ).reset_index(drop=True)[RUNS.names]
+
+
+def _first_best(evaluated: pd.DataFrame, score: pd.Series) -> pd.DataFrame:
+    """Pick for each run its first row with the highest score; rows are in order of epochs."""
+    ranked = evaluated.assign(score=score).sort_values("score", ascending=False, kind="stable")
+    return ranked.drop_duplicates("run").set_index("run")
+
+
+def main_grid(table: pd.DataFrame) -> pd.DataFrame:
+    """Keep the most common activation, degree and grid size, so that depth tells KANs apart.
+
+    Parameters
+    ----------
+    table
+        Rows with the key columns, of runs or of evaluations.
+
+    Returns
+    -------
+    DataFrame
+        The rows that have these values; rows whose degree or grid size is null are kept.
+    """
+    for name, paper in _PAPER.items():
+        common = table[name].mode()
+        if len(common):
+            value = paper if (common == paper).any() else common.iloc[0]
+            table = table[table[name].isna() | (table[name] == value)]
+    return table
+
+
+def average_seeds(runs: pd.DataFrame) -> pd.DataFrame:
+    """Average each scheme over its seeds.
+
+    Parameters
+    ----------
+    runs
+        Runs, with the columns of `kancore.tables.RUNS`.
+
+    Returns
+    -------
+    DataFrame
+        One row a scheme of a setting (`SETTING`, `SCHEME`), in order, with means over seeds,
+        ``lowest`` and ``highest`` test accuracy, ``best_epoch`` (median), ``seeds``, and
+        ``diverged``: how many of the seeds.
+    """
+    grouped = runs.groupby([*SETTING, *SCHEME], dropna=False, as_index=False)
+    return grouped.agg(
+        parameters=("parameters", "first"),
+        best_epoch=("best_epoch", "median"),
+        train_accuracy=("train_accuracy", "mean"),
+        validation_accuracy=("validation_accuracy", "mean"),
+        test_accuracy=("test_accuracy", "mean"),
+        lowest=("test_accuracy", "min"),
+        highest=("test_accuracy", "max"),
+        generalization_gap=("generalization_gap", "mean"),
+        seeds=("seed", "size"),
+        diverged=("diverged", "sum"),
+    )
+
+
+def best_schemes(runs: pd.DataFrame) -> pd.DataFrame:
+    """Choose the best scheme of each setting, on validation data.
+
+    Parameters
+    ----------
+    runs
+        Runs, with the columns of `kancore.tables.RUNS`.
+
+    Returns
+    -------
+    DataFrame
+        One row a setting, with the columns of `average_seeds` for the scheme whose mean validation
+        accuracy is best (test accuracy where there is no validation data) among schemes of which
+        no seed diverged. Where all diverged the scheme and its values are null. ``median``,
+        ``median_low``, ``median_high`` are the median test accuracy over schemes and the bounds of
+        its interval (`median_interval`); ``schemes`` counts schemes, ``diverged_schemes`` those of
+        which a seed diverged.
+    """
+    schemes = average_seeds(runs)
+    whole = schemes[schemes["diverged"] == 0]
+    score = whole["validation_accuracy"].fillna(whole["test_accuracy"])
+    ranked = whole.assign(score=score).sort_values("score", ascending=False, kind="stable")
+    best = ranked.drop_duplicates(list(SETTING)).drop(columns=["score", "parameters", "diverged"])
+    settings = (
+        schemes.assign(unstable=schemes["diverged"] > 0)
+        .groupby(list(SETTING), dropna=False, as_index=False)
+        .agg(
+            parameters=("parameters", "first"),
+            schemes=("unstable", "size"),
+            diverged_schemes=("unstable", "sum"),
+            median=("test_accuracy", "median"),
+            median_low=("test_accuracy", lambda values: median_interval(values)[0]),
+            median_high=("test_accuracy", lambda values: median_interval(values)[1]),
+        )
+    )
+    return settings.merge(best, on=list(SETTING), how="left")
+
+
+def median_interval(
+    values: pd.Series | np.ndarray, confidence: float = 0.95, resamples: int = 2000
+) -> tuple[float, float]:
+    """Bootstrap percentile interval of a median.
+
+    Parameters
+    ----------
+    values
+        Observations; nulls are left out.
+    confidence
+        Share of resampled medians inside the interval.
+    resamples
+        Number of resamples; their seed depends on the number of observations only.
+
+    Returns
+    -------
+    tuple of float
+        Lower and upper bound; NaN if there is no observation.
+    """
+    values = np.asarray(values, dtype=float)
+    values = values[~np.isnan(values)]
+    if len(values) == 0:
+        return float("nan"), float("nan")
+    generator = np.random.default_rng(derive_seed("median interval", len(values)))
+    drawn = generator.choice(values, size=(resamples, len(values)))
+    outside = (1 - confidence) / 2
+    low, high = np.quantile(np.median(drawn, axis=1), [outside, 1 - outside])
+    return float(low), float(high)

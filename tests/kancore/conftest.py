@@ -1,0 +1,138 @@
+"""A small made-up study in the real schemas: 3 data sets x 9 architectures x 27 schemes."""
+
+from itertools import product
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from kancore.schemes import INITIALIZATIONS, MODELS, OPTIMIZERS, derive_seed
+from kancore.statistics import summarize_runs
+from kancore.tables import HISTORY, RUNS, TIMINGS, read_table, write_table
+
+CEILINGS = {"mnist": 0.98, "fashion_mnist": 0.89, "cifar10": 0.55}
+DEPTHS = {"2layers": (32,), "3layers": (64, 32), "4layers": (128, 64, 32)}
+RATES = (0.05, 0.005, 0.0005)
+EPOCHS = np.arange(2, 22, 2)
+SLOWNESS = {"sgd": 0.02, "sgd_momentum": 0.2, "adam": 2.0}
+
+
+def make_history(
+    datasets=tuple(CEILINGS), objectives=("backprop",), seeds=(0,), validation=True, **changes
+):
+    """Evaluations of every architecture and scheme; `changes` replace columns."""
+    rows = []
+    grid = product(datasets, objectives, MODELS, DEPTHS, INITIALIZATIONS, OPTIMIZERS, RATES, seeds)
+    for dataset, objective, model, depth, initialization, optimizer, rate, seed in grid:
+        kan = model == "kan"
+        widths = [width * (10 if model == "wide_mlp" else 1) for width in DEPTHS[depth]]
+        inputs = 3072 if dataset == "cifar10" else 784
+        edges = sum(a * b for a, b in zip([inputs, *widths], [*widths, 10], strict=True))
+        key = {
+            "study": "made_up",
+            "dataset": dataset,
+            "objective": objective,
+            "model": model,
+            "depth": depth,
+            "hidden_widths": "x".join(map(str, widths)),
+            "activation": "gelu",
+            "degree": 3 if kan else None,
+            "grid_size": 5 if kan else None,
+            "initialization": initialization,
+            "optimizer": optimizer,
+            "learning_rate": rate,
+            "seed": seed,
+            "parameters": edges * (10 if kan else 1),
+            "code": f"{derive_seed(model, objective):016x}"[:16],
+        }
+        rows += [{**key, **values, **changes} for values in _evaluations(key, validation)]
+    return _as_read(rows, HISTORY)
+
+
+def _evaluations(key, validation):
+    random = np.random.default_rng(derive_seed(*map(str, key.values())))
+    speed = SLOWNESS[key["optimizer"]] * (key["learning_rate"] / 0.005) ** 0.5
+    ceiling = CEILINGS.get(key["dataset"], 0.8) - 0.03 * (key["model"] == "kan")
+    ceiling -= 0.04 * (key["objective"] == "hsic") + 0.01 * (key["depth"] == "2layers")
+    test = (
+        0.1 + (ceiling - 0.1) * (1 - np.exp(-speed * EPOCHS)) + random.normal(0, 0.01, len(EPOCHS))
+    )
+    train = test + 0.004 * EPOCHS * (2 if key["model"] == "kan" else 1)
+    if diverges := key["optimizer"] == "sgd_momentum" and key["learning_rate"] == 0.05:
+        test = test[: 3 * (key["initialization"] == "orthogonal")]
+    for epoch, on_train, on_test in zip(EPOCHS, train.clip(0, 1), test.clip(0, 1), strict=False):
+        accuracies = {
+            "train_accuracy": on_train,
+            "validation_accuracy": min(1.0, on_test + 0.005) if validation else None,
+            "test_accuracy": on_test,
+        }
+        losses = {
+            name.replace("accuracy", "loss"): None if value is None else -np.log(value + 1e-3)
+            for name, value in accuracies.items()
+        }
+        yield {"epoch": int(epoch), **accuracies, **losses, "diverged": False}
+    if diverges:
+        nothing = dict.fromkeys(set(HISTORY.names) - set(key) - {"epoch", "diverged"})
+        yield {"epoch": int(EPOCHS[len(test)]), **nothing, "diverged": True}
+
+
+def _as_read(rows, schema):
+    """Give `rows` the types that they have when read from a file."""
+    from tempfile import TemporaryDirectory
+
+    with TemporaryDirectory() as folder:
+        write_table(f"{folder}/table.parquet", rows, schema)
+        return read_table(f"{folder}/table.parquet", schema)
+
+
+def make_runs(**options):
+    return _as_read(summarize_runs(make_history(**options)), RUNS)
+
+
+@pytest.fixture(scope="session")
+def history():
+    return make_history()
+
+
+@pytest.fixture(scope="session")
+def runs(history):
+    return _as_read(summarize_runs(history), RUNS)
+
+
+@pytest.fixture(scope="session")
+def timings(runs):
+    sweeps = runs.drop_duplicates(["dataset", "objective", "model", "depth"])
+    return _as_read(
+        [
+            {
+                "study": "made_up",
+                "sweep": f"{run.dataset}/{run.objective}/{run.model}-{run.hidden_widths}/all/seed0",
+                "schemes": 27,
+                "steps": 300,
+                "epochs": 20,
+                "seconds": 10.0 + number,
+                "training_seconds": 8.0 + number,
+                "evaluation_seconds": 1.5,
+                "resumes": 0,
+                "device": "x86_64 AVX2",
+                "threads": 1,
+                "python": "3.11.9",
+                "torch": "2.9.0",
+                "kancore": "0.1.0",
+                "git_revision": "0123456789ab",
+            }
+            for number, run in enumerate(sweeps.itertuples())
+        ],
+        TIMINGS,
+    )
+
+
+@pytest.fixture(scope="session")
+def make():
+    """The makers of other tables: ``make.history(...)``, ``make.runs(...)``."""
+
+    class Make:
+        history = staticmethod(make_history)
+        runs = staticmethod(make_runs)
+
+    return Make

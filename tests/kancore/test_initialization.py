@@ -1,0 +1,65 @@
+"""Initializations: the distributions that they are named after, in every layer."""
+
+import math
+
+import pytest
+import torch
+
+from kancore.initialization import fill
+from kancore.layers.kolmogorov_arnold import NOISE, KALayer
+from kancore.networks import build
+from kancore.schemes import INITIALIZATIONS, Architecture
+from kancore.splines import basis, knots
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def test_kaiming_normal_has_the_variance_of_he_et_al():
+    weight = fill(torch.empty(400, 500), "kaiming_normal", generator())
+    assert weight.mean().item() == pytest.approx(0, abs=1e-3)
+    assert weight.std().item() == pytest.approx(math.sqrt(2 / 500), rel=0.01)
+
+
+def test_kaiming_uniform_has_its_bound():
+    weight = fill(torch.empty(400, 500), "kaiming_uniform", generator())
+    assert weight.abs().max().item() == pytest.approx(math.sqrt(6 / 500), rel=1e-3)
+    assert weight.std().item() == pytest.approx(math.sqrt(2 / 500), rel=0.01)
+
+
+def test_orthogonal_rows_are_orthonormal():
+    weight = fill(torch.empty(40, 50), "orthogonal", generator())
+    torch.testing.assert_close(weight @ weight.T, torch.eye(40), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("initialization", INITIALIZATIONS)
+def test_ka_layer_draws_base_weights_scales_and_small_splines(initialization):
+    layer = KALayer(300, 200)
+    layer.initialize(0, initialization, generator(3))
+    edges = layer.weight[0].detach().view(200, 9, 300)
+    again = generator(3)
+    base = fill(torch.empty(200, 300), initialization, again)
+    scale = fill(torch.empty(200, 300), initialization, again)
+    assert torch.equal(edges[:, -1], base)
+    # At the grid points an edge's spline is its scale times noise within 0.1 / grid size / 2.
+    at_points = basis(knots(5, 3)[3:-3].float(), 5, 3)
+    noise = torch.einsum("omi,mp->oip", edges[:, :-1], at_points) / scale.unsqueeze(-1)
+    noise = noise[scale.abs() > 1e-3]
+    bound = NOISE / 5 / 2
+    assert noise.abs().max().item() == pytest.approx(bound, rel=0.01)
+    assert noise.std().item() == pytest.approx(bound / math.sqrt(3), rel=0.02)
+
+
+@pytest.mark.parametrize("model", ["mlp", "kan"])
+@pytest.mark.parametrize("initialization", INITIALIZATIONS)
+def test_every_layer_is_drawn_anew_from_the_generator(model, initialization):
+    kan = {"degree": 3, "grid_size": 5, "grid_range": (-1.0, 1.0)} if model == "kan" else {}
+    network = build(Architecture(model, (6, 4), **kan), 5, 3, 2)
+    for parameter in network.parameters():
+        torch.nn.init.constant_(parameter, math.nan)
+    network.initialize(0, initialization, generator(1))
+    network.initialize(1, initialization, generator(1))
+    for name, parameter in network.named_parameters():
+        assert parameter.isfinite().all(), name
+        assert torch.equal(parameter[0], parameter[1]), name

@@ -1,0 +1,160 @@
+"""Configurations: what the studies hold, and what a wrong one is told."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import yaml
+
+from kancore import objectives, schemes
+from kancore.data.registry import DATASETS
+from kancore.study import ConfigError, Study, resolve
+
+ROOT = Path(__file__).resolve().parents[2]
+SCHEMA = yaml.safe_load((ROOT / "schemas" / "config.schema.yaml").read_text())
+CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text())
+KEYS = SCHEMA["$defs"]["study"]["properties"]
+
+
+def study(**overrides):
+    return resolve({**copy.deepcopy(CONFIG), **overrides}, SCHEMA)
+
+
+def test_defaults_and_schema_have_the_same_keys():
+    assert set(CONFIG["defaults"]) == set(KEYS)
+
+
+@pytest.mark.parametrize(
+    ("key", "allowed"),
+    [
+        ("models", schemes.MODELS),
+        ("objectives", tuple(objectives.MODULES)),
+        ("initializations", schemes.INITIALIZATIONS),
+        ("optimizers", schemes.OPTIMIZERS),
+        ("activations", schemes.ACTIVATIONS),
+        ("datasets", tuple(name for name in DATASETS if name != "custom")),
+    ],
+)
+def test_schema_allows_what_the_library_has(key, allowed):
+    assert sorted(KEYS[key]["items"]["enum"]) == sorted(allowed)
+    assert all(name in KEYS[key]["description"] for name in allowed)
+
+
+@pytest.mark.parametrize("name", CONFIG["studies"])
+def test_every_study_resolves_and_names_each_sweep_once(name):
+    sweeps = study(study=name).sweeps()
+    assert len({sweep.name for sweep in sweeps}) == len(sweeps)
+
+
+def test_quick_is_all_architectures_and_schemes_on_data_that_need_no_network():
+    quick = study(study="quick")
+    assert quick.settings["datasets"] == ["digits", "breast_cancer", "mnist_sample"]
+    sweeps = quick.sweeps()
+    assert len(sweeps) == 3 * 9
+    assert {len(sweep.schemes) for sweep in sweeps} == {27}
+
+
+def test_paper_has_its_grid():
+    paper = study(study="paper", seeds=[0])
+    backprop = [sweep for sweep in paper.sweeps() if sweep.objective == "backprop"]
+    assert len(backprop) == 5 * 9
+    higgs = [sweep for sweep in backprop if sweep.dataset == "higgs"]
+    assert {sweep.epochs for sweep in higgs} == {6}
+    assert {sweep.batch_size for sweep in higgs} == {20000}
+    widths = {(s.architecture.model, s.architecture.hidden_widths) for s in higgs}
+    assert ("kan", (1024, 512, 256)) in widths
+    assert ("wide_mlp", (10240, 5120, 2560)) in widths
+
+
+def test_overrides_beat_the_study_and_the_study_beats_the_defaults():
+    config = {**CONFIG, "study": "quick"}
+    assert resolve(config, SCHEMA).settings["epochs"]["default"] == 16
+    assert resolve({**config, "epochs": 3}, SCHEMA).settings["epochs"] == 3
+    assert resolve(config, SCHEMA).settings["dropout"] == 0.2
+
+
+def test_one_value_for_each_data_set_or_model():
+    mixed = study(
+        study="quick",
+        epochs={"default": 2, "digits": 5},
+        dropout={"mlp": 0.1, "kan": 0.0, "wide_mlp": 0.3},
+    )
+    for sweep in mixed.sweeps():
+        assert sweep.epochs == (5 if sweep.dataset == "digits" else 2)
+        expected = {"mlp": 0.1, "kan": 0.0, "wide_mlp": 0.3}[sweep.architecture.model]
+        assert sweep.architecture.dropout == expected
+
+
+@pytest.mark.parametrize("axes", [[], ["optimizer"], ["initialization", "learning_rate"]])
+def test_stack_splits_sweeps_into_jobs_without_losing_a_scheme(axes):
+    jobs = study(study="quick", stack=axes).sweeps()
+    whole = study(study="quick").sweeps()
+    assert len(jobs) == len(whole) * 3 ** (3 - len(axes))
+    assert len({job.name for job in jobs}) == len(jobs)
+    assert sum(len(job.schemes) for job in jobs) == sum(len(sweep.schemes) for sweep in whole)
+
+
+def test_splines_multiply_kans_only():
+    sweeps = study(study="quick", datasets=["digits"], degrees=[2, 3], grid_sizes=[3, 5]).sweeps()
+    models = [sweep.architecture.model for sweep in sweeps]
+    assert [models.count(model) for model in ("mlp", "kan", "wide_mlp")] == [3, 12, 3]
+
+
+def test_grid_leaves_out_what_changes_no_result():
+    changed = study(device="cpu", threads=2, checkpoint_seconds=5)
+    assert changed.grid == study().grid
+    assert Study("quick", study().grid).sweeps() == study().sweeps()
+
+
+def changed(path, value):
+    """The configuration with one value changed or added."""
+    config = copy.deepcopy(CONFIG)
+    node = config
+    for key in path[:-1]:
+        node = node[key]
+    node[path[-1]] = value
+    return config
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        (["study"], "fast", ["study", "'fast'", "quick, laptop, paper"]),
+        (["epoch"], 3, ["epoch is 3", "no such key", "did you mean epochs?"]),
+        (["studies", "quick", "sedes"], 1, ["studies.quick.sedes", "did you mean seeds?"]),
+        (["defaults", "xyz"], 1, ["defaults.xyz", "one of datasets"]),
+        (["epochs"], "many", ["epochs is 'many'", "a whole number from 1"]),
+        (["epochs"], {"mnist": 3}, ["epochs", "a default"]),
+        (["epochs"], 0, ["epochs is 0", "from 1"]),
+        (["seeds"], [1, 1], ["seeds is [1, 1]", "different"]),
+        (["datasets"], [], ["datasets is []", "a list"]),
+        (["datasets"], ["minst"], ["'minst'", "mnist"]),
+        (["objectives"], ["magic"], ["'magic'", "backprop"]),
+        (["learning_rates"], [0.1, -1], ["learning_rates.1 is -1", "above 0"]),
+        (["defaults", "figure_style", "dpi"], "x", ["figure_style.dpi is 'x'"]),
+        (["defaults", "figure_style", "dpis"], 1, ["figure_style.dpis", "did you mean dpi?"]),
+        (["depths"], ["5layers"], ["hidden_widths.default.5layers", "4 widths"]),
+        (["depths"], ["deep"], ["depths.0 is 'deep'", "2layers"]),
+        (["grid_range"], [1, 1], ["grid_range is [1, 1]", "lower one first"]),
+        (["dropout"], 1.0, ["dropout is 1.0", "below 1"]),
+        (["degrees"], [6], ["degrees.0 is 6", "1 to 5"]),
+        (["studies"], 3, ["studies is 3"]),
+        (["studies", "../x"], {}, ["../x", "lower-case"]),
+        (["stack"], ["seed"], ["'seed'", "initialization, optimizer, learning_rate"]),
+        (["protocol"], "published", ["protocol is 'published'", "clean"]),
+    ],
+)
+def test_one_error_names_key_value_and_what_is_allowed(path, value, words):
+    with pytest.raises(ConfigError) as error:
+        resolve(changed(path, value), SCHEMA)
+    message = str(error.value)
+    assert "\n" not in message
+    for word in words:
+        assert word in message
+
+
+def test_a_default_that_is_missing_is_named():
+    config = copy.deepcopy(CONFIG)
+    del config["defaults"]["epochs"]
+    with pytest.raises(ConfigError, match="epochs"):
+        resolve(config, SCHEMA)

@@ -1,0 +1,260 @@
+"""The training loop: what stacking, order, divergence and interruption may not change."""
+
+import math
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+import torch
+
+from kancore import checkpoints
+from kancore.data import rows, split
+from kancore.data.preparation import make_dataset
+from kancore.networks import build
+from kancore.objectives.backprop import cross_entropy, losses
+from kancore.schemes import (
+    INITIALIZATIONS,
+    MODELS,
+    OPTIMIZERS,
+    Architecture,
+    Scheme,
+    Sweep,
+    derive_seed,
+)
+from kancore.training import Training, progress
+
+ALL = tuple(
+    Scheme(optimizer, rate, initialization)
+    for optimizer in OPTIMIZERS
+    for rate in (0.05, 0.005)
+    for initialization in INITIALIZATIONS
+)
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    """Three noisy clusters in six dimensions."""
+    generator = torch.Generator().manual_seed(0)
+    centres = torch.randn(3, 6, generator=generator)
+    y = torch.arange(3).repeat(80)
+    x = centres[y] + 0.8 * torch.randn(240, 6, generator=generator)
+    names = ("a", "b", "c")
+    return make_dataset(
+        "clusters", x[:180], y[:180], x[180:], y[180:], class_names=names, source="made here"
+    )
+
+
+def sweep(model="kan", schemes=ALL, **options):
+    kan = {"degree": 3, "grid_size": 5, "grid_range": (-1.0, 1.0)} if model == "kan" else {}
+    architecture = Architecture(model, (8, 5), dropout=options.pop("dropout", 0.2), **kan)
+    defaults = {"seed": 0, "epochs": 4, "batch_size": 32, "evaluate_every": 2}
+    return Sweep("clusters", "backprop", architecture, tuple(schemes), **(defaults | options))
+
+
+def table(rows):
+    order = ["optimizer", "learning_rate", "initialization", "epoch"]
+    return pd.DataFrame(rows).sort_values(order, ignore_index=True)
+
+
+def compare_with_runs_alone(model, dataset, check):
+    """Train 20 steps of all schemes as a stack and each alone; `check(stack, index, alone)`."""
+    options = {"epochs": 20, "batch_size": 160}
+    whole = Training(sweep(model, **options), dataset)
+    assert whole.steps_per_epoch == 1
+    whole.run()
+    for index, scheme in enumerate(whole.sweep.schemes):
+        alone = Training(sweep(model, [scheme], **options), dataset)
+        alone.run()
+        check(whole, index, alone)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_scheme_trains_in_a_stack_as_it_does_alone(model, dataset):
+    def check(whole, index, alone):
+        if whole.sweep.schemes[index].optimizer == "adam":
+            return  # it divides gradients that are rounding noise by themselves: see float64
+        pairs = zip(whole.state.network.parameters(), alone.state.network.parameters(), strict=True)
+        for ours, theirs in pairs:
+            torch.testing.assert_close(ours[index], theirs[0], rtol=1e-5, atol=1e-5)
+
+    compare_with_runs_alone(model, dataset, check)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_in_float64_all_optimizers_agree_in_every_parameter(model, dataset):
+    def check(whole, index, alone):
+        pairs = zip(whole.state.network.parameters(), alone.state.network.parameters(), strict=True)
+        for ours, theirs in pairs:
+            assert ours.dtype == torch.float64
+            torch.testing.assert_close(ours[index], theirs[0], rtol=1e-8, atol=1e-8)
+
+    dataset = replace(dataset, mean=dataset.mean.double(), std=dataset.std.double())
+    torch.set_default_dtype(torch.float64)
+    try:
+        compare_with_runs_alone(model, dataset, check)
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def test_the_order_of_schemes_changes_nothing(dataset):
+    forward = Training(sweep(schemes=ALL), dataset).run()
+    backward = Training(sweep(schemes=ALL[::-1]), dataset).run()
+    pd.testing.assert_frame_equal(table(forward), table(backward), check_exact=True)
+
+
+def test_one_scheme_is_plain_pytorch(dataset):
+    """One MLP trained with nn.Linear, torch.optim and the same minibatches, in float32."""
+    scheme = Scheme("sgd_momentum", 0.05, "orthogonal")
+    training = Training(sweep("mlp", [scheme], dropout=0.0, epochs=3), dataset)
+    layers = []
+    for module in training.state.network.modules():
+        if hasattr(module, "bias"):
+            layer = torch.nn.Linear(module.weight.shape[2], module.weight.shape[1])
+            layer.load_state_dict({"weight": module.weight[0], "bias": module.bias[0]})
+            layers += [layer, torch.nn.GELU()]
+    network = torch.nn.Sequential(*layers[:-1])
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.05, momentum=0.9, nesterov=True)
+    train, _ = split(dataset.y_train, 0.1, derive_seed("split", "clusters", 0))
+    x = (rows(dataset.x_train, train) - dataset.mean) / dataset.std
+    y = dataset.y_train[train]
+    for epoch in range(3):
+        seed = derive_seed("order", "clusters", 0, epoch)
+        order = torch.randperm(len(y), generator=torch.Generator().manual_seed(seed))
+        for batch in order.split(32)[: len(y) // 32]:
+            optimizer.zero_grad()
+            torch.nn.functional.cross_entropy(network(x[batch]), y[batch]).backward()
+            optimizer.step()
+    last = training.run()[-1]
+    logits = network((dataset.x_test - dataset.mean) / dataset.std)
+    expected = torch.nn.functional.cross_entropy(logits, dataset.y_test).item()
+    assert last["test_loss"] == pytest.approx(expected, rel=1e-5)
+    accuracy = (logits.argmax(1) == dataset.y_test).double().mean().item()
+    assert last["test_accuracy"] == accuracy
+
+
+def test_it_learns(dataset):
+    history = table(Training(sweep(epochs=20, evaluate_every=20), dataset).run())
+    assert history["test_accuracy"].max() > 0.9
+
+
+def test_evaluations_are_where_asked_and_at_the_end(dataset):
+    history = table(Training(sweep(epochs=5, evaluate_every=2), dataset).run())
+    assert len(history) == 3 * len(ALL)
+    assert sorted(history["epoch"].unique()) == [2, 4, 5]
+
+
+def test_no_validation_data(dataset):
+    row = Training(sweep(validation_fraction=0.0, schemes=ALL[:1]), dataset).run()[0]
+    assert "validation_accuracy" not in row
+    assert not row["diverged"]
+
+
+def test_examples_are_taken_as_asked(dataset):
+    training = Training(sweep(train_examples=90, test_examples=30), dataset)
+    assert [len(y) for _, y in training.parts.values()] == [81, 9, 30]
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_diverged_scheme_leaves_the_stack_and_disturbs_nobody(model, dataset):
+    wild = Scheme("sgd", 1e30, "orthogonal")
+    with_wild = Training(sweep(model, [*ALL, wild], epochs=6), dataset)
+    history = table(with_wild.run())
+    marked = history[history["diverged"]]
+    assert len(marked) == 1
+    assert marked["learning_rate"].item() == 1e30
+    assert marked["epoch"].item() == 2
+    assert marked[["train_loss", "test_accuracy"]].isna().all(axis=None)
+    assert with_wild.state.optimizer.schemes == tuple(sorted(ALL))
+    calm = table(Training(sweep(model, epochs=6), dataset).run())
+    others = history[history["learning_rate"] < 1].reset_index(drop=True)
+    columns = ["train_loss", "validation_loss", "test_loss"]
+    pd.testing.assert_frame_equal(others[columns], calm[columns], rtol=1e-3)
+
+
+def test_a_sweep_whose_schemes_all_diverge_ends(dataset):
+    training = Training(sweep(schemes=[Scheme("sgd", 1e30, "orthogonal")], epochs=50), dataset)
+    assert [row["epoch"] for row in training.run()] == [2]
+    assert training.state.step == 2 * training.steps_per_epoch
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("moment", [1, 5, 7, 10, 14, 19])
+def test_a_killed_sweep_resumes_to_the_same_bits(model, moment, dataset, tmp_path, monkeypatch):
+    options = {"schemes": [*ALL, Scheme("sgd", 1e30, "orthogonal")]}
+    undisturbed = Training(sweep(model, **options), dataset).run()
+    path = tmp_path / "checkpoint.pt"
+    killed = Training(sweep(model, **options), dataset, "cpu", path, 0)
+    step = killed._train_step
+
+    def fatal(x, y):
+        if killed.state.step == moment:
+            raise Killed
+        step(x, y)
+
+    monkeypatch.setattr(killed, "_train_step", fatal)
+    with pytest.raises(Killed):
+        killed.run()
+    resumed = Training(sweep(model, **options), dataset, "cpu", path, 0)
+    assert resumed.state.step == moment
+    assert resumed.state.clock.resumes == 1
+    assert resumed.run() == undisturbed
+
+
+def test_a_checkpoint_of_other_code_is_not_used(dataset, tmp_path, capsys):
+    path = tmp_path / "checkpoint.pt"
+    first = Training(sweep(), dataset, "cpu", path, 0, identity="code 1")
+    first.run()
+    again = Training(sweep(), dataset, "cpu", path, 0, identity="code 2")
+    assert again.state.step == 0
+    assert "another sweep or code" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("damage", [lambda b: b[: len(b) // 2], lambda b: b"", lambda b: b"x" * 99])
+def test_a_damaged_checkpoint_is_not_used(damage, tmp_path, capsys):
+    path = tmp_path / "checkpoint.pt"
+    checkpoints.save(path, "me", {"step": 3})
+    assert checkpoints.load(path, "me", torch.device("cpu")) == {"step": 3}
+    path.write_bytes(damage(path.read_bytes()))
+    assert checkpoints.load(path, "me", torch.device("cpu")) is None
+    assert "unreadable" in capsys.readouterr().err
+
+
+def test_seeds_differ_in_weights_minibatches_and_split(dataset):
+    first, second = (Training(sweep(seed=seed), dataset) for seed in (0, 1))
+    weights = [next(iter(t.state.network.parameters())) for t in (first, second)]
+    assert not torch.equal(*weights)
+    assert not torch.equal(first._order(0), second._order(0))
+    assert not torch.equal(first.parts["train"][0], second.parts["train"][0])
+
+
+def test_schemes_with_one_initialization_start_from_the_same_weights(dataset):
+    training = Training(sweep(), dataset)
+    weight = next(iter(training.state.network.parameters()))
+    for index, scheme in enumerate(training.sweep.schemes):
+        same = [s.initialization == scheme.initialization for s in training.sweep.schemes]
+        assert [torch.equal(weight[index], other) for other in weight] == same
+
+
+def test_cross_entropy_of_a_stack_is_each_networks(dataset):
+    logits, y = torch.randn(4, 7, 3), torch.randint(3, (7,))
+    expected = torch.stack([torch.nn.functional.cross_entropy(one, y) for one in logits])
+    torch.testing.assert_close(cross_entropy(logits, y), expected)
+    network = build(sweep().architecture, 6, 3, 2).eval()
+    for index in range(2):
+        network.initialize(index, "orthogonal", torch.Generator().manual_seed(index))
+    x = torch.randn(7, 6)
+    assert torch.equal(losses(network, x, y), cross_entropy(network(x), y))
+
+
+def test_progress_says_how_far(dataset, capsys):
+    Training(replace(sweep(), epochs=4), dataset).run(progress)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[-1].startswith("epoch 4/4  18 schemes")
+    assert lines[-1].endswith("0 s left")
+    best = float(lines[-1].split("accuracy ")[1].split()[0])
+    assert 0 < best <= 1
+    assert not math.isnan(best)

@@ -1,0 +1,99 @@
+"""A copy of the project with a tiny study that has run, and its plans."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PROJECT = (
+    "Snakefile",
+    "config.yaml",
+    "envs",
+    "kancore",
+    "profiles",
+    "report",
+    "rules",
+    "schemas",
+    "workflow_scripts",
+)
+TINY = """
+study: tiny
+studies:
+  tiny:
+    datasets: [digits]
+    models: [mlp, kan]
+    depths: [2layers]
+    learning_rates: [0.005]
+    train_examples: 200
+    epochs: 2
+    evaluate_every: 1
+    batch_size: 50
+"""
+
+
+class Project:
+    """A folder with the project's code and whatever it has made."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def snakemake(self, *arguments: str, check: bool = True) -> str:
+        """Run snakemake on the tiny study; give what it printed."""
+        done = self.start(*arguments)
+        output, _ = done.communicate(timeout=300)
+        assert not check or done.returncode == 0, output
+        return output
+
+    def start(self, *arguments: str) -> subprocess.Popen:
+        """Start snakemake on the tiny study."""
+        command = [sys.executable, "-m", "snakemake", *arguments, "--configfile", "tiny.yaml"]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        return subprocess.Popen(
+            command,
+            cwd=self.path,
+            env=environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+
+    def plan(self, *arguments: str) -> dict[str, int]:
+        """Number of jobs of each rule that a dry run would start."""
+        output = self.snakemake("--cores", "1", "--dry-run", *arguments)
+        if "Nothing to be done" in output:
+            return {}
+        stats = output.split("Job stats:")[1].split("total")[0]
+        jobs = {rule: int(n) for rule, n in re.findall(r"^(\w+)\s+(\d+)\s*$", stats, re.MULTILINE)}
+        jobs.pop("all", None)
+        return jobs
+
+    def append(self, path: str, line: str = "_edited = 1") -> None:
+        """Add a line to a file."""
+        with open(self.path / path, "a") as file:
+            file.write(f"\n{line}\n")
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory):
+    """The project after a run of the tiny study; tests work on copies."""
+    path = tmp_path_factory.mktemp("project")
+    for name in PROJECT:
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copyfile
+        copy(ROOT / name, path / name)
+    (path / "tiny.yaml").write_text(TINY)
+    project = Project(path)
+    project.snakemake("--cores", "2")
+    return project
+
+
+@pytest.fixture
+def project(finished, tmp_path):
+    """A copy of the finished project, with time stamps of now as a fresh clone's."""
+    path = tmp_path / "clone"
+    shutil.copytree(finished.path, path, copy_function=shutil.copyfile)
+    return Project(path)

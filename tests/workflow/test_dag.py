@@ -1,0 +1,104 @@
+"""What a change re-runs, told by real dry runs."""
+
+import time
+
+import pytest
+
+from kancore.figures import FIGURES
+
+EVERY_FIGURE = dict.fromkeys(FIGURES, 1)
+DOWNSTREAM = {"tables": 1, **EVERY_FIGURE, "report": 1}
+
+
+def test_a_fresh_clone_with_results_has_nothing_to_do(project):
+    assert project.plan() == {}
+    assert "Nothing to be done" in project.snakemake("--cores", "1")
+
+
+def test_touching_and_commenting_code_re_runs_nothing(project):
+    for folder in ("kancore", "workflow_scripts", "rules"):
+        for file in (project.path / folder).rglob("*.*"):
+            file.touch()
+    project.append("kancore/splines.py", "# a comment")
+    project.append("rules/training.smk", "# a comment")
+    assert project.plan() == {}
+
+
+@pytest.mark.parametrize("figure", FIGURES)
+def test_an_edit_in_a_figure_re_runs_it_and_the_report(figure, project):
+    project.append(f"kancore/figures/{figure}.py")
+    assert project.plan() == {figure: 1, "report": 1}
+
+
+def test_an_edit_in_splines_retrains_kans_and_no_mlp(project):
+    project.append("kancore/splines.py")
+    output = project.snakemake("--cores", "1", "--dry-run")
+    assert "train digits/backprop/kan" in output
+    assert "train digits/backprop/mlp" not in output
+    assert project.plan() == {"train": 1, **DOWNSTREAM}
+
+
+def test_an_edit_in_a_data_set_prepares_it_again_and_retrains(project):
+    project.append("kancore/data/digits.py")
+    assert project.plan() == {"prepare": 1, "train": 2, **DOWNSTREAM}
+    project.append("kancore/data/breast_cancer.py")
+    assert project.plan()["prepare"] == 1
+
+
+def test_an_edit_in_the_report_re_runs_the_report(project):
+    project.append("kancore/report.py")
+    assert project.plan() == {"report": 1}
+
+
+def test_a_style_setting_redraws_from_the_table(project):
+    config = project.path / "config.yaml"
+    config.write_text(config.read_text().replace("dpi: 200", "dpi: 100"))
+    for figure in FIGURES:
+        assert project.plan(f"results/tiny/figures/{figure}.svg") == {figure: 1}
+    assert project.plan() == {**EVERY_FIGURE, "report": 1}
+
+
+def test_one_more_seed_adds_one_job_an_architecture(project):
+    assert project.plan("--config", "seeds=[0,1]") == {"train": 2, **DOWNSTREAM}
+
+
+def test_how_to_run_is_not_what_to_run(project):
+    settings = ("device=cpu", "checkpoint_seconds=7", "threads=2")
+    assert project.plan("--config", *settings) == {"report": 1}  # which shows the settings
+
+
+def test_stack_is_one_job_a_scheme_or_all_in_one(project):
+    assert project.plan("--config", "stack=[]")["train"] == 2 * 9
+    assert project.plan("--config", "stack=[optimizer]")["train"] == 2 * 3
+
+
+def test_code_edited_during_a_run_is_refused(project):
+    for name in ("sweeps", "tables"):
+        (project.path / "results" / "tiny" / name).rename(project.path / name)
+    run = project.start("--cores", "1", "--forcerun", "train")
+    logs = project.path / "results" / "tiny" / "logs" / "train"
+    for log in logs.rglob("*.log"):
+        log.unlink()
+    while not list(logs.rglob("*.log")):
+        assert run.poll() is None
+        time.sleep(0.05)
+    time.sleep(1.5)  # the first job has taken its digest
+    project.append("kancore/training.py")
+    output, _ = run.communicate(timeout=120)
+    assert run.returncode != 0
+    assert "the code has changed since this job was planned" in output
+    assert not (project.path / "results" / "tiny" / "tables").exists()
+
+
+def test_the_papers_dag_builds_in_ten_seconds(project):
+    start = time.monotonic()
+    jobs = project.plan("--config", "study=paper")
+    seconds = time.monotonic() - start
+    assert jobs["train"] >= 5 * 9 * 3
+    assert seconds < 10
+
+
+def test_a_wrong_key_is_one_clear_error(project):
+    output = project.snakemake("--cores", "1", "--config", "epoch=3", check=False)
+    assert "config: epoch is 3; expected no such key; did you mean epochs?" in output
+    assert "Traceback" not in output

@@ -1,0 +1,64 @@
+"""What a finished study holds."""
+
+import shutil
+
+import pytest
+
+from kancore.figures import FIGURES
+from kancore.tables import HISTORY, RUNS, TIMINGS, read_table
+
+
+@pytest.fixture
+def results(finished):
+    return finished.path / "results" / "tiny"
+
+
+def test_tables_have_a_row_for_each_run_evaluation_and_job(results):
+    runs = read_table(results / "tables" / "runs.parquet", RUNS)
+    assert len(runs) == 2 * 9
+    assert set(runs["study"]) == {"tiny"}
+    assert runs["parameters"].nunique() == 2
+    assert runs.groupby("model")["code"].nunique().to_dict() == {"kan": 1, "mlp": 1}
+    assert runs["code"].nunique() == 2
+    assert not runs["diverged"].any()
+    assert runs["test_accuracy"].between(0, 1).all()
+    history = read_table(results / "tables" / "history.parquet", HISTORY)
+    assert len(history) == 2 * 9 * 2
+    timings = read_table(results / "tables" / "timings.parquet", TIMINGS)
+    assert len(timings) == 2
+    assert (timings["schemes"] == 9).all()
+    assert (timings["steps"] == 2 * (180 // 50)).all()
+
+
+def test_csv_says_what_parquet_says(results):
+    lines = (results / "tables" / "runs.csv").read_text().splitlines()
+    assert lines[0].split(",") == RUNS.names
+    assert len(lines) == 1 + 2 * 9
+
+
+@pytest.mark.parametrize("figure", FIGURES)
+def test_every_figure_is_png_and_svg(figure, results):
+    assert (results / "figures" / f"{figure}.png").read_bytes()[:4] == b"\x89PNG"
+    assert "<svg" in (results / "figures" / f"{figure}.svg").read_text()
+
+
+def test_no_checkpoint_or_half_file_is_left(results):
+    assert not list(results.rglob("*.pt"))
+    assert not list(results.rglob("*.tmp*"))
+
+
+def test_the_same_study_gives_the_same_bytes(project):
+    before = project.path / "results" / "tiny"
+    shutil.move(before, project.path / "before")
+    project.snakemake("--cores", "2", "--forceall")
+    for name in ("tables/runs.parquet", "tables/history.parquet", "tables/runs.csv"):
+        assert (before / name).read_bytes() == (project.path / "before" / name).read_bytes()
+    for figure in (before / "figures").iterdir():
+        assert figure.read_bytes() == (project.path / "before" / "figures" / figure.name).read_bytes()
+
+
+def test_snakemakes_own_report_has_the_figures(project):
+    project.snakemake("--report", "report.html")
+    text = (project.path / "report.html").read_text()
+    for figure in FIGURES:
+        assert f"{figure}.svg" in text
