@@ -1,5 +1,6 @@
 # A study in config.yaml becomes one table of runs, and from it every figure and one report.
 import json
+import os
 import sys
 from pathlib import Path
 

@@ -7,7 +7,8 @@ and one seed as a single stacked program (paper, section 4: 27 schemes for each 
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
+from itertools import product
 from typing import Any
 
 MODELS = ("mlp", "kan", "wide_mlp")
@@ -45,6 +46,14 @@ class Scheme:
     optimizer: str
     learning_rate: float
     initialization: str
+
+
+# The axes of a sweep, by the field of a scheme that each gives values for.
+AXES = {
+    "optimizer": "optimizers",
+    "learning_rate": "learning_rates",
+    "initialization": "initializations",
+}
 
 
 @dataclass(frozen=True)
@@ -85,7 +94,8 @@ class Architecture:
 class Sweep:
     """All schemes of one architecture on one data set: what one training job does.
 
-    `schemes` are kept sorted, so their order in the configuration changes nothing. `epochs` and
+    Its schemes are all combinations of `optimizers`, `learning_rates` and `initializations`, which
+    are kept sorted, so that their order in the configuration changes nothing. `epochs` and
     `evaluate_every` are counted in epochs, `batch_size` and the two `..._examples` in examples;
     ``None`` uses all.
     """
@@ -93,7 +103,9 @@ class Sweep:
     dataset: str
     objective: str
     architecture: Architecture
-    schemes: tuple[Scheme, ...]
+    optimizers: tuple[str, ...]
+    learning_rates: tuple[float, ...]
+    initializations: tuple[str, ...]
     seed: int
     epochs: int
     batch_size: int
@@ -103,19 +115,24 @@ class Sweep:
     test_examples: int | None = None
 
     def __post_init__(self) -> None:
-        ordered = tuple(sorted(set(self.schemes)))
-        if len(ordered) != len(self.schemes):
-            raise ValueError(f"a sweep holds a scheme twice: {self.schemes}")
-        object.__setattr__(self, "schemes", ordered)
+        for axis in AXES.values():
+            values = getattr(self, axis)
+            if not values or len(set(values)) < len(values):
+                raise ValueError(f"{axis} of a sweep are {values!r}; expected different values")
+            object.__setattr__(self, axis, tuple(sorted(values)))
+
+    @property
+    def schemes(self) -> tuple[Scheme, ...]:
+        """All schemes, in the order of a stack."""
+        return tuple(
+            Scheme(*values) for values in product(*(getattr(self, axis) for axis in AXES.values()))
+        )
 
     @property
     def part(self) -> str:
         """Name of the schemes that this sweep holds: what they have in common, or ``all``."""
-        common = [
-            f"{values.pop()}"
-            for field in fields(Scheme)
-            if len(values := {getattr(scheme, field.name) for scheme in self.schemes}) == 1
-        ]
+        axes = [getattr(self, axis) for axis in AXES.values()]
+        common = [str(values[0]) for values in axes if len(values) == 1]
         return "-".join(common) or "all"
 
     @property
@@ -125,13 +142,14 @@ class Sweep:
             (self.dataset, self.objective, self.architecture.name, self.part, f"seed{self.seed}")
         )
 
-    def split_by(self, axes: Iterable[str]) -> list["Sweep"]:
-        """Split into one sweep for each combination of values along the scheme `axes`."""
-        axes = tuple(axes)
-        groups: dict[tuple, list[Scheme]] = {}
-        for scheme in self.schemes:
-            groups.setdefault(tuple(getattr(scheme, axis) for axis in axes), []).append(scheme)
-        return [replace(self, schemes=tuple(group)) for group in groups.values()]
+    def split_by(self, fields: Iterable[str]) -> list["Sweep"]:
+        """Split into one sweep for each combination of values of these fields of a scheme."""
+        axes = [AXES[field] for field in fields]
+        combinations = product(*(getattr(self, axis) for axis in axes))
+        return [
+            replace(self, **{axis: (value,) for axis, value in zip(axes, values, strict=True)})
+            for values in combinations
+        ]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON; the inverse of `from_dict`."""
@@ -140,14 +158,13 @@ class Sweep:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Sweep":
         """Build a sweep from plain values, as read from JSON."""
-        architecture = dict(values["architecture"])
-        for name in ("hidden_widths", "grid_range"):
-            if architecture[name] is not None:
-                architecture[name] = tuple(architecture[name])
         return cls(
-            **{
-                **values,
-                "architecture": Architecture(**architecture),
-                "schemes": tuple(Scheme(**scheme) for scheme in values["schemes"]),
-            }
+            **{**_tuples(values), "architecture": Architecture(**_tuples(values["architecture"]))}
         )
+
+
+def _tuples(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn lists, as JSON has them, into tuples."""
+    return {
+        key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
+    }

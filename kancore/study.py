@@ -1,14 +1,14 @@
 """From a configuration to a study: every key checked, every axis spelled out, every sweep named."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import product
 from typing import Any
 
 from jsonschema import Draft202012Validator, ValidationError
 
-from kancore.schemes import Architecture, Scheme, Sweep
+from kancore.schemes import AXES, Architecture, Sweep
 
 # Keys that say how and where a study runs, or how it looks, and change none of its results.
 _NO_RESULT = ("device", "threads", "checkpoint_seconds", "figure_style")
@@ -40,7 +40,7 @@ class Study:
 
     def sweeps(self) -> list[Sweep]:
         """Every training job of the study, in a fixed order."""
-        split_axes = [f.name for f in fields(Scheme) if f.name not in self.settings["stack"]]
+        split_axes = [field for field in AXES if field not in self.settings["stack"]]
         return [
             part
             for dataset, objective in product(
@@ -53,9 +53,6 @@ class Study:
 
     def _sweep(self, dataset: str, objective: str, architecture: Architecture, seed: int) -> Sweep:
         settings = self.settings
-        grid = product(
-            settings["optimizers"], settings["learning_rates"], settings["initializations"]
-        )
         per_dataset = (
             "epochs",
             "batch_size",
@@ -67,9 +64,9 @@ class Study:
             dataset=dataset,
             objective=objective,
             architecture=architecture,
-            schemes=tuple(Scheme(*values) for values in grid),
             seed=seed,
             validation_fraction=settings["validation_fraction"],
+            **{axis: tuple(settings[axis]) for axis in AXES.values()},
             **{key: _choose(settings[key], dataset) for key in per_dataset},
         )
 
@@ -112,7 +109,9 @@ def resolve(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Study:
     Parameters
     ----------
     config
-        Keys ``study``, ``defaults`` and ``studies``, and any key of a study to override it.
+        Keys ``study``, ``defaults`` and ``studies``, and any key of a study to override it. Text in
+        an overriding value that looks like a number, ``true``, ``false`` or ``null`` is read as
+        such: command lines hand over lists of text.
     schema
         JSON Schema of the configuration.
 
@@ -126,16 +125,34 @@ def resolve(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Study:
     ConfigError
         Naming the key, its value and what was expected.
     """
+    keys = schema["$defs"]["study"]["properties"]
+    overrides = {key: _typed(value) for key, value in config.items() if key in keys}
+    config = {**config, **overrides}
     _validate(config, schema)
     if config["study"] not in config["studies"]:
         raise _error(["study"], config["study"], f"one of {', '.join(config['studies'])}")
-    keys = schema["$defs"]["study"]["properties"]
     if missing := [key for key in keys if key not in config["defaults"]]:
         raise _error(["defaults"], "no value", f"a value for {', '.join(missing)}")
-    overrides = {key: value for key, value in config.items() if key in keys}
     settings = {**config["defaults"], **config["studies"][config["study"]], **overrides}
     _check_together(settings)
     return Study(config["study"], settings)
+
+
+def _typed(value: Any) -> Any:
+    """Read the text inside a value as YAML would."""
+    if isinstance(value, Mapping):
+        return {key: _typed(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_typed(part) for part in value]
+    if not isinstance(value, str):
+        return value
+    words = {"true": True, "false": False, "null": None}
+    for read in (int, float, words.__getitem__):
+        try:
+            return read(value)
+        except (ValueError, KeyError):
+            continue
+    return value
 
 
 def _check_together(settings: Mapping[str, Any]) -> None:

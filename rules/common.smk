@@ -30,3 +30,8 @@ def training_code(wildcards):
 def figure_code(name):
     """Digest of what draws a figure: the script and the figure's own module."""
     return planned_digest("workflow_scripts/figure.py", f"kancore.figures.{name}")
+
+
+def from_here(path):
+    """Path of a file of the project from the working folder, the same in every copy."""
+    return os.path.relpath(Path(workflow.basedir, path))

@@ -7,7 +7,8 @@ wildcard_constraints:
 
 rule prepare:
     output:
-        "results/data/{dataset}.safetensors",
+        data="results/data/{dataset}.safetensors",
+        summary="results/data/{dataset}.json",
     log:
         "results/data/logs/{dataset}.log",
     benchmark:
@@ -23,5 +24,6 @@ rule prepare:
     message:
         "prepare data set {wildcards.dataset}"
     shell:
-        "python -m workflow_scripts.prepare --dataset {wildcards.dataset} --out {output:q}"
+        "python -m workflow_scripts.prepare --dataset {wildcards.dataset} --out {output.data:q}"
+        " --summary {output.summary:q}"
         " --code {params.code} 2> {log:q}"

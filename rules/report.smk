@@ -12,10 +12,10 @@ rule report:
             rules.parameters_accuracy.output.svg,
         ],
         captions=expand(
-            f"{workflow.basedir}/report/{{figure}}.rst",
+            from_here("report/{figure}.rst"),
             figure=["accuracy_bars", "scheme_boxplots", "learning_curves", "parameters_accuracy"],
         ),
-        template=f"{workflow.basedir}/report/report.html.j2",
+        template=from_here("report/report.html.j2"),
     output:
         f"{OUT}/report.html",
     log:

@@ -5,8 +5,12 @@ SWEEPS = {sweep.name: sweep for sweep in STUDY.sweeps()}
 
 rule train:
     input:
-        # Ancient: a copy's new time stamp is no new data. New data come from new code, in params.
-        lambda wildcards: ancient(f"results/data/{SWEEPS[wildcards.sweep].dataset}.safetensors"),
+        # Of large files Snakemake compares time stamps only, which a copy changes; so new data are
+        # known by their summary, a small file that holds their checksum.
+        summary=lambda wildcards: f"results/data/{SWEEPS[wildcards.sweep].dataset}.json",
+        data=lambda wildcards: ancient(
+            f"results/data/{SWEEPS[wildcards.sweep].dataset}.safetensors"
+        ),
     output:
         history=f"{OUT}/sweeps/{{sweep}}/history.parquet",
         timings=f"{OUT}/sweeps/{{sweep}}/timings.parquet",
@@ -26,14 +30,13 @@ rule train:
         checkpoint_seconds=STUDY.settings["checkpoint_seconds"],
     params:
         code=training_code,
-        data_code=lambda wildcards: data_code(SWEEPS[wildcards.sweep].dataset),
         sweep=lambda wildcards: json.dumps(SWEEPS[wildcards.sweep].to_dict(), sort_keys=True),
         study=STUDY.name,
     message:
         "train {wildcards.sweep}"
     shell:
-        "exec python -m workflow_scripts.train --study {params.study} --sweep {params.sweep:q}"
-        " --data {input:q} --device {resources.device} --threads {threads}"
+        "THP_MEM_ALLOC_ENABLE=1 exec python -m workflow_scripts.train --study {params.study} --sweep {params.sweep:q}"
+        " --data {input.data:q} --device {resources.device} --threads {threads}"
         " --checkpoint-seconds {resources.checkpoint_seconds}"
         " --history {output.history:q} --timings {output.timings:q}"
         " --code {params.code} 2> {log:q}"

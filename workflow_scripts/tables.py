@@ -5,10 +5,10 @@ import json
 from pathlib import Path
 
 import pandas as pd
-from kancore.statistics import summarize_runs
 
 from kancore.files import write_atomically
 from kancore.provenance import check_code
+from kancore.statistics import summarize_runs
 from kancore.study import Study
 from kancore.tables import HISTORY, KEY_NAMES, RUNS, TIMINGS, read_table, write_table
 

@@ -131,18 +131,23 @@ def _from_arrays(arrays: dict[str, torch.Tensor], part: str) -> torch.Tensor:
     return torch.sparse_csr_tensor(crow, col, values, size=size, check_invariants=True)
 
 
+def summary(dataset: Dataset) -> dict[str, object]:
+    """Describe a data set in plain values: what its file's header says of it."""
+    values = {name: getattr(dataset, name) for name in (*_METADATA, "checksum")}
+    for part in PARTS:
+        labels = getattr(dataset, f"y_{part}")
+        values[f"{part}_counts"] = torch.bincount(labels, minlength=dataset.classes).tolist()
+    return values
+
+
 def save(path: str | os.PathLike, dataset: Dataset) -> None:
     """Write `dataset` as one safetensors file; the same data set gives the same bytes.
 
-    The header's entry ``dataset`` is a JSON object: name, image_shape, class_names, source,
+    The header's entry ``dataset`` is its `summary` as JSON: name, image_shape, class_names, source,
     checksum, and the number of examples of each class in both parts.
     """
-    metadata = {name: getattr(dataset, name) for name in (*_METADATA, "checksum")}
-    for part in PARTS:
-        labels = getattr(dataset, f"y_{part}")
-        metadata[f"{part}_counts"] = torch.bincount(labels, minlength=dataset.classes).tolist()
     # One entry, because safetensors writes several in an order of its own choice.
-    header = {"dataset": json.dumps(metadata)}
+    header = {"dataset": json.dumps(summary(dataset))}
     arrays = {name: array.cpu().numpy() for name, array in _to_arrays(dataset).items()}
     write_atomically(path, lambda temporary: save_file(arrays, temporary, metadata=header))
 

@@ -40,10 +40,11 @@ def draw(table: pd.DataFrame) -> Figure:
     width, _ = mpl.rcParams["figure.figsize"]
     figure = Figure(figsize=(width, 1.9 * len(names) + 0.6), layout="constrained")
     grid = figure.subplots(len(names), len(depths), sharex="row", sharey="row", squeeze=False)
+    for depth, axes in zip(depths, grid[0], strict=True):
+        axes.set_title(style.display_name(depth), fontweight="bold")
     for name, row in zip(names, grid, strict=True):
         for depth, axes in zip(depths, row, strict=True):
             _draw_panel(axes, _cell(curves, name, depth))
-            axes.set_title(style.display_name(depth), loc="left")
             lost = _cell(best, name, depth)
             lost = style.in_order(lost.loc[lost["test_accuracy"].isna(), "model"])
             style.note(axes, (f"{style.display_name(model)}: all diverged" for model in lost))

@@ -11,7 +11,7 @@ from kancore.statistics import best_schemes, main_grid
 
 TABLE = "runs"
 
-_MARKERS = "osD^vP*X<>"
+_MARKERS = "osD^vPXp<>"
 
 
 def draw(table: pd.DataFrame) -> Figure:
@@ -44,6 +44,7 @@ def draw(table: pd.DataFrame) -> Figure:
             ms=7,
             mfc=colours[model] if objective == "backprop" else "white",
             mec="white" if objective == "backprop" else colours[model],
+            mew=0.7,
             lw=1,
             ls=style.LINES.get(objective, ":"),
         )
@@ -57,5 +58,5 @@ def draw(table: pd.DataFrame) -> Figure:
         Line2D([], [], **look, marker=marker, label=style.display_name(name))
         for name, marker in markers.items()
     ]
-    figure.legend(handles=[*style.line_handles(best), *datasets], loc="outside center right")
+    style.legend_above(figure, [*style.line_handles(best), *datasets])
     return figure

@@ -23,7 +23,7 @@ def draw(table: pd.DataFrame) -> Figure:
     Returns
     -------
     Figure
-        One panel a data set. A scheme is averaged over its seeds; below each box stands how many
+        One panel a data set. A scheme is averaged over its seeds; above each box stands how many
         schemes diverged, those without any evaluation being nowhere else.
     """
     schemes = average_seeds(main_grid(table))
@@ -31,10 +31,12 @@ def draw(table: pd.DataFrame) -> Figure:
     grouped = schemes.groupby(["dataset", "model", "depth", "objective"])
     for (dataset, model, depth, objective), group in grouped:
         axes, place, width = places(dataset, model, depth, objective)
+        axes.margins(y=0.1)  # room for the numbers above
         _draw_box(axes, group, place, width)
     handles = style.patch_handles(schemes, pale=True)
     if schemes["diverged"].any():
-        handles.append(Line2D([], [], ls="", marker="$n$", color=style.GREY, label="diverged"))
+        look = {"ls": "", "marker": r"$\mathrm{n}$", "color": style.GREY}
+        handles.append(Line2D([], [], **look, label="schemes that diverged"))
     style.legend_above(figure, handles)
     return figure
 
@@ -42,6 +44,7 @@ def draw(table: pd.DataFrame) -> Figure:
 def _draw_box(axes: Axes, group: pd.DataFrame, place: float, width: float) -> None:
     first = group.iloc[0]
     colour = style.colours([first["model"]])[first["model"]]
+    hatch = style.HATCHES.get(first["objective"])
     values = group["test_accuracy"].dropna().to_numpy()
     if len(values):
         axes.boxplot(
@@ -51,7 +54,11 @@ def _draw_box(axes: Axes, group: pd.DataFrame, place: float, width: float) -> No
             showfliers=False,
             patch_artist=True,
             manage_ticks=False,
-            boxprops={"fc": f"{colour}55", "ec": colour, "hatch": style.HATCHES.get(first["objective"])},
+            boxprops={
+                "fc": f"{colour}55",
+                "ec": colour,
+                "hatch": hatch,
+            },
             medianprops={"color": "black", "lw": 1.6},
             whiskerprops={"color": colour},
             capprops={"color": colour},

@@ -25,12 +25,19 @@ _DATASETS = {
     "cifar10": "CIFAR-10",
     "imdb": "IMDB",
     "higgs": "HIGGS",
-    "digits": "Digits (8×8)",
+    "digits": "Digits, 8 by 8",
     "breast_cancer": "Breast cancer",
     "mnist_sample": "MNIST, 5,000 images",
 }
 _OBJECTIVES = {"backprop": "backpropagation", "hsic": "HSIC bottleneck"}
-_NAMES = {**_MODELS, **_DATASETS, **_OBJECTIVES}
+_SCHEMES = {
+    "kaiming_normal": "Kaiming-normal",
+    "kaiming_uniform": "Kaiming-uniform",
+    "sgd": "SGD",
+    "sgd_momentum": "SGD, momentum",
+    "adam": "Adam",
+}
+_NAMES = {**_MODELS, **_DATASETS, **_OBJECTIVES, **_SCHEMES}
 _ORDER = {name: place for place, name in enumerate(_NAMES)}
 
 LINES = {"backprop": "-", "hsic": "--"}
@@ -87,7 +94,7 @@ def apply(style: dict[str, Any]) -> AbstractContextManager:
 
 
 def display_name(name: str) -> str:
-    """Name for readers of a model, data set, objective or depth; others as they are."""
+    """Name for readers of a model, data set, objective, depth or part of a scheme."""
     if depth := re.fullmatch(r"(\d+)layers", name):
         return f"{depth[1]} layers"
     return _NAMES.get(name, name.replace("_", " "))
@@ -160,8 +167,8 @@ def architecture_panels(table: pd.DataFrame, height: float, **options: Any) -> t
 
 def _panels(names: list[str], columns: int, height: float, **options: Any) -> tuple[Figure, dict]:
     """Make a figure with a titled panel for each data set, `columns` side by side at most."""
-    columns = min(columns, len(names))
     rows = math.ceil(len(names) / columns)
+    columns = math.ceil(len(names) / rows)
     width, _ = mpl.rcParams["figure.figsize"]
     figure = Figure(figsize=(width, rows * height + 0.5), layout="constrained")
     grid = list(figure.subplots(rows, columns, squeeze=False, **options).flat)
@@ -214,9 +221,12 @@ def line_handles(table: pd.DataFrame) -> list[Line2D]:
 
 
 def legend_above(figure: Figure, handles: list) -> None:
-    """Put one legend for all panels above them, in as many rows as fit its words."""
+    """Put one legend for all panels above them, in as few rows as its words allow.
+
+    It starts at the left, so that it is seen where a small screen shows a part of the figure only.
+    """
     width, _ = mpl.rcParams["figure.figsize"]
     room = 110 * width / mpl.rcParams["font.size"] / 1.1  # characters in a line
     need = sum(len(handle.get_label()) + 7 for handle in handles)
     columns = math.ceil(len(handles) / math.ceil(need / room))
-    figure.legend(handles=handles, loc="outside upper center", ncols=columns)
+    figure.legend(handles=handles, loc="outside upper left", ncols=columns)

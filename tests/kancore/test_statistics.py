@@ -1,77 +1,194 @@
-"""Sums of runs against values worked out by hand."""
-
+import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import bootstrap
 
-from kancore.statistics import summarize_runs
-from kancore.tables import HISTORY, RUNS, read_table, write_table
-
-
-def evaluations(tmp_path, *runs):
-    """History of runs (key columns, [(epoch, train, validation, test), ...]), through Parquet."""
-    rows = []
-    for key, values in runs:
-        for epoch, train, validation, test in values:
-            given = {
-                "epoch": epoch,
-                "train_accuracy": train,
-                "validation_accuracy": validation,
-                "test_accuracy": test,
-                "diverged": test is None,
-                "parameters": 7,
-                "code": "c",
-            }
-            rows.append(dict.fromkeys(HISTORY.names) | {"study": "s", "seed": 0} | key | given)
-    write_table(tmp_path / "history", rows, HISTORY)
-    return read_table(tmp_path / "history", HISTORY)
+from kancore.schemes import INITIALIZATIONS, OPTIMIZERS
+from kancore.statistics import (
+    SCHEME,
+    SETTING,
+    average_seeds,
+    best_schemes,
+    main_grid,
+    median_interval,
+    summarize_runs,
+)
+from kancore.tables import KEY_NAMES, RUNS, read_table, write_table
 
 
-def summary(tmp_path, *runs):
-    frame = summarize_runs(evaluations(tmp_path, *runs))
-    assert list(frame.columns) == RUNS.names
-    write_table(tmp_path / "runs", frame, RUNS)
-    return frame
+def one_run(train, validation, test, diverged=False):
+    """The history of one run, evaluated every second epoch."""
+    key = {
+        **dict.fromkeys(KEY_NAMES, "x"),
+        **{"degree": None, "grid_size": None, "learning_rate": 0.1, "seed": 0},
+    }
+    rows = [
+        {**key, "epoch": 2 * (i + 1), "train_accuracy": a, "validation_accuracy": b}
+        | {"test_accuracy": c, "diverged": False, "parameters": 7, "code": "c"}
+        for i, (a, b, c) in enumerate(zip(train, validation, test, strict=True))
+    ]
+    if diverged:
+        nothing = dict.fromkeys(["train_accuracy", "validation_accuracy", "test_accuracy"])
+        last = {**key, **nothing, "epoch": 2 * (len(rows) + 1), "diverged": True}
+        rows.append({**last, "parameters": 7, "code": "c"})
+    return pd.DataFrame(rows)
 
 
-KAN = {"model": "kan", "degree": 3, "grid_size": 5, "learning_rate": 0.05}
-MLP = {"model": "mlp", "learning_rate": 0.05}
+def naive_summary(evaluations):
+    """One run in plain Python; `evaluations` are dictionaries in order of epochs."""
+    values = [row for row in evaluations if not row["diverged"]]
+    if not values:
+        return {"best_epoch": None, "test_accuracy": None, "generalization_gap": None}
+    has_validation = not np.isnan(values[0]["validation_accuracy"])
+    score = "validation_accuracy" if has_validation else "test_accuracy"
+    best = max(values, key=lambda row: row[score])  # max keeps the first of equals
+    on_test = max(values, key=lambda row: row["test_accuracy"])
+    gaps = [row["train_accuracy"] - row["test_accuracy"] for row in values]
+    return {
+        "epochs": values[-1]["epoch"],
+        "best_epoch": best["epoch"],
+        "train_accuracy": best["train_accuracy"],
+        "validation_accuracy": best["validation_accuracy"] if has_validation else None,
+        "test_accuracy": best["test_accuracy"],
+        "best_test_epoch": on_test["epoch"],
+        "best_test_accuracy": on_test["test_accuracy"],
+        "generalization_gap": sum(gaps) / len(gaps),
+    }
 
 
-@pytest.mark.parametrize("key", [KAN, MLP])
-def test_best_epoch_is_the_first_best_on_validation(key, tmp_path):
-    values = [(2, 0.5, 0.6, 0.55), (4, 0.8, 0.7, 0.6), (6, 0.9, 0.7, 0.75), (8, 1.0, 0.65, 0.9)]
-    run = summary(tmp_path, (key, values)).iloc[0]
-    assert (run["epochs"], run["best_epoch"], run["best_test_epoch"]) == (8, 4, 8)
-    assert run["train_accuracy"] == 0.8
-    assert run["validation_accuracy"] == 0.7
-    assert run["test_accuracy"] == 0.6
-    assert run["best_test_accuracy"] == 0.9
-    assert run["generalization_gap"] == pytest.approx((3.2 - 2.8) / 4)
-    assert not run["diverged"]
-    assert (run["parameters"], run["code"]) == (7, "c")
+@pytest.mark.parametrize("validation", [True, False])
+def test_summary_is_that_of_a_loop_over_runs(make_history, validation):
+    history = make_history(datasets=("mnist",), validation=validation)
+    runs = summarize_runs(history.sample(frac=1, random_state=0))
+    assert list(runs) == RUNS.names
+    assert len(runs) == 9 * 27
+    expected = {}
+    for row in history.to_dict("records"):
+        expected.setdefault(tuple(str(row[name]) for name in KEY_NAMES), []).append(row)
+    for run in runs.to_dict("records"):
+        evaluations = expected.pop(tuple(str(run[name]) for name in KEY_NAMES))
+        assert run["diverged"] == evaluations[-1]["diverged"]
+        for name, value in naive_summary(evaluations).items():
+            if value is None:
+                assert pd.isna(run[name])
+            else:
+                assert run[name] == pytest.approx(value, abs=1e-12)
+    assert not expected
 
 
-def test_without_validation_data_test_data_choose(tmp_path):
-    run = summary(tmp_path, (MLP, [(1, 0.5, None, 0.4), (2, 0.5, None, 0.6)])).iloc[0]
-    assert (run["best_epoch"], run["test_accuracy"]) == (2, 0.6)
-    assert pd.isna(run["validation_accuracy"])
+def test_best_epoch_is_the_first_of_equals_and_ignores_the_test_set():
+    history = one_run([0.5, 0.6, 0.7], [0.4, 0.8, 0.8], [0.3, 0.5, 0.9])
+    run = summarize_runs(history).iloc[0]
+    assert (run["best_epoch"], run["test_accuracy"], run["train_accuracy"]) == (4, 0.5, 0.6)
+    assert (run["best_test_epoch"], run["best_test_accuracy"]) == (6, 0.9)
+    assert run["generalization_gap"] == pytest.approx((0.2 + 0.1 - 0.2) / 3)
 
 
-def test_diverged_runs_keep_what_they_reached(tmp_path):
-    late = (KAN, [(2, 0.5, 0.5, 0.5), (4, None, None, None)])
-    early = (MLP, [(2, None, None, None)])
-    kan, mlp = summary(tmp_path, late, early).to_dict("records")
-    assert kan["diverged"]
-    assert mlp["diverged"]
-    assert (kan["epochs"], kan["test_accuracy"]) == (2, 0.5)
-    for name in ("epochs", "best_epoch", "test_accuracy", "generalization_gap"):
-        assert pd.isna(mlp[name])
+def test_a_run_that_diverges_keeps_what_it_reached():
+    run = summarize_runs(one_run([0.5], [0.4], [0.3], diverged=True)).iloc[0]
+    assert run["diverged"]
+    assert (run["epochs"], run["best_epoch"], run["test_accuracy"]) == (2, 2, 0.3)
 
 
-def test_runs_are_sorted_whatever_the_order_of_evaluations(tmp_path):
-    runs = [({**KAN, "seed": seed}, [(2, 0.1, 0.2, 0.3), (4, 0.1, 0.3, 0.2)]) for seed in (1, 0)]
-    history = evaluations(tmp_path, *runs)
-    shuffled = history.sample(frac=1, random_state=0)
-    expected = summarize_runs(history)
-    assert expected["seed"].tolist() == [0, 1]
-    pd.testing.assert_frame_equal(summarize_runs(shuffled), expected)
+def test_a_run_that_diverges_at_once_has_null_values():
+    run = summarize_runs(one_run([], [], [], diverged=True)).iloc[0]
+    assert run["diverged"]
+    assert run[["epochs", "best_epoch", "test_accuracy", "generalization_gap"]].isna().all()
+    assert run["parameters"] == 7
+
+
+def test_summary_is_sorted_and_fits_the_schema(runs, history, tmp_path):
+    keys = runs[list(KEY_NAMES)]
+    pd.testing.assert_frame_equal(keys, keys.sort_values(list(KEY_NAMES), ignore_index=True))
+    write_table(tmp_path / "runs.parquet", summarize_runs(history), RUNS)
+    pd.testing.assert_frame_equal(read_table(tmp_path / "runs.parquet", RUNS), runs)
+
+
+def test_average_over_seeds(make_history):
+    runs = summarize_runs(make_history(datasets=("mnist",), seeds=(0, 1, 2)))
+    schemes = average_seeds(runs)
+    assert len(schemes) == 9 * 27
+    row = schemes[(schemes["model"] == "kan") & (schemes["optimizer"] == "adam")].iloc[0]
+    same = runs
+    for name in (*SETTING, *SCHEME):
+        same = same[same[name] == row[name]]
+    accuracies = same["test_accuracy"].tolist()
+    assert (row["seeds"], row["diverged"], len(accuracies)) == (3, 0, 3)
+    assert row["test_accuracy"] == pytest.approx(sum(accuracies) / 3)
+    assert (row["lowest"], row["highest"]) == (min(accuracies), max(accuracies))
+
+
+def test_best_scheme_is_chosen_on_validation_among_those_that_never_diverged(runs):
+    best = best_schemes(runs)
+    assert len(best) == 3 * 9
+    for row in best.itertuples():
+        rows = runs[(runs["dataset"] == row.dataset) & (runs["model"] == row.model)]
+        rows = rows[rows["depth"] == row.depth]
+        stable = rows[~rows["diverged"]]
+        chosen = stable.loc[stable["validation_accuracy"].idxmax()]
+        assert row.test_accuracy == chosen["test_accuracy"]
+        assert [getattr(row, name) for name in SCHEME] == chosen[list(SCHEME)].tolist()
+        assert row.median == pytest.approx(np.nanmedian(rows["test_accuracy"]))
+        assert (row.schemes, row.diverged_schemes) == (27, 3)
+        assert row.parameters == chosen["parameters"]
+
+
+def test_a_scheme_of_which_one_seed_diverged_is_not_best(make_history):
+    runs = summarize_runs(make_history(datasets=("mnist",), seeds=(0, 1)))
+    winner = best_schemes(runs).iloc[0]
+    names = [*SETTING, *SCHEME]
+    same = (runs[names].fillna(0) == winner[names].fillna(0)).all(axis=1)
+    assert same.sum() == 2
+    runs.loc[same & (runs["seed"] == 1), "diverged"] = True
+    loser = best_schemes(runs).iloc[0]
+    assert loser["validation_accuracy"] < winner["validation_accuracy"]
+    assert loser["diverged_schemes"] == winner["diverged_schemes"] + 1
+
+
+def test_where_all_schemes_diverged_there_is_no_best(runs):
+    best = best_schemes(runs.assign(diverged=runs["diverged"] | (runs["model"] == "kan")))
+    kan = best["model"] == "kan"
+    assert best.loc[kan, ["optimizer", "test_accuracy"]].isna().all(axis=None)
+    assert best.loc[kan, "median"].notna().all()
+    assert (best.loc[kan, "diverged_schemes"] == 27).all()
+    assert best.loc[~kan, "test_accuracy"].notna().all()
+
+
+def test_best_scheme_without_validation_is_chosen_on_test(make_history):
+    runs = summarize_runs(make_history(datasets=("mnist",), validation=False))
+    best = best_schemes(runs)
+    stable = runs[~runs["diverged"]]
+    highest = stable.groupby(["model", "depth"])["test_accuracy"].max()
+    found = best.set_index(["model", "depth"])["test_accuracy"]
+    pd.testing.assert_series_equal(found.sort_index(), highest.sort_index())
+
+
+def test_main_grid_keeps_the_most_common_values(runs):
+    some = runs[runs["initialization"] == INITIALIZATIONS[0]]
+    kans = some[(some["model"] == "kan") & (some["optimizer"] == OPTIMIZERS[0])]
+    mixed = pd.concat([runs, some.assign(activation="elu"), kans.assign(degree=5)])
+    pd.testing.assert_frame_equal(main_grid(mixed), runs)
+
+
+def test_main_grid_prefers_the_values_of_the_paper(runs):
+    other = runs.assign(activation="elu")
+    assert set(main_grid(pd.concat([other, runs]))["activation"]) == {"gelu"}
+    kans = runs[runs["model"] == "kan"]
+    both = pd.concat([kans.assign(degree=2), kans])
+    assert set(main_grid(both)["degree"]) == {3}
+
+
+def test_median_interval_is_the_percentile_bootstrap():
+    values = np.random.default_rng(3).normal(0.9, 0.02, 27)
+    oracle = bootstrap(
+        (values,), np.median, method="percentile", n_resamples=20_000, rng=np.random.default_rng(4)
+    ).confidence_interval
+    low, high = median_interval([*values, np.nan], resamples=20_000)
+    assert low == pytest.approx(oracle.low, abs=1e-3)
+    assert high == pytest.approx(oracle.high, abs=1e-3)
+    assert median_interval(values) == median_interval(values)
+
+
+def test_median_interval_of_one_or_no_value():
+    assert median_interval([0.5]) == (0.5, 0.5)
+    assert np.isnan(median_interval([np.nan])).all()

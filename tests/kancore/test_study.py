@@ -68,9 +68,16 @@ def test_paper_has_its_grid():
 
 def test_overrides_beat_the_study_and_the_study_beats_the_defaults():
     config = {**CONFIG, "study": "quick"}
-    assert resolve(config, SCHEMA).settings["epochs"]["default"] == 16
+    assert resolve(config, SCHEMA).settings["epochs"]["default"] == 12
     assert resolve({**config, "epochs": 3}, SCHEMA).settings["epochs"] == 3
     assert resolve(config, SCHEMA).settings["dropout"] == 0.2
+
+
+def test_text_from_a_command_line_is_read_as_numbers():
+    text = {"seeds": ["0", "1"], "learning_rates": ["1e-3", "0.5"], "train_examples": "null"}
+    typed = {"seeds": [0, 1], "learning_rates": [0.001, 0.5], "train_examples": None}
+    assert study(**text).settings == study(**typed).settings
+    assert study(epochs={"default": "3"}, batch_norm="true").settings["batch_norm"] is True
 
 
 def test_one_value_for_each_data_set_or_model():

@@ -5,7 +5,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from kancore.files import write_atomically
-from kancore.schemes import Architecture, Scheme, Sweep
+from kancore.schemes import AXES, Architecture, Sweep
 from kancore.tables import HISTORY, KEY_NAMES, RUNS, TIMINGS, read_table, sweep_key, write_table
 
 
@@ -77,10 +77,10 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
 
 
 def test_sweep_key_fills_the_key():
-    scheme = Scheme("adam", 0.05, "orthogonal")
-    sweep = Sweep("digits", "backprop", Architecture("mlp", (64, 32)), (scheme,), 3, 1, 1)
+    axes = ("adam",), (0.05,), ("orthogonal",)
+    sweep = Sweep("digits", "backprop", Architecture("mlp", (64, 32)), *axes, 3, 1, 1)
     key = sweep_key(sweep)
-    assert {"study", *key, *vars(scheme)} == set(KEY_NAMES)
+    assert {"study", *key, *AXES} == set(KEY_NAMES)
     assert key["depth"] == "3layers"
     assert key["hidden_widths"] == "64x32"
     assert key["degree"] is None

@@ -1,0 +1,183 @@
+import subprocess
+import sys
+import warnings
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+
+from kancore import figures
+from kancore.figures import style
+from kancore.statistics import best_schemes, summarize_runs
+
+STYLE = {"dpi": 60, "font_size": 9, "font_family": "DejaVu Sans", "width_inches": 7}
+EIGHT = ("mnist", "fashion_mnist", "cifar10", "imdb", "higgs", "digits", "breast_cancer", "my_own")
+CASES = {
+    "one_dataset": {"datasets": ("mnist",)},
+    "eight_datasets": {"datasets": EIGHT},
+    "seeds": {"datasets": ("mnist", "cifar10"), "seeds": (0, 1)},
+    "objectives": {
+        "datasets": ("mnist",),
+        "objectives": ("backprop", "hsic"),
+        "validation": False,
+    },
+}
+
+
+def draw(name, history):
+    module = figures.load(name)
+    with style.apply(STYLE):
+        return module.draw(history if module.TABLE == "history" else summarize_runs(history))
+
+
+@pytest.fixture(scope="module")
+def cases(make_history):
+    made = {name: make_history(**options) for name, options in CASES.items()}
+    small = made["one_dataset"]
+    kan, flat = small["model"] == "kan", small["depth"] == "2layers"
+    at_once = small[kan].drop_duplicates("code").assign(diverged=True, test_accuracy=np.nan)
+    made["missing_architectures"] = small[~(kan & flat)]
+    made["kan_diverged"] = pd.concat([small[~kan], at_once])
+    made["everything_diverged"] = at_once
+    made["more_activations"] = pd.concat([small, small[kan & flat].assign(activation="elu")])
+    return made
+
+
+@pytest.mark.parametrize("name", figures.FIGURES)
+@pytest.mark.parametrize(
+    "case",
+    [*CASES, "missing_architectures", "kan_diverged", "everything_diverged", "more_activations"],
+)
+def test_every_figure_is_drawn_of_every_study(name, case, cases):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure = draw(name, cases[case])
+        if case in ("eight_datasets", "everything_diverged"):
+            figure.draw_without_rendering()
+    datasets = cases[case]["dataset"].nunique()
+    depths = cases[case]["depth"].nunique()
+    panels = {"learning_curves": datasets * depths, "parameters_accuracy": 1}
+    assert len(figure.axes) == panels.get(name, datasets)
+    assert figure.get_figwidth() == STYLE["width_inches"]
+
+
+@pytest.mark.parametrize("name", figures.FIGURES)
+@pytest.mark.parametrize("suffix", ["png", "svg"])
+def test_the_same_table_gives_the_same_bytes(name, suffix, cases, tmp_path):
+    written = []
+    for attempt in range(2):
+        path = tmp_path / f"{attempt}.{suffix}"
+        figures.save(draw(name, cases["one_dataset"]), path, STYLE)
+        written.append(path.read_bytes())
+    assert written[0] == written[1]
+    assert written[0].startswith(b"\x89PNG" if suffix == "png" else b"<?xml")
+
+
+def test_drawing_leaves_the_settings_alone(cases):
+    before = mpl.rcParams.copy()
+    draw("accuracy_bars", cases["one_dataset"])
+    assert mpl.rcParams == before
+
+
+def test_bars_are_as_high_as_the_best_schemes(cases):
+    figure = draw("accuracy_bars", cases["one_dataset"])
+    best = best_schemes(summarize_runs(cases["one_dataset"]))
+    best = best.set_index(["model", "depth"])["test_accuracy"]
+    expected = [
+        best[model, depth]
+        for model in ("mlp", "kan", "wide_mlp")
+        for depth in ("2layers", "3layers", "4layers")
+    ]
+    bars = sorted(figure.axes[0].patches, key=lambda bar: bar.get_x())
+    assert [bar.get_height() for bar in bars] == pytest.approx(expected)
+    labels = [text.get_text() for text in figure.axes[0].texts]
+    assert sorted(labels) == sorted(f"{100 * accuracy:.1f}" for accuracy in expected)
+
+
+def test_bars_say_where_all_runs_diverged(cases):
+    figure = draw("accuracy_bars", cases["kan_diverged"])
+    labels = [text.get_text() for text in figure.axes[0].texts]
+    assert labels.count("all diverged") == 1
+    assert len(figure.axes[0].patches) == 6
+
+
+def test_second_objective_is_hatched(cases):
+    figure = draw("accuracy_bars", cases["objectives"])
+    hatches = [bar.get_hatch() for bar in figure.axes[0].patches]
+    assert (hatches.count(None), hatches.count("////")) == (9, 9)
+
+
+def test_boxes_hold_the_schemes_and_count_those_that_diverged(cases):
+    figure = draw("scheme_boxplots", cases["one_dataset"])
+    axes = figure.axes[0]
+    runs = summarize_runs(cases["one_dataset"])
+    runs = runs[(runs["model"] == "mlp") & (runs["depth"] == "2layers")]
+    colour = style.colours(["mlp"])["mlp"]
+    dots = [line for line in axes.lines if line.get_marker() == "." and line.get_color() == colour]
+    assert sorted(dots[0].get_ydata()) == sorted(runs["test_accuracy"].dropna())
+    assert len(axes.patches) == 9
+    assert [text.get_text() for text in axes.texts] == ["3"] * 9
+
+
+def test_curves_are_means_over_seeds_of_the_best_scheme(cases):
+    history = cases["seeds"]
+    figure = draw("learning_curves", history)
+    best = best_schemes(summarize_runs(history))
+    best = best[(best["dataset"] == "mnist") & (best["depth"] == "2layers")]
+    row = best.set_index("model").loc["kan"]
+    keys = ["dataset", "depth", "initialization", "optimizer", "learning_rate"]
+    rows = history[(history["model"] == "kan") & (history[keys] == row[keys]).all(axis=1)]
+    expected = rows.groupby("epoch")["test_accuracy"].mean()
+    colour = style.colours(["kan"])["kan"]
+    drawn = [line for line in figure.axes[0].lines if line.get_color() == colour]
+    test, train = sorted(drawn, key=lambda line: -line.get_linewidth())
+    assert test.get_xdata() == pytest.approx(expected.index.to_numpy(float))
+    assert test.get_ydata() == pytest.approx(expected.to_numpy())
+    assert (train.get_ydata() >= test.get_ydata()).all()
+    assert len(figure.axes[0].collections) == 3  # a band for each model
+
+
+def test_curves_say_where_all_runs_diverged(cases):
+    figure = draw("learning_curves", cases["kan_diverged"])
+    notes = [text.get_text() for axes in figure.axes for text in axes.texts]
+    assert notes.count("KAN: all diverged") == 1
+
+
+def test_marks_are_at_parameters_and_accuracy(cases):
+    figure = draw("parameters_accuracy", cases["one_dataset"])
+    best = best_schemes(summarize_runs(cases["one_dataset"])).sort_values("parameters")
+    best = best[best["model"] == "kan"]
+    colour = style.colours(["kan"])["kan"]
+    (line,) = (line for line in figure.axes[0].lines if line.get_color() == colour)
+    assert line.get_xdata().tolist() == best["parameters"].tolist() == [254080, 525440, 1109120]
+    assert line.get_ydata().tolist() == best["test_accuracy"].tolist()
+    assert figure.axes[0].get_xscale() == "log"
+
+
+def test_unknown_figure_suffix_and_style_are_named(tmp_path):
+    with pytest.raises(ValueError, match="no figure 'pie'; expected one of accuracy_bars"):
+        figures.load("pie")
+    with pytest.raises(ValueError, match=r"x\.pdf: expected a name that ends in \.svg or \.png"):
+        figures.save(mpl.figure.Figure(), tmp_path / "x.pdf", STYLE)
+    with pytest.raises(ValueError, match="differs in \\['colour'\\]"):
+        style.apply({**STYLE, "colour": "red"})
+
+
+def test_names_and_order():
+    assert style.in_order(["4layers", "10layers", "2layers"]) == ["2layers", "4layers", "10layers"]
+    assert style.in_order(["zoo", "cifar10", "mnist", "art"]) == ["mnist", "cifar10", "art", "zoo"]
+    assert style.display_name("3layers") == "3 layers"
+    assert style.display_name("wide_mlp") == "Wide MLP"
+    assert style.display_name("my_own") == "my own"
+    assert style.colours(["kan"])["kan"] == style.colours(["mlp", "kan", "other"])["kan"]
+    assert len(set(style.colours(["mlp", "kan", "wide_mlp", "other"]).values())) == 4
+
+
+def test_planning_imports_neither_torch_nor_a_figure():
+    code = (
+        "import sys, kancore.report, kancore.statistics, kancore.figures;"
+        "assert 'torch' not in sys.modules and 'matplotlib.pyplot' not in sys.modules;"
+        "assert not any(f'kancore.figures.{n}' in sys.modules for n in kancore.figures.FIGURES)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,180 @@
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+import yaml
+
+from kancore import figures
+from kancore.report import render
+from kancore.statistics import best_schemes, summarize_runs
+
+REPORT = Path(__file__).parents[2] / "report"
+TEMPLATE = (REPORT / "report.html.j2").read_text(encoding="utf-8")
+CAPTION = "A <title>\n=========\n\nText with *emphasis*.\n"
+NASTY = '<script>alert("1 & 2")</script>'
+VOID = {"meta", "img", "input", "br", "link", "hr"}
+
+
+class Page(HTMLParser):
+    """Every element with its attributes, text of cells by table, ids; checks the nesting."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.open, self.elements, self.tables, self.cell = [], [], {}, None
+        self.feed(page)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        self.elements.append((tag, attributes))
+        if tag not in VOID:
+            self.open.append(tag)
+        if tag == "table":
+            self.rows = self.tables[attributes["id"]] = []
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.rows[-1].append("")
+            self.cell = tag
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+        if tag == self.cell:
+            self.cell = None
+
+    def handle_data(self, data):
+        if self.cell:
+            self.rows[-1][-1] += data
+
+    def all(self, tag):
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+def page_of(runs, timings, **changes):
+    given = {
+        "study": "made_up",
+        "config": {"epochs": 20, "datasets": ["mnist"]},
+        "figures": [{"name": "a", "caption": CAPTION, "svg": "<svg></svg>"}],
+        **changes,
+    }
+    return render(TEMPLATE, runs=runs, timings=timings, **given)
+
+
+@pytest.fixture(scope="module")
+def page(runs, timings):
+    return page_of(runs, timings)
+
+
+def test_tables_hold_every_run_architecture_and_job(page, runs, timings):
+    tables = Page(page).tables
+    assert len(tables["runs"]) == 1 + len(runs)
+    assert len(tables["best"]) == 1 + 3 * 9
+    assert [row[0] for row in tables["timings"][1:]] == sorted(timings["sweep"])
+    headings, first = tables["best"][:2]
+    row = dict(zip(headings, first, strict=True))
+    best = (
+        best_schemes(runs).set_index(["dataset", "model", "depth"]).loc["mnist", "mlp", "2layers"]
+    )
+    assert (row["Data set"], row["Model"], row["Depth"]) == ("MNIST", "MLP", "2 layers")
+    assert row["Test, %"] == f"{100 * best['test_accuracy']:.2f}"
+    assert (row["Parameters"], row["Diverged"]) == ("25,408", "3")
+    assert "Activation" not in headings  # the same in all runs
+
+
+def test_missing_values_are_empty_cells(page, runs):
+    headings, *rows = Page(page).tables["runs"]
+    test, diverged = headings.index("Test, %"), headings.index("Diverged")
+    assert sum(row[test] == "" for row in rows) == runs["test_accuracy"].isna().sum() > 0
+    assert sum(row[diverged] == "yes" for row in rows) == runs["diverged"].sum()
+
+
+def test_summary_has_the_best_architecture_of_each_model(page, runs):
+    headings, *rows = Page(page).tables["summary"]
+    assert headings == ["Data set", "MLP", "KAN", "Wide MLP"]
+    assert [row[0] for row in rows] == ["MNIST", "Fashion-MNIST", "CIFAR-10"]
+    best = best_schemes(runs)
+    best = best[(best["dataset"] == "mnist") & (best["model"] == "kan")]
+    expected = best.loc[best["validation_accuracy"].idxmax(), "test_accuracy"]
+    assert rows[0][2] == f"{100 * expected:.2f}"
+
+
+def test_facts_count_the_study(page):
+    for fact in ("729", "81 (11.1%)", "10 min 21 s", "x86_64 AVX2", "0123456789ab"):
+        assert f"<dd>{fact}</dd>" in page
+
+
+def test_page_is_whole_and_the_same_each_time(page, runs, timings):
+    parsed = Page(page)
+    sources = [a.get("src", a.get("href")) for _, a in parsed.elements if {"src", "href"} & set(a)]
+    ids = [a["id"] for _, a in parsed.elements if "id" in a]
+    assert len(ids) == len(set(ids))
+    for source in sources:
+        assert source.startswith("data:image/svg+xml;base64,") or source[1:] in ids
+    assert parsed.all("link") == []
+    assert page == page_of(runs, timings)
+
+
+def test_page_is_accessible(page):
+    parsed = Page(page)
+    ids = {a["id"] for _, a in parsed.elements if "id" in a}
+    assert all(image["alt"] for image in parsed.all("img"))
+    assert all(a["scope"] == "col" for a in parsed.all("th"))
+    assert sum("aria-sort" in a for a in parsed.all("th")) == len(parsed.all("button")) > 0
+    assert all(a["aria-labelledby"] in ids for _, a in parsed.elements if "aria-labelledby" in a)
+    assert {a["for"] for a in parsed.all("label")} == {"filter"}
+    assert parsed.all("html") == [{"lang": "en"}]
+
+
+def test_page_escapes_what_it_shows(runs, timings):
+    runs = runs.assign(dataset=NASTY, code=NASTY)
+    timings = timings.assign(device=NASTY, sweep=NASTY, git_revision=NASTY)
+    figure = {"name": "a", "caption": f"{NASTY}\n{'=' * 40}\n\n{NASTY}\n", "svg": NASTY}
+    page = page_of(runs, timings, study=NASTY, config={NASTY: NASTY}, figures=[figure])
+    parsed = Page(page)
+    assert NASTY not in page
+    assert len(parsed.all("script")) == 1
+    assert NASTY in {row[0] for row in parsed.tables["timings"]}
+
+
+def test_configuration_is_shown_as_yaml(runs, timings):
+    config = {"epochs": {"default": 3}, "grid_range": [-1, 1], "train_examples": None}
+    page = page_of(runs, timings, config=config)
+    shown = page.split("<code>")[1].split("</code>")[0]
+    assert yaml.safe_load(shown) == config
+
+
+def test_two_objectives_and_several_seeds(make_history, timings):
+    history = make_history(datasets=("mnist",), objectives=("backprop", "hsic"), seeds=(0, 1))
+    tables = Page(page_of(summarize_runs(history), timings)).tables
+    assert tables["summary"][0][:2] == ["Data set", "Objective"]
+    assert [row[1] for row in tables["summary"][1:]] == ["backpropagation", "HSIC bottleneck"]
+    assert "Seed" in tables["runs"][0]
+    assert "Seed" not in tables["best"][0]
+
+
+def test_a_study_that_diverged_has_a_report(runs, timings):
+    at_once = runs[runs["test_accuracy"].isna()]
+    tables = Page(page_of(at_once, timings)).tables
+    assert {row[-1] for row in tables["runs"][1:]} == {"yes"}
+    assert set(tables["summary"][1][1:]) == {""}
+
+
+@pytest.mark.parametrize(
+    ("caption", "message"),
+    [
+        ("Only text.\n", "caption of a: expected a title"),
+        ("T\n=\n\n*open\n", "caption of a: .*start"),
+    ],
+)
+def test_bad_caption_is_named(runs, timings, caption, message):
+    with pytest.raises(ValueError, match=message):
+        page_of(runs, timings, figures=[{"name": "a", "caption": caption, "svg": ""}])
+
+
+@pytest.mark.parametrize("name", figures.FIGURES)
+def test_every_figure_has_a_caption(runs, timings, name):
+    caption = (REPORT / f"{name}.rst").read_text(encoding="utf-8")
+    page = page_of(runs, timings, figures=[{"name": name, "caption": caption, "svg": ""}])
+    title = caption.splitlines()[0]
+    assert f"<h3>{title}</h3>" in page
+    assert "{{" not in caption
