@@ -1,6 +1,7 @@
 # A study in config.yaml becomes one table of runs, and from it every figure and one report.
 import json
 import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -18,6 +19,7 @@ configfile: Path(workflow.basedir) / "config.yaml"
 sys.path.insert(0, str(workflow.basedir))
 
 from kancore import networks, objectives
+from kancore.datasets import PUBLISHED
 from kancore.provenance import planned_digest, run_beside_here
 from kancore.study import ConfigError, resolve
 

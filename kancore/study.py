@@ -8,10 +8,15 @@ from typing import Any
 
 from jsonschema import Draft202012Validator, ValidationError
 
+from kancore.datasets import DATASETS
 from kancore.schemes import AXES, Architecture, Sweep
 
-# Keys that say how and where a study runs, or how it looks, and change none of its results.
-_NO_RESULT = ("device", "threads", "checkpoint_seconds", "figure_style")
+# Keys that `Study.sweeps` does not need: where data come from, how a study runs, how it looks.
+_NOT_GRID = ("data", "device", "threads", "checkpoint_seconds", "figure_style")
+
+
+# Keys with one value, or one for each data set and a default.
+_PER_DATASET = ("epochs", "batch_size", "evaluate_every", "train_examples", "test_examples")
 
 
 class ConfigError(ValueError):
@@ -35,8 +40,8 @@ class Study:
 
     @property
     def grid(self) -> dict[str, Any]:
-        """The settings that results depend on; all that `sweeps` needs."""
-        return {key: value for key, value in self.settings.items() if key not in _NO_RESULT}
+        """The settings that make the grid: all that `sweeps` needs."""
+        return {key: value for key, value in self.settings.items() if key not in _NOT_GRID}
 
     def sweeps(self) -> list[Sweep]:
         """Every training job of the study, in a fixed order."""
@@ -53,13 +58,6 @@ class Study:
 
     def _sweep(self, dataset: str, objective: str, architecture: Architecture, seed: int) -> Sweep:
         settings = self.settings
-        per_dataset = (
-            "epochs",
-            "batch_size",
-            "evaluate_every",
-            "train_examples",
-            "test_examples",
-        )
         return Sweep(
             dataset=dataset,
             objective=objective,
@@ -67,7 +65,7 @@ class Study:
             seed=seed,
             validation_fraction=settings["validation_fraction"],
             **{axis: tuple(settings[axis]) for axis in AXES.values()},
-            **{key: _choose(settings[key], dataset) for key in per_dataset},
+            **{key: _choose(settings[key], dataset) for key in _PER_DATASET},
         )
 
     def _architectures(self, dataset: str) -> Iterator[Architecture]:
@@ -133,9 +131,20 @@ def resolve(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Study:
         raise _error(["study"], config["study"], f"one of {', '.join(config['studies'])}")
     if missing := [key for key in keys if key not in config["defaults"]]:
         raise _error(["defaults"], "no value", f"a value for {', '.join(missing)}")
-    settings = {**config["defaults"], **config["studies"][config["study"]], **overrides}
+    settings = _merge(_merge(config["defaults"], config["studies"][config["study"]]), overrides)
     _check_together(settings)
     return Study(config["study"], settings)
+
+
+def _known(own: Mapping[str, str]) -> str:
+    return ", ".join([*(name for name in DATASETS if name != "custom"), *own])
+
+
+def _merge(under: Any, over: Any) -> Any:
+    """Lay one value over another; of mappings, entry by entry."""
+    if isinstance(under, Mapping) and isinstance(over, Mapping):
+        return {**under, **{key: _merge(under.get(key), value) for key, value in over.items()}}
+    return over
 
 
 def _typed(value: Any) -> Any:
@@ -160,6 +169,17 @@ def _check_together(settings: Mapping[str, Any]) -> None:
     low, high = settings["grid_range"]
     if not low < high:
         raise _error(["grid_range"], [low, high], "two numbers, the lower one first")
+    own = settings["data"]["own"]
+    for name in own:
+        if name in DATASETS:
+            raise _error(["data", "own", name], own[name], f"a name other than {_known({})}")
+    for position, dataset in enumerate(settings["datasets"]):
+        if dataset not in own and (dataset not in DATASETS or dataset == "custom"):
+            raise _error(["datasets", position], dataset, f"one of {_known(own)}")
+    for key, dataset in product((*_PER_DATASET, "hidden_widths"), settings["datasets"]):
+        value = settings[key]
+        if isinstance(value, Mapping) and dataset not in value and "default" not in value:
+            raise _error([key], value, f"a value for {dataset}, or a default")
     for dataset, depth in product(settings["datasets"], settings["depths"]):
         widths = _choose(settings["hidden_widths"], dataset).get(depth)
         needed = int(depth.removesuffix("layers")) - 1
@@ -194,10 +214,12 @@ def _unknown_key(error: ValidationError, schema: Mapping[str, Any]) -> tuple[str
 def _description(schema: Mapping[str, Any], path: list) -> str | None:
     """Look up the description of the innermost key of `path` that has one."""
     study = schema["$defs"]["study"]["properties"]
-    description = None
+    description, node = None, schema
     for key in path:
-        node = study.get(key) or schema["properties"].get(key) if isinstance(key, str) else None
-        description = (node or {}).get("description", description)
+        others = node.get("additionalProperties")
+        others = others if isinstance(others, Mapping) else {}
+        node = node.get("properties", {}).get(key) or study.get(key) or others
+        description = node.get("description", description)
     return description
 
 

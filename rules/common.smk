@@ -12,9 +12,35 @@ OUT = f"results/{STUDY.name}"
 run_beside_here()
 
 
+def raw_files(wildcards):
+    """What a data set is prepared from: downloads, a file of the user's, or nothing."""
+    if wildcards.dataset in PUBLISHED:
+        return f"results/raw/{wildcards.dataset}.txt"
+    return STUDY.settings["data"]["own"].get(wildcards.dataset, [])
+
+
+def raw_argument(name, files):
+    """Argument that says where the raw files are: a folder, a file, or nothing."""
+    if name in PUBLISHED:
+        return f"--raw results/raw/{name}"
+    return f"--raw {shlex.quote(str(files))}" if files else ""
+
+
+def data_module(name):
+    """Module of kancore.data that prepares a data set."""
+    return "custom" if name in STUDY.settings["data"]["own"] else name
+
+
+def data_options(name):
+    """What the module of a data set is told."""
+    if data_module(name) == "custom":
+        return {"name": name}
+    return STUDY.settings["data"].get(name, {})
+
+
 def data_code(name):
     """Digest of what prepares a data set: the script and the data set's own module."""
-    return planned_digest("workflow_scripts/prepare.py", f"kancore.data.{name}")
+    return planned_digest("workflow_scripts/prepare.py", f"kancore.data.{data_module(name)}")
 
 
 def training_code(wildcards):

@@ -1,11 +1,63 @@
-# Raw files -> one safetensors file a data set.
+# Raw files -> one safetensors file a data set, and a summary of it.
+
+DATA = STUDY.settings["data"]
+# Rows that are enough of a table.
+ROWS = {"higgs": sum(DATA["higgs"].values())}
 
 
 wildcard_constraints:
     dataset=r"[a-z0-9_]+",
 
 
+localrules:
+    download,
+    fetch,
+
+
+# The raw files of all data sets of the study, and nothing else.
+rule download:
+    input:
+        expand(
+            "results/raw/{dataset}.txt",
+            dataset=[name for name in STUDY.settings["datasets"] if name in PUBLISHED],
+        ),
+
+
+# The folder of the files is no output: Snakemake would remove what a download can go on from.
+rule fetch:
+    output:
+        "results/raw/{dataset}.txt",
+    log:
+        "results/raw/logs/{dataset}.log",
+    benchmark:
+        "results/raw/benchmarks/{dataset}.tsv"
+    conda:
+        "../envs/kancore.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=240,
+        # Where the files come from changes nothing in them.
+        mirror=f"--mirror {shlex.quote(DATA['mirror'])}" if DATA["mirror"] else "",
+    params:
+        code=lambda wildcards: planned_digest(
+            "workflow_scripts/fetch.py", f"kancore.data.{wildcards.dataset}"
+        ),
+        verify="" if DATA["verify"] else "--no-verify",
+        rows=lambda wildcards: (
+            f"--rows {ROWS[wildcards.dataset]}" if wildcards.dataset in ROWS else ""
+        ),
+    message:
+        "download data set {wildcards.dataset}"
+    shell:
+        "python -m workflow_scripts.fetch --dataset {wildcards.dataset}"
+        " --folder results/raw/{wildcards.dataset} --list {output:q} {resources.mirror}"
+        " {params.verify} {params.rows} --code {params.code} 2>&1 | tee {log:q}"
+
+
 rule prepare:
+    input:
+        raw_files,
     output:
         data="results/data/{dataset}.safetensors",
         summary="results/data/{dataset}.json",
@@ -18,12 +70,15 @@ rule prepare:
     threads: 1
     resources:
         mem_mb=2000,
-        runtime=10,
+        runtime=30,
     params:
         code=lambda wildcards: data_code(wildcards.dataset),
+        module=lambda wildcards: data_module(wildcards.dataset),
+        raw=lambda wildcards, input: raw_argument(wildcards.dataset, input),
+        options=lambda wildcards: json.dumps(data_options(wildcards.dataset), sort_keys=True),
     message:
         "prepare data set {wildcards.dataset}"
     shell:
-        "python -m workflow_scripts.prepare --dataset {wildcards.dataset} --out {output.data:q}"
-        " --summary {output.summary:q}"
+        "python -m workflow_scripts.prepare --dataset {params.module} {params.raw}"
+        " --options {params.options:q} --out {output.data:q} --summary {output.summary:q}"
         " --code {params.code} 2> {log:q}"

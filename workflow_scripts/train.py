@@ -49,9 +49,11 @@ def main() -> None:
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     checkpoint = args.history.with_name("checkpoint.pt")
-    training = Training(
-        sweep, load(args.data), device, checkpoint, args.checkpoint_seconds, args.code
-    )
+    try:
+        dataset = load(args.data)
+        training = Training(sweep, dataset, device, checkpoint, args.checkpoint_seconds, args.code)
+    except (OSError, ValueError) as error:
+        raise SystemExit(f"{sweep.dataset}: {error}") from error
     rows = training.run(progress)
 
     key = {"study": args.study, **sweep_key(sweep)}

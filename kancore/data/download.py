@@ -13,7 +13,7 @@ from pathlib import Path, PurePath
 from typing import BinaryIO
 
 from kancore.data.raw_files import RawFile, mismatch, rows_name
-from kancore.data.registry import dataset_module
+from kancore.datasets import dataset_module
 from kancore.files import write_atomically
 
 _CHUNK = 1 << 16  # bytes; also how much a stream reads beyond the last row it needs

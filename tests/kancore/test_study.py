@@ -7,7 +7,6 @@ import pytest
 import yaml
 
 from kancore import objectives, schemes
-from kancore.data.registry import DATASETS
 from kancore.study import ConfigError, Study, resolve
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,7 +31,6 @@ def test_defaults_and_schema_have_the_same_keys():
         ("initializations", schemes.INITIALIZATIONS),
         ("optimizers", schemes.OPTIMIZERS),
         ("activations", schemes.ACTIVATIONS),
-        ("datasets", tuple(name for name in DATASETS if name != "custom")),
     ],
 )
 def test_schema_allows_what_the_library_has(key, allowed):
@@ -73,6 +71,18 @@ def test_overrides_beat_the_study_and_the_study_beats_the_defaults():
     assert resolve(config, SCHEMA).settings["dropout"] == 0.2
 
 
+def test_a_mapping_overrides_entry_by_entry():
+    data = study(data={"mirror": "here", "imdb": {"words": 9}}).settings["data"]
+    assert data["mirror"] == "here"
+    assert data["imdb"] == {**CONFIG["defaults"]["data"]["imdb"], "words": 9}
+    assert study(epochs={"digits": 7}).settings["epochs"]["mnist_sample"] == 4
+
+
+def test_a_data_set_of_ones_own_is_one_like_any_other():
+    mine = study(datasets=["mine"], data={"own": {"mine": "my.npz"}})
+    assert {sweep.dataset for sweep in mine.sweeps()} == {"mine"}
+
+
 def test_text_from_a_command_line_is_read_as_numbers():
     text = {"seeds": ["0", "1"], "learning_rates": ["1e-3", "0.5"], "train_examples": "null"}
     typed = {"seeds": [0, 1], "learning_rates": [0.001, 0.5], "train_examples": None}
@@ -83,7 +93,7 @@ def test_text_from_a_command_line_is_read_as_numbers():
 def test_one_value_for_each_data_set_or_model():
     mixed = study(
         study="quick",
-        epochs={"default": 2, "digits": 5},
+        epochs={"default": 2, "digits": 5, "mnist_sample": 2},
         dropout={"mlp": 0.1, "kan": 0.0, "wide_mlp": 0.3},
     )
     for sweep in mixed.sweeps():
@@ -131,11 +141,18 @@ def changed(path, value):
         (["studies", "quick", "sedes"], 1, ["studies.quick.sedes", "did you mean seeds?"]),
         (["defaults", "xyz"], 1, ["defaults.xyz", "one of datasets"]),
         (["epochs"], "many", ["epochs is 'many'", "a whole number from 1"]),
-        (["epochs"], {"mnist": 3}, ["epochs", "a default"]),
+        (["defaults", "evaluate_every"], {"mnist": 3}, ["evaluate_every is", "or a default"]),
         (["epochs"], 0, ["epochs is 0", "from 1"]),
         (["seeds"], [1, 1], ["seeds is [1, 1]", "different"]),
         (["datasets"], [], ["datasets is []", "a list"]),
-        (["datasets"], ["minst"], ["'minst'", "mnist"]),
+        (["datasets"], ["minst"], ["datasets.0 is 'minst'", "one of mnist, fashion_mnist"]),
+        (["datasets"], ["custom"], ["datasets.0 is 'custom'", "one of mnist"]),
+        (["data"], {"own": {"mnist": "a.npz"}}, ["data.own.mnist is 'a.npz'", "other than"]),
+        (["data"], {"own": {"a": "a.csv"}}, ["data.own.a is 'a.csv'", ".npz or .parquet"]),
+        (["data"], {"own": {"../a": "a.npz"}}, ["../a", "lower-case"]),
+        (["data"], {"mirrors": "x"}, ["data.mirrors", "did you mean mirror?"]),
+        (["data"], {"cifar10": {"image_size": 30}}, ["image_size is 30", "28 or 32"]),
+        (["data"], {"imdb": {"words": 0}}, ["data.imdb.words is 0", "from 1"]),
         (["objectives"], ["magic"], ["'magic'", "backprop"]),
         (["learning_rates"], [0.1, -1], ["learning_rates.1 is -1", "above 0"]),
         (["defaults", "figure_style", "dpi"], "x", ["figure_style.dpi is 'x'"]),

@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 
 from kancore.data import load, rows, save, split, subset
 from kancore.data.preparation import checks, make_dataset, take
-from kancore.data.registry import DATASETS, dataset_module
+from kancore.datasets import DATASETS, dataset_module
 
 
 def table(n=60, features=5, seed=0):

@@ -8,18 +8,12 @@ A module of a data set has ``FILES``, the `kancore.data.raw_files.RawFile` objec
 from importlib import import_module
 from types import ModuleType
 
-_NAMES = (
-    "mnist",
-    "fashion_mnist",
-    "cifar10",
-    "imdb",
-    "higgs",
-    "mnist_sample",
-    "digits",
-    "breast_cancer",
-    "custom",
-)
-DATASETS: dict[str, str] = {name: f"kancore.data.{name}" for name in _NAMES}
+# Those whose raw files are downloaded, and those that come with a library.
+PUBLISHED = ("mnist", "fashion_mnist", "cifar10", "imdb", "higgs")
+BUNDLED = ("mnist_sample", "digits", "breast_cancer")
+DATASETS: dict[str, str] = {
+    name: f"kancore.data.{name}" for name in (*PUBLISHED, *BUNDLED, "custom")
+}
 
 
 def dataset_module(name: str) -> ModuleType:

@@ -1,0 +1,107 @@
+"""From raw files in a mirror folder, and from a user's own file, to a trained table."""
+
+import gzip
+import json
+import struct
+
+import numpy as np
+import pytest
+
+from kancore.data import load
+from kancore.tables import RUNS, read_table
+
+
+def write_idx(path, array):
+    """Write an array of bytes in MNIST's format, compressed."""
+    head = struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape)
+    path.write_bytes(gzip.compress(head + array.tobytes()))
+
+
+@pytest.fixture
+def mirror(tmp_path):
+    """A mirror that holds 40 + 20 images under MNIST's usual names."""
+    folder = tmp_path / "mirror" / "mnist"
+    folder.mkdir(parents=True)
+    generator = np.random.default_rng(0)
+    for stem, examples in (("train", 40), ("t10k", 20)):
+        images = generator.integers(0, 256, (examples, 28, 28), dtype=np.uint8)
+        write_idx(folder / f"{stem}-images-idx3-ubyte.gz", images)
+        labels = np.arange(examples, dtype=np.uint8) % 10
+        write_idx(folder / f"{stem}-labels-idx1-ubyte.gz", labels)
+    return folder.parent
+
+
+def settings(mirror, **data):
+    return ["--config", "datasets=[mnist]", f"data={json.dumps({'mirror': str(mirror), **data})}"]
+
+
+def test_download_fetches_all_files_and_nothing_else(project, mirror):
+    config = settings(mirror, verify=False)
+    assert project.plan("download", *config) == {"fetch": 1, "download": 1}
+    project.snakemake("--cores", "1", "download", *config)
+    listed = (project.path / "results" / "raw" / "mnist.txt").read_text().splitlines()
+    assert len(listed) == 4
+    for name in listed:
+        copy = project.path / "results" / "raw" / "mnist" / name
+        assert copy.read_bytes() == (mirror / "mnist" / name).read_bytes()
+    assert not (project.path / "results" / "data" / "mnist.safetensors").exists()
+    target = "results/data/mnist.safetensors"
+    project.snakemake("--cores", "1", target, *config)
+    dataset = load(project.path / target)
+    assert dataset.image_shape == (1, 28, 28)
+    assert len(dataset.y_train) == 40
+    # Where the files came from does not matter once they are there.
+    assert project.plan(target, *settings("/elsewhere", verify=False)) == {}
+
+
+def test_wrong_checksums_are_told_and_leave_nothing(project, mirror):
+    output = project.snakemake("--cores", "1", "download", *settings(mirror), check=False)
+    assert "md5" in output
+    assert str(mirror / "mnist") in output
+    assert "Traceback" not in output
+    assert not (project.path / "results" / "raw" / "mnist.txt").exists()
+
+
+def test_options_of_a_data_set_prepare_it_again(project):
+    target = "results/data/cifar10.safetensors"
+    config = ["--config", "datasets=[cifar10]"]
+    assert project.plan(target, *config) == {"fetch": 1, "prepare": 1}
+    rows = project.snakemake(
+        "--cores", "1", "--dry-run", "--printshellcmds", "results/data/higgs.safetensors",
+        "--config", "datasets=[higgs]", 'data={"higgs": {"train_rows": 5}}',
+    )  # fmt: skip
+    assert "--rows 50005" in rows
+    assert '"train_rows": 5' in rows
+
+
+def test_a_data_set_of_ones_own(project):
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=(120, 4)).astype(np.float32)
+    y = (x[:, 0] > 0).astype(np.int64)
+    np.savez(
+        project.path / "mine.npz", x_train=x[:80], y_train=y[:80], x_test=x[80:], y_test=y[80:]
+    )
+    own = 'data={"own": {"mine": "mine.npz"}}'
+    config = ["datasets=[mine]", own, "models=[mlp]", "train_examples=null"]
+    project.snakemake("--cores", "2", "--config", *config)
+    runs = read_table(project.path / "results" / "tiny" / "tables" / "runs.parquet", RUNS)
+    assert set(runs["dataset"]) == {"mine"}
+    assert runs["parameters"].unique().tolist() == [4 * 32 + 32 + 32 * 2 + 2]
+
+
+def test_more_examples_than_there_are_is_told(project):
+    target = "results/tiny/sweeps/digits/backprop/mlp-32-gelu/0.005/seed0/history.parquet"
+    config = ["--config", "train_examples=9999"]
+    output = project.snakemake("--cores", "1", target, *config, check=False)
+    assert "digits: cannot draw 9999 examples of 1438" in output
+    assert "Traceback" not in output
+
+
+def test_a_damaged_file_of_ones_own_is_told(project):
+    (project.path / "mine.npz").write_bytes(b"not an archive")
+    own = 'data={"own": {"mine": "mine.npz"}}'
+    output = project.snakemake(
+        "--cores", "1", "--config", "datasets=[mine]", own, check=False
+    )  # fmt: skip
+    assert "mine.npz" in output
+    assert "Traceback" not in output
