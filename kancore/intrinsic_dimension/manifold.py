@@ -204,14 +204,16 @@ def _precisions(device: torch.device) -> list[torch.dtype]:
         return [torch.float64]
     # On a GPU its sums may be rounded more than once; on a CPU without the instructions it crawls.
     quick = device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    return [torch.bfloat16, torch.float32, torch.float64] if quick else [torch.float32, torch.float64]
+    return (
+        [torch.bfloat16, torch.float32, torch.float64] if quick else [torch.float32, torch.float64]
+    )
 
 
 class _Products:
     """Lower bounds on squared distances between all points, by blocks of matrix products.
 
     With r the relative error of the rounded points and s that of a product, ``2 a.b`` is wrong by
-    at most ``slack (|a|^2 + |b|^2)``, slack = 2r + r^2 + s (1 + r)^2, since 2|a||b| <= |a|^2 + |b|^2.
+    at most ``slack (|a|^2 + |b|^2)``, slack = 2r + r^2 + s (1 + r)^2: 2|a||b| <= |a|^2 + |b|^2.
     """
 
     def __init__(self, points: torch.Tensor, centre: torch.Tensor, dtype: torch.dtype) -> None:
