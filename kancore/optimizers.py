@@ -1,24 +1,72 @@
 """Optimizers over a stack: each scheme gets the update that it would get alone.
 
-Schemes that share optimizer and learning rate are neighbours in the stack, so PyTorch's own fused
-optimizers work on contiguous slices of the stacked parameters.
+Schemes that share optimizer and learning rate are neighbours in the stack, so PyTorch's fused
+kernels update contiguous slices of the stacked parameters. The kernels are called directly:
+``torch.optim`` takes seconds to import its compiler, more than many a sweep takes to train.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import groupby
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from kancore.schemes import Scheme
 
 # The published code's optimizers: plain SGD, SGD with Nesterov momentum, and AdamW where the paper
 # says Adam, each with PyTorch's other defaults.
-_MAKE = {
-    "sgd": lambda groups: torch.optim.SGD(groups, fused=True),
-    "sgd_momentum": lambda groups: torch.optim.SGD(groups, momentum=0.9, nesterov=True, fused=True),
-    "adam": lambda groups: torch.optim.AdamW(groups, fused=True),
-}
+MOMENTUM = 0.9
+BETAS = (0.9, 0.999)
+ADAM_EPSILON = 1e-8
+WEIGHT_DECAY = 0.01
+
+_BUFFERS = {"sgd": (), "sgd_momentum": ("momentum",), "adam": ("mean", "square")}
+
+
+@dataclass
+class _Group:
+    """Neighbouring schemes with one optimizer and learning rate, and the state of their updates."""
+
+    part: slice
+    optimizer: str
+    learning_rate: float
+    values: list[Tensor]  # views of the stacked parameters
+    buffers: dict[str, list[Tensor]]
+    steps: Tensor
+
+    def update(self, gradients: list[Tensor]) -> None:
+        if self.optimizer == "adam":
+            self.steps += 1
+            torch._fused_adamw_(
+                self.values,
+                gradients,
+                self.buffers["mean"],
+                self.buffers["square"],
+                [],
+                [self.steps] * len(self.values),
+                lr=self.learning_rate,
+                beta1=BETAS[0],
+                beta2=BETAS[1],
+                weight_decay=WEIGHT_DECAY,
+                eps=ADAM_EPSILON,
+                amsgrad=False,
+                maximize=False,
+            )
+        else:
+            momentum = self.optimizer == "sgd_momentum"
+            torch._fused_sgd_(
+                self.values,
+                gradients,
+                self.buffers.get("momentum", []),
+                lr=self.learning_rate,
+                momentum=MOMENTUM if momentum else 0.0,
+                nesterov=momentum,
+                weight_decay=0.0,
+                dampening=0.0,
+                maximize=False,
+                is_first_step=False,  # buffers begin as zeros
+            )
 
 
 class StackedOptimizer:
@@ -35,34 +83,30 @@ class StackedOptimizer:
     def __init__(self, parameters: Sequence[Tensor], schemes: Sequence[Scheme]):
         self.parameters = list(parameters)
         self.schemes = tuple(schemes)
-        self._slices: list[tuple[slice, list[nn.Parameter]]] = []
-        groups: dict[str, list[dict]] = {}
+        self._groups: list[_Group] = []
         start = 0
         for (name, rate), members in groupby(schemes, lambda s: (s.optimizer, s.learning_rate)):
             part = slice(start, start := start + len(list(members)))
-            views = [nn.Parameter(p.detach()[part]) for p in self.parameters]
-            self._slices.append((part, views))
-            groups.setdefault(name, []).append({"params": views, "lr": rate})
-        self._optimizers = {name: _MAKE[name](group) for name, group in groups.items()}
+            values = [parameter.detach()[part] for parameter in self.parameters]
+            buffers = {key: [torch.zeros_like(value) for value in values] for key in _BUFFERS[name]}
+            steps = torch.zeros((), device=values[0].device)
+            self._groups.append(_Group(part, name, rate, values, buffers, steps))
 
     def step(self, gradients: Sequence[Tensor]) -> None:
         """Update the stacked parameters in place from gradients of the same shapes."""
         # The fused kernels walk memory, and would read a gradient of another layout wrongly.
         gradients = [gradient.contiguous() for gradient in gradients]
-        for part, views in self._slices:
-            for view, gradient in zip(views, gradients, strict=True):
-                view.grad = gradient[part]
-        for optimizer in self._optimizers.values():
-            optimizer.step()
+        for group in self._groups:
+            group.update([gradient[group.part] for gradient in gradients])
 
-    def state_dict(self) -> dict:
-        """State of all optimizers, of tensors and plain values."""
-        return {name: optimizer.state_dict() for name, optimizer in self._optimizers.items()}
+    def state_dict(self) -> list[dict]:
+        """State of all updates, of tensors and plain values."""
+        return [{"steps": group.steps, "buffers": group.buffers} for group in self._groups]
 
-    def load_state_dict(self, state: dict) -> None:
+    def load_state_dict(self, state: list[dict]) -> None:
         """Take over a state made by `state_dict` for the same schemes."""
-        for name, optimizer in self._optimizers.items():
-            optimizer.load_state_dict(state[name])
+        for group, saved in zip(self._groups, state, strict=True):
+            group.steps, group.buffers = saved["steps"], saved["buffers"]
 
     def select(self, keep: Sequence[int], parameters: Sequence[Tensor]) -> "StackedOptimizer":
         """Go on with some of the schemes only.
@@ -80,24 +124,10 @@ class StackedOptimizer:
             With the state that the kept schemes have here.
         """
         chosen = StackedOptimizer(parameters, [self.schemes[index] for index in keep])
-        for number, (part, views) in enumerate(chosen._slices):
-            members = keep[part]
-            for position, view in enumerate(views):
-                chosen._state_of(number)[view] = self._pick(members, position)
+        for group in chosen._groups:
+            members = keep[group.part]
+            (old,) = (g for g in self._groups if g.part.start <= members[0] < g.part.stop)
+            local = [member - old.part.start for member in members]
+            group.steps = old.steps
+            group.buffers = {key: [b[local] for b in bs] for key, bs in old.buffers.items()}
         return chosen
-
-    def _state_of(self, number: int) -> dict:
-        """State of the optimizer that slice `number` belongs to."""
-        return self._optimizers[self.schemes[self._slices[number][0].start].optimizer].state
-
-    def _pick(self, members: Sequence[int], position: int) -> dict:
-        """State of parameter `position` for some schemes of one slice."""
-        for number, (part, views) in enumerate(self._slices):
-            if part.start <= members[0] < part.stop:
-                local = [member - part.start for member in members]
-                state = self._state_of(number).get(views[position], {})
-                return {
-                    key: value[local] if torch.is_tensor(value) and value.dim() else value
-                    for key, value in state.items()
-                }
-        raise IndexError(f"no scheme {members[0]} in a stack of {len(self.schemes)}")

@@ -1,0 +1,200 @@
+"""The Hilbert-Schmidt independence criterion and its normalized form, without a matrix inverse.
+
+Ma, Lewis & Kleijn 2020 (arXiv:1908.01580). With the centring matrix H and Kc = H K H, the factor
+``K H (K H + eps m I)^-1`` of each variable may be replaced by the symmetric ``Kc (Kc + eps m I)^-1
+= I - eps m (Kc + eps m I)^-1``: traces of products do not change, and Cholesky solves do the rest.
+All functions work on stacks: leading axes are networks.
+"""
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+EPSILON = 1e-5
+
+
+def squared_distances(z: Tensor) -> Tensor:
+    """Squared Euclidean distances between the rows of ``[..., m, features]``: ``[..., m, m]``."""
+    z = z - z.mean(-2, keepdim=True)  # smaller norms, so less is cancelled
+    norms = z.square().sum(-1)
+    products = z @ z.transpose(-1, -2)
+    distances = (norms.unsqueeze(-1) + norms.unsqueeze(-2) - 2 * products).clamp(min=0)
+    return distances * (1 - torch.eye(z.shape[-2], dtype=z.dtype, device=z.device))
+
+
+def gaussian_kernel(z: Tensor, sigma: float, scale_by_dimension: bool = True) -> Tensor:
+    """Gaussian kernel matrix ``exp(-|z_i - z_j|^2 / (2 sigma^2 d))``.
+
+    Parameters
+    ----------
+    z
+        ``[..., m, features]``.
+    sigma
+        Width of the kernel.
+    scale_by_dimension
+        Whether d is the number of features, as in the reference implementation, or 1.
+
+    Returns
+    -------
+    Tensor
+        ``[..., m, m]``.
+    """
+    dimension = z.shape[-1] if scale_by_dimension else 1
+    return torch.exp(squared_distances(z) / (-2 * sigma**2 * dimension))
+
+
+def student_kernel(z: Tensor, sigma: float) -> Tensor:
+    """Student kernel matrix ``sigma / (sigma + mean squared difference)`` (published code)."""
+    return sigma / (sigma + squared_distances(z) / z.shape[-1])
+
+
+def center(k: Tensor) -> Tensor:
+    """Centre a kernel matrix ``[..., m, m]`` in rows and columns: H K H."""
+    k = k - k.mean(-1, keepdim=True)
+    return k - k.mean(-2, keepdim=True)
+
+
+def hsic(k_a: Tensor, k_b: Tensor) -> Tensor:
+    """Biased estimate ``tr(K_a H K_b H) / (m - 1)^2`` of HSIC (Gretton et al. 2005)."""
+    m = k_a.shape[-1]
+    return (center(k_a) * center(k_b)).sum((-1, -2)) / (m - 1) ** 2
+
+
+def _factorize(k: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
+    """Cholesky factor of ``Kc + eps m I``, and NaN for each matrix that has none (else 0)."""
+    m = k.shape[-1]
+    ridge = epsilon * m * torch.eye(m, dtype=k.dtype, device=k.device)
+    factor, info = torch.linalg.cholesky_ex(center(k) + ridge)
+    return factor, torch.where(info == 0, 0.0, torch.nan).to(k.dtype)
+
+
+def normalized(k: Tensor, epsilon: float = EPSILON) -> Tensor:
+    """``Kc (Kc + eps m I)^-1`` of a kernel matrix that needs no gradient, ``[..., m, m]``."""
+    factor, invalid = _factorize(k, epsilon)
+    return torch.cholesky_solve(center(k), factor) + invalid[..., None, None]
+
+
+class _TraceOfNormalized(torch.autograd.Function):
+    """``tr(Kc (Kc + r I)^-1 B B^T)`` for a kernel matrix K, r = eps m and a constant, centred B.
+
+    With W = (Kc + r I)^-1 B the value is |B|^2 - r tr(B^T W) and its gradient r W W^T: one
+    factorization, and one solve with as many right-hand sides as B has columns.
+    """
+
+    @staticmethod
+    def forward(ctx, k, b, epsilon):
+        ridge = epsilon * k.shape[-1]
+        factor, invalid = _factorize(k, epsilon)
+        solved = torch.cholesky_solve(b.expand(*k.shape[:-1], b.shape[-1]), factor)
+        ctx.save_for_backward(solved)
+        ctx.ridge = ridge
+        return (b * (b - ridge * solved)).sum((-1, -2)) + invalid
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient):
+        (solved,) = ctx.saved_tensors
+        scaled = solved * (ctx.ridge * gradient[..., None, None])
+        return scaled @ solved.transpose(-1, -2), None, None
+
+
+class _TraceWithNormalized(torch.autograd.Function):
+    """``tr(Kc (Kc + r I)^-1 R)`` for a kernel matrix K and a constant, centred, symmetric R."""
+
+    @staticmethod
+    def forward(ctx, k, r, epsilon):
+        ridge = epsilon * k.shape[-1]
+        factor, invalid = _factorize(k, epsilon)
+        solved = torch.cholesky_solve(r.expand_as(k), factor)
+        ctx.save_for_backward(factor, solved)
+        ctx.ridge = ridge
+        trace = r.diagonal(dim1=-2, dim2=-1).sum(-1)
+        return trace - ridge * solved.diagonal(dim1=-2, dim2=-1).sum(-1) + invalid
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient):
+        factor, solved = ctx.saved_tensors
+        both = torch.cholesky_solve(solved.transpose(-1, -2), factor)
+        return both * (ctx.ridge * gradient[..., None, None]), None, None
+
+
+def nhsic(k_a: Tensor, k_b: Tensor, epsilon: float = EPSILON) -> Tensor:
+    """Compute normalized HSIC, ``tr(R_a R_b)``, of two kernel matrices.
+
+    Parameters
+    ----------
+    k_a
+        Kernel matrices ``[..., m, m]``; the result is differentiable with respect to them.
+    k_b
+        Kernel matrices of the same shape, or one for all, taken as constant.
+    epsilon
+        Ridge, times m.
+
+    Returns
+    -------
+    Tensor
+        ``[...]``, the sum form; NaN where a kernel matrix is not finite.
+    """
+    return nhsic_with(k_a, normalized(k_b.detach(), epsilon), epsilon)
+
+
+def nhsic_with(k: Tensor, normalized_kernel: Tensor, epsilon: float = EPSILON) -> Tensor:
+    """Compute normalized HSIC with a variable whose `normalized` kernel is known already."""
+    return _TraceWithNormalized.apply(k, normalized_kernel, epsilon)
+
+
+def label_factor(
+    labels: Tensor, classes: int, similarity: float, epsilon: float = EPSILON
+) -> Tensor:
+    """Factor B of the normalized kernel ``R_Y = B B^T`` of labels.
+
+    A kernel of one-hot labels is 1 within a class and `similarity` between two: K_Y = similarity
+    1 1^T + (1 - similarity) Y Y^T, so its centred form has rank C - 1 and R_Y = V (V^T V + r I)^-1
+    V^T with V = H Y and r = eps m / (1 - similarity).
+
+    Parameters
+    ----------
+    labels
+        ``[m]``, whole numbers below `classes`; classes may be missing.
+    classes
+        Number of classes, C.
+    similarity
+        Kernel value of two different labels.
+    epsilon
+        Ridge, times m.
+
+    Returns
+    -------
+    Tensor
+        ``[m, C]`` in float64.
+    """
+    one_hot = torch.nn.functional.one_hot(labels, classes).double()
+    centred = one_hot - one_hot.mean(0)
+    ridge = epsilon * len(labels) / (1 - similarity)
+    gram = centred.T @ centred + ridge * torch.eye(
+        classes, dtype=torch.float64, device=labels.device
+    )
+    factor = torch.linalg.cholesky(gram)
+    return torch.linalg.solve_triangular(factor, centred.T, upper=False).T
+
+
+def nhsic_labels(
+    k_z: Tensor, labels: Tensor, classes: int, similarity: float, epsilon: float = EPSILON
+) -> Tensor:
+    """Compute normalized HSIC of features with labels, by one factorization and C solves.
+
+    Parameters
+    ----------
+    k_z
+        Kernel matrices of features, ``[..., m, m]``.
+    labels, classes, similarity, epsilon
+        As for `label_factor`.
+
+    Returns
+    -------
+    Tensor
+        ``[...]``; equal to `nhsic` with the kernel matrix of the one-hot labels.
+    """
+    factor = label_factor(labels, classes, similarity, epsilon).to(k_z.dtype)
+    return _TraceOfNormalized.apply(k_z, factor, epsilon)
