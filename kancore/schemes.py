@@ -91,13 +91,41 @@ class Architecture:
 
 
 @dataclass(frozen=True)
+class HsicBottleneck:
+    """Settings of layer-wise training with normalized HSIC (Ma et al. 2020; paper, section 3).
+
+    Each hidden layer Z minimizes nHSIC(Z, X) - weight nHSIC(Z, Y); the output layer learns by
+    cross-entropy on the last hidden layer.
+
+    Attributes
+    ----------
+    term : str
+        What X is: ``x`` the network's input, ``h`` the layer's own input, ``n`` no such term.
+    weight : float
+        Weight of the dependence on the labels, lambda.
+    sigma : float
+        Width of the kernels.
+    scale_by_dimension : bool
+        Whether Gaussian kernels divide squared distances by the number of features.
+    label_kernel : str
+        Kernel of the one-hot labels: ``gaussian`` or ``student``.
+    """
+
+    term: str = "n"
+    weight: float = 100.0
+    sigma: float = 5.0
+    scale_by_dimension: bool = True
+    label_kernel: str = "gaussian"
+
+
+@dataclass(frozen=True)
 class Sweep:
     """All schemes of one architecture on one data set: what one training job does.
 
     Its schemes are all combinations of `optimizers`, `learning_rates` and `initializations`, which
     are kept sorted, so that their order in the configuration changes nothing. `epochs` and
     `evaluate_every` are counted in epochs, `batch_size` and the two `..._examples` in examples;
-    ``None`` uses all.
+    ``None`` uses all. `hsic` is ``None`` unless that is the objective.
     """
 
     dataset: str
@@ -113,6 +141,7 @@ class Sweep:
     validation_fraction: float = 0.1
     train_examples: int | None = None
     test_examples: int | None = None
+    hsic: HsicBottleneck | None = None
 
     def __post_init__(self) -> None:
         for axis in AXES.values():

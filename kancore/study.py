@@ -9,7 +9,7 @@ from typing import Any
 from jsonschema import Draft202012Validator, ValidationError
 
 from kancore.datasets import DATASETS
-from kancore.schemes import AXES, Architecture, Sweep
+from kancore.schemes import AXES, Architecture, HsicBottleneck, Sweep
 
 # Keys that `Study.sweeps` does not need: where data come from, how a study runs, how it looks.
 _NOT_GRID = ("data", "device", "threads", "checkpoint_seconds", "figure_style")
@@ -58,6 +58,12 @@ class Study:
 
     def _sweep(self, dataset: str, objective: str, architecture: Architecture, seed: int) -> Sweep:
         settings = self.settings
+        chosen = {key: _choose(settings[key], dataset) for key in _PER_DATASET}
+        if objective == "hsic":
+            options = dict(settings["hsic"])
+            for key in ("epochs", "batch_size"):
+                chosen[key] = _choose(options.pop(key), dataset) or chosen[key]
+            chosen["hsic"] = HsicBottleneck(**options)
         return Sweep(
             dataset=dataset,
             objective=objective,
@@ -65,7 +71,7 @@ class Study:
             seed=seed,
             validation_fraction=settings["validation_fraction"],
             **{axis: tuple(settings[axis]) for axis in AXES.values()},
-            **{key: _choose(settings[key], dataset) for key in _PER_DATASET},
+            **chosen,
         )
 
     def _architectures(self, dataset: str) -> Iterator[Architecture]:
@@ -176,10 +182,11 @@ def _check_together(settings: Mapping[str, Any]) -> None:
     for position, dataset in enumerate(settings["datasets"]):
         if dataset not in own and (dataset not in DATASETS or dataset == "custom"):
             raise _error(["datasets", position], dataset, f"one of {_known(own)}")
-    for key, dataset in product((*_PER_DATASET, "hidden_widths"), settings["datasets"]):
-        value = settings[key]
+    by_dataset = {(key,): settings[key] for key in (*_PER_DATASET, "hidden_widths")}
+    by_dataset |= {("hsic", key): settings["hsic"][key] for key in ("batch_size", "epochs")}
+    for (path, value), dataset in product(by_dataset.items(), settings["datasets"]):
         if isinstance(value, Mapping) and dataset not in value and "default" not in value:
-            raise _error([key], value, f"a value for {dataset}, or a default")
+            raise _error([*path], value, f"a value for {dataset}, or a default")
     for dataset, depth in product(settings["datasets"], settings["depths"]):
         widths = _choose(settings["hidden_widths"], dataset).get(depth)
         needed = int(depth.removesuffix("layers")) - 1

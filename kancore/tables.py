@@ -48,6 +48,12 @@ HISTORY = pa.schema(
         _column("validation_accuracy", pa.float64(), "accuracy on validation", "fraction"),
         _column("test_loss", pa.float64(), "cross-entropy on the test set", "nats"),
         _column("test_accuracy", pa.float64(), "accuracy on the whole test set", "fraction"),
+        _column(
+            "layer_nhsic",
+            pa.list_(pa.float64()),
+            "normalized HSIC of each hidden layer with the labels of the first training batch; "
+            "null unless the objective is hsic",
+        ),
         _column("diverged", pa.bool_(), "the loss was no longer finite at this epoch"),
         *_ORIGIN,
     ]
@@ -113,6 +119,11 @@ def write_table(
     frame = pd.DataFrame(rows) if len(rows) else pd.DataFrame(columns=schema.names)
     if unlike := set(frame.columns) ^ set(schema.names):
         raise ValueError(f"{path}: columns {sorted(unlike)} are not in both rows and schema")
+    for field in schema:
+        if pa.types.is_list(field.type):  # a column of nulls only would be one of floats
+            frame[field.name] = (
+                frame[field.name].astype(object).where(frame[field.name].notna(), None)
+            )
     table = pa.Table.from_pandas(frame[schema.names], schema=schema, preserve_index=False)
     # pandas' own metadata holds its version; without it the bytes depend on the rows alone.
     table = table.replace_schema_metadata(None)

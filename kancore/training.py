@@ -81,7 +81,7 @@ class Training:
         if sweep.train_examples or sweep.test_examples:
             dataset = take(dataset, sweep.train_examples, sweep.test_examples)
         self.identity = f"{sweep.to_dict()} {dataset.checksum} {identity}"
-        self.losses = import_module(objectives.MODULES[sweep.objective]).losses
+        self.objective = import_module(objectives.MODULES[sweep.objective])
         self.dataset = dataset.to(self.device)
         self.parts = self._divide()
         self.steps_per_epoch = max(1, len(self.parts["train"][1]) // sweep.batch_size)
@@ -199,7 +199,7 @@ class Training:
         if self.sweep.architecture.dropout:
             # Masks come from the device's own generator; seeding each step makes them resumable.
             self._generator().manual_seed(self._seed("masks", state.step))
-        losses = self.losses(state.network, x, y)
+        losses = self.objective.losses(state.network, x, y, self.sweep)
         state.optimizer.step(torch.autograd.grad(losses.sum(), state.optimizer.parameters))
         state.loss += losses.detach()
         state.step += 1
@@ -236,6 +236,10 @@ class Training:
             for name, pair in values.items()
             for kind, column in zip(("loss", "accuracy"), pair, strict=True)
         }
+        first = torch.arange(min(self.sweep.batch_size, len(self.parts["train"][1])))
+        batch = self.batch("train", first.to(self.device))
+        nhsic = self.objective.layer_nhsic(state.network, *batch, self.sweep)
+        columns["layer_nhsic"] = [None] * len(finite) if nhsic is None else nhsic.tolist()
         for index, scheme in enumerate(state.optimizer.schemes):
             row = {**vars(scheme), "epoch": epoch, "diverged": not finite[index].item()}
             for name, column in columns.items():

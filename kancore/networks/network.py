@@ -62,6 +62,14 @@ class Network(nn.Module):
         for tensor in (*self.parameters(), *self.buffers()):
             tensor.data = tensor.data[list(keep)].contiguous()
 
+    def layerwise(self, x: Tensor) -> list[Tensor]:
+        """Give all layers' outputs, ``[S, batch, width]`` each, from inputs without gradient."""
+        outputs = []
+        for stage in self.stages[:-1]:
+            x = stage(x.detach())
+            outputs.append(x)
+        return [*outputs, self.stages[-1](self.dropout(x.detach()))]
+
     def forward(self, x: Tensor) -> Tensor:
         """Map ``[batch, in]`` to logits ``[S, batch, out]``; no leading axis without a stack."""
         for stage in self.stages[:-1]:

@@ -3,6 +3,8 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from kancore.schemes import Sweep
+
 
 def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
     """Mean cross-entropy of each network, ``[S]`` in nats.
@@ -19,6 +21,10 @@ def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
     return F.cross_entropy(flat, y.repeat(stack), reduction="none").view(stack, batch).mean(1)
 
 
-def losses(network: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+def losses(network: nn.Module, x: Tensor, y: Tensor, sweep: Sweep) -> Tensor:
     """Losses ``[S]`` of a stack of networks on inputs ``[batch, in]`` and labels ``[batch]``."""
     return cross_entropy(network(x), y)
+
+
+def layer_nhsic(network: nn.Module, x: Tensor, y: Tensor, sweep: Sweep) -> None:
+    """Measure nothing: layers have no objective of their own."""

@@ -90,6 +90,20 @@ def test_text_from_a_command_line_is_read_as_numbers():
     assert study(epochs={"default": "3"}, batch_norm="true").settings["batch_norm"] is True
 
 
+def test_hsic_has_settings_batch_size_and_epochs_of_its_own():
+    hsic = {"term": "x", "sigma": 7, "batch_size": 99, "epochs": {"digits": 3, "default": None}}
+    both = study(study="quick", objectives=["backprop", "hsic"], hsic=hsic, epochs=8, batch_size=64)
+    assert len(both.sweeps()) == 2 * 3 * 9
+    for sweep in both.sweeps():
+        if sweep.objective == "backprop":
+            assert sweep.hsic is None
+            assert sweep.batch_size == 64
+        else:
+            assert (sweep.hsic.term, sweep.hsic.sigma, sweep.hsic.weight) == ("x", 7, 100)
+            assert sweep.batch_size == 99
+            assert sweep.epochs == (3 if sweep.dataset == "digits" else 8)
+
+
 def test_one_value_for_each_data_set_or_model():
     mixed = study(
         study="quick",
@@ -150,6 +164,8 @@ def changed(path, value):
         (["data"], {"own": {"mnist": "a.npz"}}, ["data.own.mnist is 'a.npz'", "other than"]),
         (["data"], {"own": {"a": "a.csv"}}, ["data.own.a is 'a.csv'", ".npz or .parquet"]),
         (["data"], {"own": {"../a": "a.npz"}}, ["../a", "lower-case"]),
+        (["hsic"], {"term": "y"}, ["hsic.term is 'y'", "n, x or h"]),
+        (["hsic"], {"batch_size": 0}, ["hsic.batch_size is 0", "from 1"]),
         (["data"], {"mirrors": "x"}, ["data.mirrors", "did you mean mirror?"]),
         (["data"], {"cifar10": {"image_size": 30}}, ["image_size is 30", "28 or 32"]),
         (["data"], {"imdb": {"words": 0}}, ["data.imdb.words is 0", "from 1"]),

@@ -12,6 +12,7 @@ from kancore.tables import HISTORY, KEY_NAMES, RUNS, TIMINGS, read_table, sweep_
 def row(schema, **values):
     """One row with a value for each column by its type."""
     by_type = {"string": "x", "int64": 1, "double": 0.5, "bool": False}
+    by_type["list<item: double>"] = [0.5, 1.5]
     return {field.name: by_type[str(field.type)] for field in schema} | values
 
 
@@ -35,6 +36,7 @@ def test_what_is_written_is_read(tmp_path):
     assert frame["degree"].tolist() == [1, pd.NA]
     assert frame["train_loss"].isna().tolist() == [False, True]
     assert frame["diverged"].tolist() == [False, True]
+    assert frame["layer_nhsic"][0].tolist() == [0.5, 1.5]
     assert pq.read_schema(path).field("train_loss").metadata[b"unit"] == b"nats"
 
 

@@ -57,6 +57,20 @@ def test_the_same_study_gives_the_same_bytes(project):
         assert (before / name).read_bytes() == (project.path / "before" / name).read_bytes(), name
 
 
+def test_hsic_runs_beside_backprop_in_the_same_tables(project):
+    arguments = ("--cores", "2", "--config", "objectives=[backprop,hsic]")
+    assert project.plan(*arguments[2:])["train"] == 2
+    project.snakemake(*arguments)
+    tables = project.path / "results" / "tiny" / "tables"
+    runs = read_table(tables / "runs.parquet", RUNS)
+    assert runs.groupby("objective").size().to_dict() == {"backprop": 18, "hsic": 18}
+    history = read_table(tables / "history.parquet", HISTORY)
+    measured = history[(history["objective"] == "hsic") & ~history["diverged"]]
+    assert measured["layer_nhsic"].map(len).eq(1).all()
+    assert measured["layer_nhsic"].map(max).between(0, 9).all()
+    assert history.loc[history["objective"] == "backprop", "layer_nhsic"].isna().all()
+
+
 def test_snakemakes_own_report_has_the_figures(project):
     project.snakemake("--report", "report.html")
     text = (project.path / "report.html").read_text()
