@@ -76,36 +76,29 @@ def estimate_dimension(x: torch.Tensor, resamples: int = 1000) -> list[Estimate]
             f"the two nearest neighbours of each of {len(points)} points are equally far away, "
             "expected points in general position"
         )
-    indices = _Resamples(len(points), resamples)
-    ratios = _log_ratios(distances)
-    inverses = {k: _inverse_dimensions(distances, k) for k in NEIGHBORS}
+    statistics = [
+        ("two_nn", 2, _fit_ratios, _log_ratios(distances)),
+        *(("mle", k, _harmonic, _inverse_dimensions(distances, k)) for k in NEIGHBORS),
+    ]
     return [
-        Estimate("two_nn", 2, *indices.interval(_fit_ratios, ratios), len(points)),
-        *(
-            Estimate("mle", k, *indices.interval(_harmonic, inverses[k]), len(points))
-            for k in NEIGHBORS
-        ),
+        Estimate(name, k, *_bootstrap(estimator, statistic, resamples), len(points))
+        for name, k, estimator, statistic in statistics
     ]
 
 
-class _Resamples:
-    """The same bootstrap resamples of points for every estimator."""
-
-    def __init__(self, points: int, resamples: int) -> None:
-        self.points, self.resamples = points, resamples
-
-    def interval(
-        self, estimator: Callable[[np.ndarray], float], statistic: np.ndarray
-    ) -> tuple[float, float, float]:
-        """`estimator` of `statistic` ``[points]``, and the bounds of its percentile interval."""
-        generator = np.random.default_rng(derive_seed("manifold bootstrap", self.points))
-        drawn = [
-            estimator(statistic[generator.integers(self.points, size=self.points)])
-            for _ in range(self.resamples)
-        ]
-        outside = (1 - CONFIDENCE) / 2
-        low, high = np.quantile(drawn, [outside, 1 - outside])
-        return estimator(statistic), float(low), float(high)
+def _bootstrap(
+    estimator: Callable[[np.ndarray], float], statistic: np.ndarray, resamples: int
+) -> tuple[float, float, float]:
+    """`estimator` of `statistic` ``[points]``, and the bounds of its percentile interval."""
+    points = len(statistic)
+    # The seed is the same for every estimator, and so are the resamples.
+    generator = np.random.default_rng(derive_seed("manifold bootstrap", points))
+    drawn = [
+        estimator(statistic[generator.integers(points, size=points)]) for _ in range(resamples)
+    ]
+    outside = (1 - CONFIDENCE) / 2
+    low, high = np.quantile(drawn, [outside, 1 - outside])
+    return estimator(statistic), float(low), float(high)
 
 
 def two_nn(distances: np.ndarray) -> float:
@@ -124,14 +117,23 @@ def two_nn(distances: np.ndarray) -> float:
 
 
 def maximum_likelihood(distances: np.ndarray, k: int) -> float:
-    """Maximum-likelihood estimate from k neighbours, without bias, inverses averaged.
+    """Maximum-likelihood estimate from k neighbours, inverses of pointwise estimates averaged.
+
+    The normalisation k - 2 makes each pointwise estimate unbiased (Levina and Bickel, section 3).
+    The average of inverses would need k - 1 for that: on a manifold of dimension d this estimate,
+    defined as published values are, tends to ``d (k - 2) / (k - 1)``, half of d for k = 3.
 
     Parameters
     ----------
     distances
         ``[points, >= k]``, positive, ascending in each row.
     k
-        Number of neighbours, at least 3: the normalisation is k - 2.
+        Number of neighbours, at least 3.
+
+    Raises
+    ------
+    ValueError
+        If `k` is less than 3.
     """
     return _harmonic(_inverse_dimensions(distances, k))
 
@@ -203,10 +205,9 @@ def _precisions(device: torch.device) -> list[torch.dtype]:
     if torch.get_float32_matmul_precision() != "highest":
         return [torch.float64]
     # On a GPU its sums may be rounded more than once; on a CPU without the instructions it crawls.
-    quick = device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    return (
-        [torch.bfloat16, torch.float32, torch.float64] if quick else [torch.float32, torch.float64]
-    )
+    cpu = device.type == "cpu" and torch.backends.mkldnn.is_available()
+    quick = [torch.bfloat16] if cpu and torch.ops.mkldnn._is_mkldnn_bf16_supported() else []
+    return [*quick, torch.float32, torch.float64]
 
 
 class _Products:

@@ -1,10 +1,11 @@
 """Schemes, architectures, sweeps: names, order, seeds."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
-from kancore.schemes import Architecture, Scheme, Sweep, derive_seed
+from kancore.schemes import Architecture, HsicBottleneck, Scheme, Sweep, derive_seed
 
 KAN = Architecture("kan", (128, 64), "silu", 3, 5, (-1.0, 1.0))
 SCHEMES = [
@@ -59,8 +60,10 @@ def test_one_job_a_scheme():
     assert found[0].part == "adam-0.005-kaiming_normal"
 
 
-def test_json_and_back():
-    assert Sweep.from_dict(json.loads(json.dumps(sweep().to_dict()))) == sweep()
+@pytest.mark.parametrize("hsic", [None, HsicBottleneck(term="x", sigma=7.0)])
+def test_json_and_back(hsic):
+    original = replace(sweep(), hsic=hsic)
+    assert Sweep.from_dict(json.loads(json.dumps(original.to_dict()))) == original
 
 
 @pytest.mark.parametrize("learning_rates", [(), (0.05, 0.05)])
