@@ -14,7 +14,9 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from kancore.figures.style import display_name, in_order
-from kancore.statistics import SCHEME, best_schemes
+from kancore.statistics import SCHEME, SETTING, best_schemes
+
+_MISSING = "\N{EN DASH}"
 
 # How a column is written: its heading, and how one of its values is.
 _FORMATS = {
@@ -56,6 +58,7 @@ _RUN_COLUMNS = {
 _BEST_COLUMNS = {
     "test_accuracy": ("Test, %", "percent"),
     "validation_accuracy": ("Validation, %", "percent"),
+    "best_on_test": ("Best on test, %", "percent"),
     "median": ("Median, %", "percent"),
     "generalization_gap": ("Gap, %", "percent"),
     "best_epoch": ("Best epoch", "number"),
@@ -91,7 +94,7 @@ def render(
     template: str,
     *,
     study: str,
-    config: dict[str, Any],
+    settings: dict[str, Any],
     runs: pd.DataFrame,
     timings: pd.DataFrame,
     figures: Iterable[dict[str, str]],
@@ -104,8 +107,8 @@ def render(
         Jinja template of an HTML page; whatever it shows is escaped.
     study
         Name of the study.
-    config
-        The study's settings, plain values.
+    settings
+        Settings of the study, plain values.
     runs
         Runs, with the columns of `kancore.tables.RUNS`.
     timings
@@ -125,7 +128,7 @@ def render(
         If a caption is no valid reStructuredText or has no title.
     """
     keys = _varying(runs)
-    best = _in_reading_order(best_schemes(runs))
+    best = _in_reading_order(_with_best_on_test(best_schemes(runs), runs))
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -139,7 +142,7 @@ def render(
         common=_common(runs),
         timings=_table(timings.sort_values("sweep"), _TIMING_COLUMNS),
         config=yaml.safe_dump(
-            config, sort_keys=False, default_flow_style=None, allow_unicode=True, width=80
+            settings, sort_keys=False, default_flow_style=None, allow_unicode=True, width=80
         ),
         provenance=_provenance(runs, timings),
     )
@@ -150,6 +153,16 @@ def _in_reading_order(table: pd.DataFrame) -> pd.DataFrame:
     names = [name for name in ("dataset", "objective", "model", "depth") if name in table]
     rank = {name: pd.Index(in_order(table[name])) for name in names}
     return table.sort_values(names, key=lambda column: rank[column.name].get_indexer(column))
+
+
+def _with_best_on_test(best: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+    """Add the accuracy of each setting that is found if test data choose epoch and scheme.
+
+    So the published runs were chosen; schemes that diverged count with what they had reached.
+    """
+    schemes = runs.groupby([*SETTING, *SCHEME], dropna=False)["best_test_accuracy"].mean()
+    highest = schemes.groupby(list(SETTING), dropna=False).max().rename("best_on_test")
+    return best.merge(highest.reset_index(), on=list(SETTING), how="left")
 
 
 def _highest(best: pd.DataFrame) -> pd.Series:
@@ -175,24 +188,24 @@ def _table(
 def _write(values: pd.Series, kind: str) -> list[str]:
     write = _FORMATS[kind]
     return [
-        "" if missing else write(value)
+        _MISSING if missing else write(value)
         for value, missing in zip(values, values.isna(), strict=True)
     ]
 
 
 def _varying(runs: pd.DataFrame) -> dict[str, tuple[str, str]]:
-    """Columns of the key that tell runs apart."""
-    varying = runs[list(_KEY_COLUMNS)].nunique(dropna=False) > 1
+    """Columns of the key that tell runs apart; which have no degree and grid, the model tells."""
+    varying = runs[list(_KEY_COLUMNS)].nunique() > 1
     return {name: column for name, column in _KEY_COLUMNS.items() if varying[name]}
 
 
 def _common(runs: pd.DataFrame) -> list[tuple[str, str]]:
-    """Headings and values of the key columns that all runs share."""
+    """Headings and values of the key columns that all runs share, but for missing ones."""
     varying = _varying(runs)
     return [
         (heading, value)
         for name, (heading, kind) in _KEY_COLUMNS.items()
-        if name not in ("study", *varying)
+        if name not in ("study", *varying) and runs[name].notna().any()
         for value in _write(runs[name].head(1), kind)
     ]
 
@@ -269,10 +282,12 @@ def _provenance(runs: pd.DataFrame, timings: pd.DataFrame) -> list[tuple[str, st
         "kancore": "kancore",
         "PyTorch": "torch",
         "Python": "python",
+        "Device": "device",
     }
     code = runs.groupby(["model", "objective"])["code"].unique()
     return [
         *((heading, ", ".join(sorted(set(timings[name])))) for heading, name in versions.items()),
+        ("Seeds", ", ".join(map(str, sorted(set(runs["seed"]))))),
         *(
             (f"Training code, {display_name(model)} ({objective})", ", ".join(sorted(digests)))
             for (model, objective), digests in code.items()

@@ -187,9 +187,9 @@ class Sweep:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Sweep":
         """Build a sweep from plain values, as read from JSON."""
-        return cls(
-            **{**_tuples(values), "architecture": Architecture(**_tuples(values["architecture"]))}
-        )
+        architecture = Architecture(**_tuples(values["architecture"]))
+        hsic = values["hsic"] and HsicBottleneck(**values["hsic"])
+        return cls(**{**_tuples(values), "architecture": architecture, "hsic": hsic})
 
 
 def _tuples(values: Mapping[str, Any]) -> dict[str, Any]:

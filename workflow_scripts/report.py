@@ -27,7 +27,7 @@ def main() -> None:
     page = render(
         args.template.read_text(encoding="utf-8"),
         study=args.study["name"],
-        config=args.study["settings"],
+        settings=args.study["settings"],
         runs=read_table(args.runs, RUNS),
         timings=read_table(args.timings, TIMINGS),
         figures=[

@@ -1,3 +1,6 @@
+import re
+import subprocess
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -5,6 +8,7 @@ import pytest
 import yaml
 
 from kancore import figures
+from kancore.figures.style import display_name
 from kancore.report import render
 from kancore.statistics import best_schemes, summarize_runs
 
@@ -12,6 +16,7 @@ REPORT = Path(__file__).parents[2] / "report"
 TEMPLATE = (REPORT / "report.html.j2").read_text(encoding="utf-8")
 CAPTION = "A <title>\n=========\n\nText with *emphasis*.\n"
 NASTY = '<script>alert("1 & 2")</script>'
+MISSING = "\N{EN DASH}"
 VOID = {"meta", "img", "input", "br", "link", "hr"}
 
 
@@ -53,7 +58,7 @@ class Page(HTMLParser):
 def page_of(runs, timings, **changes):
     given = {
         "study": "made_up",
-        "config": {"epochs": 20, "datasets": ["mnist"]},
+        "settings": {"epochs": 20, "datasets": ["mnist"]},
         "figures": [{"name": "a", "caption": CAPTION, "svg": "<svg></svg>"}],
         **changes,
     }
@@ -78,14 +83,34 @@ def test_tables_hold_every_run_architecture_and_job(page, runs, timings):
     assert (row["Data set"], row["Model"], row["Depth"]) == ("MNIST", "MLP", "2 layers")
     assert row["Test, %"] == f"{100 * best['test_accuracy']:.2f}"
     assert (row["Parameters"], row["Diverged"]) == ("25,408", "3")
-    assert "Activation" not in headings  # the same in all runs
+    same_in_all_runs = {"Activation", "Degree", "Grid"}
+    assert not same_in_all_runs & set(headings)
+    assert "<p>In all runs that have it: objective backpropagation, activation gelu, " in page
+    assert "degree 3, grid 5, seed 0.</p>" in page
 
 
-def test_missing_values_are_empty_cells(page, runs):
+def test_missing_values_are_en_dashes(page, runs):
     headings, *rows = Page(page).tables["runs"]
     test, diverged = headings.index("Test, %"), headings.index("Diverged")
-    assert sum(row[test] == "" for row in rows) == runs["test_accuracy"].isna().sum() > 0
+    assert sum(row[test] == MISSING for row in rows) == runs["test_accuracy"].isna().sum() > 0
     assert sum(row[diverged] == "yes" for row in rows) == runs["diverged"].sum()
+
+
+def test_best_on_test_stands_beside_the_best_on_validation(make_history, timings):
+    runs = summarize_runs(make_history(datasets=("mnist",), seeds=(0, 1)))
+    headings, *rows = Page(page_of(runs, timings)).tables["best"]
+    column = headings.index("Best on test, %")
+    for row in rows:
+        by_scheme = {}
+        for run in runs.itertuples():
+            if (display_name(run.model), display_name(run.depth)) == tuple(row[:2]):
+                scheme = (run.initialization, run.optimizer, run.learning_rate)
+                by_scheme.setdefault(scheme, []).append(run.best_test_accuracy)
+        means = [sum(values) / len(values) for values in by_scheme.values()]
+        highest = max(mean for mean in means if mean == mean)
+        assert len(means) == 27
+        assert row[column] == f"{100 * highest:.2f}"
+        assert float(row[column]) >= float(row[headings.index("Test, %")])
 
 
 def test_summary_has_the_best_architecture_of_each_model(page, runs):
@@ -101,6 +126,16 @@ def test_summary_has_the_best_architecture_of_each_model(page, runs):
 def test_facts_count_the_study(page):
     for fact in ("729", "81 (11.1%)", "10 min 21 s", "x86_64 AVX2", "0123456789ab"):
         assert f"<dd>{fact}</dd>" in page
+
+
+def test_provenance_names_code_versions_device_and_seeds(page, runs):
+    shown = page.split('id="provenance"')[1]
+    pairs = dict(re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", shown))
+    assert pairs["Revision"] == "0123456789ab"
+    assert (pairs["PyTorch"], pairs["Python"], pairs["kancore"]) == ("2.9.0", "3.11.9", "0.1.0")
+    assert (pairs["Device"], pairs["Seeds"]) == ("x86_64 AVX2", "0")
+    code = runs.loc[runs["model"] == "kan", "code"].unique().tolist()
+    assert [pairs["Training code, KAN (backprop)"]] == code
 
 
 def test_page_is_whole_and_the_same_each_time(page, runs, timings):
@@ -129,7 +164,7 @@ def test_page_escapes_what_it_shows(runs, timings):
     runs = runs.assign(dataset=NASTY, code=NASTY)
     timings = timings.assign(device=NASTY, sweep=NASTY, git_revision=NASTY)
     figure = {"name": "a", "caption": f"{NASTY}\n{'=' * 40}\n\n{NASTY}\n", "svg": NASTY}
-    page = page_of(runs, timings, study=NASTY, config={NASTY: NASTY}, figures=[figure])
+    page = page_of(runs, timings, study=NASTY, settings={NASTY: NASTY}, figures=[figure])
     parsed = Page(page)
     assert NASTY not in page
     assert len(parsed.all("script")) == 1
@@ -137,10 +172,10 @@ def test_page_escapes_what_it_shows(runs, timings):
 
 
 def test_configuration_is_shown_as_yaml(runs, timings):
-    config = {"epochs": {"default": 3}, "grid_range": [-1, 1], "train_examples": None}
-    page = page_of(runs, timings, config=config)
+    settings = {"epochs": {"default": 3}, "grid_range": [-1, 1], "train_examples": None}
+    page = page_of(runs, timings, settings=settings)
     shown = page.split("<code>")[1].split("</code>")[0]
-    assert yaml.safe_load(shown) == config
+    assert yaml.safe_load(shown) == settings
 
 
 def test_two_objectives_and_several_seeds(make_history, timings):
@@ -156,7 +191,7 @@ def test_a_study_that_diverged_has_a_report(runs, timings):
     at_once = runs[runs["test_accuracy"].isna()]
     tables = Page(page_of(at_once, timings)).tables
     assert {row[-1] for row in tables["runs"][1:]} == {"yes"}
-    assert set(tables["summary"][1][1:]) == {""}
+    assert set(tables["summary"][1][1:]) == {MISSING}
 
 
 @pytest.mark.parametrize(
@@ -178,3 +213,8 @@ def test_every_figure_has_a_caption(runs, timings, name):
     title = caption.splitlines()[0]
     assert f"<h3>{title}</h3>" in page
     assert "{{" not in caption
+
+
+def test_a_report_needs_no_torch():
+    code = "import sys, kancore.report; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
