@@ -57,8 +57,8 @@ _RUN_COLUMNS = {
 }
 _BEST_COLUMNS = {
     "test_accuracy": ("Test, %", "percent"),
-    "validation_accuracy": ("Validation, %", "percent"),
     "best_on_test": ("Best on test, %", "percent"),
+    "validation_accuracy": ("Validation, %", "percent"),
     "median": ("Median, %", "percent"),
     "generalization_gap": ("Gap, %", "percent"),
     "best_epoch": ("Best epoch", "number"),
