@@ -1,7 +1,11 @@
 """What a finished study holds."""
 
+import os
 import shutil
+import signal
+import time
 
+import psutil
 import pytest
 
 from kancore.figures import FIGURES
@@ -55,6 +59,40 @@ def test_the_same_study_gives_the_same_bytes(project):
     names += [f"figures/{figure}.{kind}" for figure in FIGURES for kind in ("png", "svg")]
     for name in names:
         assert (before / name).read_bytes() == (project.path / "before" / name).read_bytes(), name
+
+
+def training_process(folder):
+    """Process that trains in a folder."""
+    (process,) = (
+        process
+        for process in psutil.process_iter(["cmdline", "cwd"])
+        if "workflow_scripts.train" in (process.info["cmdline"] or ())
+        and process.info["cwd"] == str(folder)
+    )
+    return process.pid
+
+
+def test_a_job_that_was_killed_goes_on_to_the_same_bytes(project):
+    name = "digits/backprop/kan-32-gelu-degree3-grid5/0.005/seed0"
+    folder = project.path / "results" / "tiny" / "sweeps" / name
+    target = f"results/tiny/sweeps/{name}/history.parquet"
+    arguments = ("--cores", "1", target, "--config", "epochs=40", "checkpoint_seconds=0")
+    project.snakemake(*arguments)
+    undisturbed = (folder / "history.parquet").read_bytes()
+    (folder / "history.parquet").unlink()
+    run = project.start(*arguments)
+    while not (folder / "checkpoint.pt").exists():
+        assert run.poll() is None
+        time.sleep(0.02)
+    os.kill(training_process(project.path), signal.SIGKILL)
+    run.communicate(timeout=60)
+    assert run.returncode != 0
+    assert not (folder / "history.parquet").exists()
+    assert (folder / "checkpoint.pt").exists()
+    project.snakemake(*arguments)
+    assert (folder / "history.parquet").read_bytes() == undisturbed
+    timings = read_table(folder / "timings.parquet", TIMINGS)
+    assert timings["resumes"].item() == 1
 
 
 def test_hsic_runs_beside_backprop_in_the_same_tables(project):
