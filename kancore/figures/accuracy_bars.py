@@ -10,6 +10,8 @@ from kancore.statistics import best_schemes, main_grid
 
 TABLE = "runs"
 
+# A bar below this is too short for its height to be written into it.
+_SHORT = 0.2
 _MEDIAN = {"marker": "D", "ms": 4.5, "mfc": "white", "mec": "black", "mew": 0.9, "ls": ""}
 
 
@@ -40,7 +42,7 @@ def draw(table: pd.DataFrame) -> Figure:
 
 
 def _draw_bar(axes: Axes, row, place: float, width: float) -> None:
-    """Draw the bar of one row of `best_schemes`, and write its height in percent into it."""
+    """Draw the bar of one row of `best_schemes`, with its height in percent in it or above."""
     colour = style.colours([row.model])[row.model]
     label = {"x": place, "rotation": 90, "ha": "center", "va": "bottom", "fontsize": "small"}
     if pd.isna(row.test_accuracy):
@@ -48,12 +50,13 @@ def _draw_bar(axes: Axes, row, place: float, width: float) -> None:
         return
     hatch = style.HATCHES.get(row.objective)
     axes.bar(place, row.test_accuracy, width * 0.94, color=colour, hatch=hatch, ec="white", lw=0)
+    inside = row.test_accuracy >= _SHORT
     axes.text(
-        y=0.03,
+        y=0.03 if inside else row.highest + 0.03,
         s=f"{100 * row.test_accuracy:.1f}",
-        color="white",
+        color="white" if inside else colour,
         fontweight="bold",
-        bbox={"fc": colour, "ec": "none", "pad": 0.6} if hatch else None,
+        bbox={"fc": colour, "ec": "none", "pad": 0.6} if inside and hatch else None,
         **label,
     )
     if row.seeds > 1:

@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator
 
 from kancore.figures import style
 from kancore.statistics import SCHEME, SETTING, best_schemes, main_grid, summarize_runs
@@ -66,10 +66,12 @@ def _draw_panel(axes: Axes, curves: pd.DataFrame) -> None:
             over_seeds = runs.groupby("epoch")[split].agg(["mean", "min", "max"])
             epochs = over_seeds.index.to_numpy(float)
             drawn = {"color": colours[model], "ls": style.LINES.get(objective, ":"), **look}
+            if len(epochs) == 1:  # a line through one point would not be seen
+                drawn |= {"marker": "o", "ms": 4 * look["lw"]}
             axes.plot(epochs, over_seeds["mean"], **drawn)
             if split == "test_accuracy" and runs["seed"].nunique() > 1:
                 low, high = over_seeds["min"], over_seeds["max"]
                 axes.fill_between(epochs, low, high, color=colours[model], alpha=0.2, lw=0)
-    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.yaxis.set_major_formatter(style.percent)
     axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
-    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))

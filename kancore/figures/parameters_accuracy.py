@@ -4,7 +4,6 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import PercentFormatter
 
 from kancore.figures import style
 from kancore.statistics import best_schemes, main_grid
@@ -52,7 +51,7 @@ def draw(table: pd.DataFrame) -> Figure:
     axes.grid(True, axis="x")
     axes.set_xlabel("Trainable parameters")
     axes.set_ylabel("Test accuracy of the best scheme")
-    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.yaxis.set_major_formatter(style.percent)
     look = {"color": style.GREY, "ls": "", "ms": 7, "mec": "white"}
     datasets = [
         Line2D([], [], **look, marker=marker, label=style.display_name(name))

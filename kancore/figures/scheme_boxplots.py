@@ -65,7 +65,7 @@ def _draw_box(axes: Axes, group: pd.DataFrame, place: float, width: float) -> No
         )
         # Spread evenly, not at random, so that the figure is the same each time.
         spread = np.linspace(-0.3, 0.3, len(values)) * width
-        axes.plot(place + spread, values, ".", ms=2.5, color=colour, mec="none", zorder=3)
+        axes.plot(place + spread, values, ".", ms=4, color=colour, mec="none", zorder=3)
     if diverged := int((group["diverged"] > 0).sum()):
         where = {"xy": (place, 1), "xycoords": ("data", "axes fraction"), "ha": "center"}
-        axes.annotate(f"{diverged}", **where, va="top", fontsize="x-small", color=style.GREY)
+        axes.annotate(f"{diverged}", **where, va="top", fontsize="small", color=style.GREY)

@@ -12,7 +12,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import PercentFormatter
 
 # Okabe & Ito's palette, told apart by all common forms of colour vision; black is left out.
 _PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
@@ -100,6 +99,11 @@ def display_name(name: str) -> str:
     return _NAMES.get(name, name.replace("_", " "))
 
 
+def percent(fraction: float, _place: int | None = None) -> str:
+    """Label of a tick at `fraction`, with as many decimals as keep neighbours apart."""
+    return f"{round(100 * fraction, 4) + 0:g}%"  # + 0 makes a zero below zero plain
+
+
 def in_order(names: Iterable[str]) -> list[str]:
     """Distinct names, known ones in the paper's order, then others by number and alphabet."""
 
@@ -153,7 +157,7 @@ def architecture_panels(table: pd.DataFrame, height: float, **options: Any) -> t
         axes.set_xticks(range(len(pairs)), [depth.removesuffix("layers") for _, depth in pairs])
         axes.set_xlim(-0.6, len(pairs) - 0.4)
         axes.tick_params(axis="x", length=0)
-        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        axes.yaxis.set_major_formatter(percent)
     figure.supxlabel("Layers", fontsize="medium")
     figure.supylabel("Test accuracy", fontsize="medium")
     width = 0.86 / len(objectives)

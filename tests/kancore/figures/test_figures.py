@@ -108,6 +108,38 @@ def test_second_objective_is_hatched(cases):
     assert (hatches.count(None), hatches.count("////")) == (9, 9)
 
 
+def test_diamonds_are_at_the_median_over_schemes(cases):
+    runs = summarize_runs(cases["one_dataset"])
+    expected = runs.groupby(["model", "depth"])["test_accuracy"].median()
+    axes = draw("accuracy_bars", cases["one_dataset"]).axes[0]
+    drawn = [line.get_ydata()[0] for line in axes.lines if line.get_marker() == "D"]
+    assert sorted(drawn) == pytest.approx(sorted(expected))
+
+
+def test_heights_of_short_bars_stand_above_them(cases):
+    history = cases["seeds"].copy()
+    accuracies = ["validation_accuracy", "test_accuracy"]
+    history[accuracies] *= np.where(history["dataset"] == "cifar10", 0.2, 1)[:, None]
+    tall, short = draw("accuracy_bars", history).axes
+    assert {text.get_color() for text in tall.texts} == {"white"}
+    bars = sorted(short.patches, key=lambda bar: bar.get_x())
+    texts = sorted(short.texts, key=lambda text: text.get_position()[0])
+    for bar, text in zip(bars, texts, strict=True):
+        assert 0 < bar.get_height() < text.get_position()[1]
+        assert text.get_text() == f"{100 * bar.get_height():.1f}"
+        assert mpl.colors.to_rgba(text.get_color()) == bar.get_facecolor()
+
+
+def test_boxes_are_the_quartiles_of_the_schemes(cases):
+    runs = summarize_runs(cases["one_dataset"])
+    expected = runs.groupby(["model", "depth"])["test_accuracy"].quantile([0.25, 0.5, 0.75])
+    axes = draw("scheme_boxplots", cases["one_dataset"]).axes[0]
+    medians = [line.get_ydata() for line in axes.lines if line.get_color() == "black"]
+    edges = [np.unique(box.get_path().vertices[:4, 1]) for box in axes.patches]
+    drawn = [[low, *set(at), high] for (low, high), at in zip(edges, medians, strict=True)]
+    assert sorted(drawn) == pytest.approx(np.array(sorted(expected.unstack().to_numpy().tolist())))
+
+
 def test_boxes_hold_the_schemes_and_count_those_that_diverged(cases):
     figure = draw("scheme_boxplots", cases["one_dataset"])
     axes = figure.axes[0]
@@ -136,6 +168,14 @@ def test_curves_are_means_over_seeds_of_the_best_scheme(cases):
     assert test.get_ydata() == pytest.approx(expected.to_numpy())
     assert (train.get_ydata() >= test.get_ydata()).all()
     assert len(figure.axes[0].collections) == 3  # a band for each model
+
+
+def test_a_single_evaluation_is_a_mark(cases):
+    history = cases["one_dataset"]
+    figure = draw("learning_curves", history[history["epoch"] == 2])
+    for axes in figure.axes:
+        assert [line.get_marker() for line in axes.lines] == ["o"] * 6
+        assert [tick for tick in axes.get_xticks() if 1.5 < tick < 2.5] == [2]
 
 
 def test_curves_say_where_all_runs_diverged(cases):
@@ -172,6 +212,11 @@ def test_names_and_order():
     assert style.display_name("my_own") == "my own"
     assert style.colours(["kan"])["kan"] == style.colours(["mlp", "kan", "other"])["kan"]
     assert len(set(style.colours(["mlp", "kan", "wide_mlp", "other"]).values())) == 4
+
+
+def test_ticks_differ_however_small_the_range():
+    assert [style.percent(value) for value in (0.57, 1, -0.0)] == ["57%", "100%", "0%"]
+    assert [style.percent(value) for value in (0.98475, 0.985)] == ["98.475%", "98.5%"]
 
 
 def test_planning_imports_neither_torch_nor_a_figure():
