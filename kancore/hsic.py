@@ -196,5 +196,9 @@ def nhsic_labels(
     Tensor
         ``[...]``; equal to `nhsic` with the kernel matrix of the one-hot labels.
     """
-    factor = label_factor(labels, classes, similarity, epsilon).to(k_z.dtype)
-    return _TraceOfNormalized.apply(k_z, factor, epsilon)
+    return nhsic_with_factor(k_z, label_factor(labels, classes, similarity, epsilon), epsilon)
+
+
+def nhsic_with_factor(k: Tensor, factor: Tensor, epsilon: float = EPSILON) -> Tensor:
+    """Compute normalized HSIC with labels whose `label_factor` is known already."""
+    return _TraceOfNormalized.apply(k, factor.to(k.dtype), epsilon)

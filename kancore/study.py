@@ -13,8 +13,6 @@ from kancore.schemes import AXES, Architecture, HsicBottleneck, Sweep
 
 # Keys that `Study.sweeps` does not need: where data come from, how a study runs, how it looks.
 _NOT_GRID = ("data", "device", "threads", "checkpoint_seconds", "figure_style")
-
-
 # Keys with one value, or one for each data set and a default.
 _PER_DATASET = ("epochs", "batch_size", "evaluate_every", "train_examples", "test_examples")
 

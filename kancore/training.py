@@ -42,8 +42,8 @@ class State:
 
     network: torch.nn.Module
     optimizer: StackedOptimizer
+    loss: Tensor  # summed over the steps since the last evaluation, [S]
     step: int = 0
-    loss: Tensor | None = None  # summed over the steps since the last evaluation, [S]
     rows: list[dict] = field(default_factory=list)
     clock: Clock = field(default_factory=Clock)
 
@@ -104,9 +104,8 @@ class Training:
         data, architecture = self.dataset, self.sweep.architecture
         network = networks.build(architecture, data.features, data.classes, len(schemes))
         network.to(self.device)
-        state = State(network, StackedOptimizer(list(network.parameters()), schemes))
-        state.loss = torch.zeros(len(schemes), device=self.device)
-        return state
+        optimizer = StackedOptimizer(list(network.parameters()), schemes)
+        return State(network, optimizer, torch.zeros(len(schemes), device=self.device))
 
     def _start(self) -> State:
         state = self._build(self.sweep.schemes)
@@ -236,10 +235,7 @@ class Training:
             for name, pair in values.items()
             for kind, column in zip(("loss", "accuracy"), pair, strict=True)
         }
-        first = torch.arange(min(self.sweep.batch_size, len(self.parts["train"][1])))
-        batch = self.batch("train", first.to(self.device))
-        nhsic = self.objective.layer_nhsic(state.network, *batch, self.sweep)
-        columns["layer_nhsic"] = [None] * len(finite) if nhsic is None else nhsic.tolist()
+        columns["layer_nhsic"] = self._layer_nhsic()
         for index, scheme in enumerate(state.optimizer.schemes):
             row = {**vars(scheme), "epoch": epoch, "diverged": not finite[index].item()}
             for name, column in columns.items():
@@ -248,6 +244,15 @@ class Training:
         state.loss.zero_()
         self._keep(finite.nonzero().flatten().tolist())
         state.clock.evaluation += time.monotonic() - started
+
+    def _layer_nhsic(self) -> list[list[float]] | list[None]:
+        """Measure each network's hidden layers on the first training batch, if they have losses."""
+        measure = getattr(self.objective, "layer_nhsic", None)
+        if measure is None:
+            return [None] * len(self.state.optimizer.schemes)
+        first = torch.arange(min(self.sweep.batch_size, len(self.parts["train"][1])))
+        batch = self.batch("train", first.to(self.device))
+        return measure(self.state.network, *batch, self.sweep).tolist()
 
     def _keep(self, alive: list[int]) -> None:
         state = self.state

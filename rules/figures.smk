@@ -1,5 +1,7 @@
 # A table -> a figure. Each figure is a rule, a module of kancore.figures and a caption in report/.
 
+FIGURE_STYLE = json.dumps(STUDY.settings["figure_style"], sort_keys=True)
+
 
 rule accuracy_bars:
     input:
@@ -25,7 +27,7 @@ rule accuracy_bars:
     params:
         figure="accuracy_bars",
         code=figure_code("accuracy_bars"),
-        style=json.dumps(STUDY.settings["figure_style"], sort_keys=True),
+        style=FIGURE_STYLE,
     message:
         "draw {params.figure}"
     shell:
@@ -50,7 +52,7 @@ use rule accuracy_bars as scheme_boxplots with:
     params:
         figure="scheme_boxplots",
         code=figure_code("scheme_boxplots"),
-        style=json.dumps(STUDY.settings["figure_style"], sort_keys=True),
+        style=FIGURE_STYLE,
 
 
 use rule accuracy_bars as learning_curves with:
@@ -71,7 +73,7 @@ use rule accuracy_bars as learning_curves with:
     params:
         figure="learning_curves",
         code=figure_code("learning_curves"),
-        style=json.dumps(STUDY.settings["figure_style"], sort_keys=True),
+        style=FIGURE_STYLE,
 
 
 use rule accuracy_bars as parameters_accuracy with:
@@ -90,4 +92,4 @@ use rule accuracy_bars as parameters_accuracy with:
     params:
         figure="parameters_accuracy",
         code=figure_code("parameters_accuracy"),
-        style=json.dumps(STUDY.settings["figure_style"], sort_keys=True),
+        style=FIGURE_STYLE,

@@ -1,20 +1,15 @@
 # Tables and figures -> one HTML file.
 
+# Figures in the order of the report.
+REPORTED = ["accuracy_bars", "scheme_boxplots", "learning_curves", "parameters_accuracy"]
+
 
 rule report:
     input:
         runs=rules.tables.output.runs,
         timings=rules.tables.output.timings,
-        figures=[
-            rules.accuracy_bars.output.svg,
-            rules.scheme_boxplots.output.svg,
-            rules.learning_curves.output.svg,
-            rules.parameters_accuracy.output.svg,
-        ],
-        captions=expand(
-            from_here("report/{figure}.rst"),
-            figure=["accuracy_bars", "scheme_boxplots", "learning_curves", "parameters_accuracy"],
-        ),
+        figures=expand(f"{OUT}/figures/{{figure}}.svg", figure=REPORTED),
+        captions=expand(from_here("report/{figure}.rst"), figure=REPORTED),
         template=from_here("report/report.html.j2"),
     output:
         f"{OUT}/report.html",

@@ -35,7 +35,8 @@ rule train:
     message:
         "train {wildcards.sweep}"
     shell:
-        "THP_MEM_ALLOC_ENABLE=1 exec python -m workflow_scripts.train --study {params.study} --sweep {params.sweep:q}"
+        "THP_MEM_ALLOC_ENABLE=1 exec python -m workflow_scripts.train"
+        " --study {params.study} --sweep {params.sweep:q}"
         " --data {input.data:q} --device {resources.device} --threads {threads}"
         " --checkpoint-seconds {resources.checkpoint_seconds}"
         " --history {output.history:q} --timings {output.timings:q}"

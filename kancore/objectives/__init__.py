@@ -1,7 +1,7 @@
-"""Training objectives, each a module with the same two functions of a stack of networks.
+"""Training objectives, each a module of functions of a stack of networks.
 
-``losses(network, x, y, sweep)`` gives one loss a network, ``[S]``; ``layer_nhsic``, of the same
-arguments, a measure of each hidden layer, ``[S, hidden layers]``, or ``None``.
+``losses(network, x, y, sweep)`` gives one loss a network, ``[S]``. An objective whose layers have
+losses of their own also has ``layer_nhsic``, of the same arguments: ``[S, hidden layers]``.
 """
 
 MODULES = {

@@ -24,7 +24,3 @@ def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
 def losses(network: nn.Module, x: Tensor, y: Tensor, sweep: Sweep) -> Tensor:
     """Losses ``[S]`` of a stack of networks on inputs ``[batch, in]`` and labels ``[batch]``."""
     return cross_entropy(network(x), y)
-
-
-def layer_nhsic(network: nn.Module, x: Tensor, y: Tensor, sweep: Sweep) -> None:
-    """Measure nothing: layers have no objective of their own."""
