@@ -2,10 +2,13 @@
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 
-def write_atomically(path: str | os.PathLike, write: Callable[[Path], object]) -> None:
+def write_atomically(
+    path: str | os.PathLike, write: Callable[[Path], object], keep: Path | None = None
+) -> None:
     """Let `write(temporary_path)` make a file beside `path`, then rename it to `path`.
 
     A reader, or a process started after a crash, sees the whole file or none.
@@ -16,14 +19,35 @@ def write_atomically(path: str | os.PathLike, write: Callable[[Path], object]) -
         The file to make; folders above it are made where they are missing.
     write
         Writes the file whose path it is given; that path keeps the suffix of `path`.
+    keep
+        Where the file goes that is replaced; ``None`` for nowhere.
+
+    Raises
+    ------
+    OSError
+        Naming `path`, if it cannot be written. What was there before is still there.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         write(temporary)
         with open(temporary, "rb") as written:
             os.fsync(written.fileno())
+        if keep is not None and path.exists():
+            os.replace(path, keep)
         os.replace(temporary, path)
+    except Exception as error:
+        if (cause := _system_error(error)) is None:
+            raise
+        raise OSError(cause.errno, f"{path}: {os.strerror(cause.errno)}") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # nothing to remove, or a file system that has become read-only
+            temporary.unlink()
+
+
+def _system_error(error: BaseException | None) -> OSError | None:
+    """Find what the system said behind the errors that libraries make of it."""
+    while error is not None and not (isinstance(error, OSError) and error.errno):
+        error = error.__cause__ or error.__context__
+    return error

@@ -2,8 +2,8 @@
 
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TextIO
@@ -11,41 +11,21 @@ from typing import TextIO
 import torch
 from torch import Tensor
 
-from kancore import checkpoints, networks, objectives
+from kancore import networks, objectives
 from kancore.data import Dataset, rows, split
 from kancore.data.preparation import take
 from kancore.objectives.backprop import cross_entropy
 from kancore.optimizers import StackedOptimizer
 from kancore.schemes import Scheme, Sweep, derive_seed
+from kancore.stacks import Stacks
+from kancore.state import State
 
 # Small enough for a stack's features to stay in a processor's cache.
 EVALUATION_BATCH = 128
 
 
-@dataclass
-class Clock:
-    """Where the time of a sweep went, in seconds; resumed sweeps go on counting."""
-
-    training: float = 0.0
-    evaluation: float = 0.0
-    resumes: int = 0
-
-    @property
-    def total(self) -> float:
-        """Seconds in all."""
-        return self.training + self.evaluation
-
-
-@dataclass
-class State:
-    """Everything that changes while a sweep trains."""
-
-    network: torch.nn.Module
-    optimizer: StackedOptimizer
-    loss: Tensor  # summed over the steps since the last evaluation, [S]
-    step: int = 0
-    rows: list[dict] = field(default_factory=list)
-    clock: Clock = field(default_factory=Clock)
+class Stopped(Exception):
+    """Training was asked to stop; its last checkpoint is where it goes on from."""
 
 
 class Training:
@@ -65,6 +45,14 @@ class Training:
         Least time between two checkpoints.
     identity
         What a checkpoint must agree with besides the sweep, such as a digest of the code.
+    should_stop
+        Asked before each step and each batch of an evaluation; once it says yes, `run` raises
+        `Stopped`. Before a step it writes a checkpoint first.
+
+    Raises
+    ------
+    MemoryError
+        Here and in `run`, if the device has not the memory for a single network.
     """
 
     def __init__(
@@ -75,18 +63,26 @@ class Training:
         checkpoint: Path | None = None,
         checkpoint_seconds: float = 60.0,
         identity: str = "",
+        should_stop: Callable[[], bool] = lambda: False,
     ):
         self.sweep, self.device = sweep, torch.device(device)
-        self.checkpoint, self.checkpoint_seconds = checkpoint, checkpoint_seconds
+        self.checkpoint_seconds, self.should_stop = checkpoint_seconds, should_stop
         if sweep.train_examples or sweep.test_examples:
             dataset = take(dataset, sweep.train_examples, sweep.test_examples)
-        self.identity = f"{sweep.to_dict()} {dataset.checksum} {identity}"
+        identity = f"{sweep.to_dict()} {dataset.checksum} {identity}"
         self.objective = import_module(objectives.MODULES[sweep.objective])
         self.dataset = dataset.to(self.device)
         self.parts = self._divide()
         self.steps_per_epoch = max(1, len(self.parts["train"][1]) // sweep.batch_size)
-        self.state = self._resume() or self._start()
+        self.stacks = Stacks(
+            sweep.schemes, self._build, self._initialize, self.device, checkpoint, identity
+        )
         self._saved_at = time.monotonic()
+
+    @property
+    def state(self) -> State:
+        """The stack that is being trained."""
+        return self.stacks.state
 
     def _divide(self) -> dict[str, tuple[Tensor, Tensor]]:
         """Features as stored and labels of the training split, the validation split, the test."""
@@ -100,16 +96,15 @@ class Training:
             "test": (data.x_test, data.y_test),
         }
 
-    def _build(self, schemes: tuple[Scheme, ...]) -> State:
+    def _build(self, schemes: Sequence[Scheme], device: torch.device) -> State:
         data, architecture = self.dataset, self.sweep.architecture
         network = networks.build(architecture, data.features, data.classes, len(schemes))
-        network.to(self.device)
+        network.to(device)
         optimizer = StackedOptimizer(list(network.parameters()), schemes)
-        return State(network, optimizer, torch.zeros(len(schemes), device=self.device))
+        return State(network, optimizer, torch.zeros(len(schemes), device=device))
 
-    def _start(self) -> State:
-        state = self._build(self.sweep.schemes)
-        for index, scheme in enumerate(self.sweep.schemes):
+    def _initialize(self, state: State) -> None:
+        for index, scheme in enumerate(state.optimizer.schemes):
             # Optimizer and learning rate are left out: schemes that differ in them only start from
             # the same weights, which pairs their comparison.
             seed = derive_seed(
@@ -121,35 +116,6 @@ class Training:
             )
             generator = torch.Generator().manual_seed(seed)
             state.network.initialize(index, scheme.initialization, generator)
-        return state
-
-    def _resume(self) -> State | None:
-        if self.checkpoint is None:
-            return None
-        saved = checkpoints.load(self.checkpoint, self.identity, self.device)
-        if saved is None:
-            return None
-        state = self._build(tuple(Scheme(**scheme) for scheme in saved["schemes"]))
-        state.network.load_state_dict(saved["network"])
-        state.optimizer.load_state_dict(saved["optimizer"])
-        state.step, state.loss, state.rows = saved["step"], saved["loss"], saved["rows"]
-        state.clock = Clock(**saved["clock"])
-        state.clock.resumes += 1
-        return state
-
-    def save(self) -> None:
-        """Write a checkpoint."""
-        state = self.state
-        saved = {
-            "schemes": [vars(scheme) for scheme in state.optimizer.schemes],
-            "network": state.network.state_dict(),
-            "optimizer": state.optimizer.state_dict(),
-            "step": state.step,
-            "loss": state.loss,
-            "rows": state.rows,
-            "clock": vars(state.clock),
-        }
-        checkpoints.save(self.checkpoint, self.identity, saved)
 
     def batch(self, part: str, index: Tensor) -> tuple[Tensor, Tensor]:
         """Look up examples: inputs ``[len(index), in]``, standardized on the device, and labels."""
@@ -170,6 +136,11 @@ class Training:
         list of dict
             One row an evaluation and scheme: the scheme, epoch, losses, accuracies, `diverged`.
         """
+        self.stacks.train(partial(self._train, report))
+        # Stable: where stacks were trained in turn, this is the order of a single one.
+        return sorted(self.state.rows, key=lambda row: row["epoch"])
+
+    def _train(self, report: Callable[["Training"], None] | None) -> None:
         state, sweep = self.state, self.sweep
         while state.step < sweep.epochs * self.steps_per_epoch and state.optimizer.schemes:
             self._save_if_due()
@@ -179,7 +150,6 @@ class Training:
                 self._evaluate(epoch)
             if report is not None:
                 report(self)
-        return state.rows
 
     def _train_epoch(self) -> None:
         """Train to the end of the current epoch; an incomplete last batch is left out."""
@@ -209,9 +179,12 @@ class Training:
         return torch.default_generator
 
     def _save_if_due(self) -> None:
-        if self.checkpoint and time.monotonic() - self._saved_at > self.checkpoint_seconds:
-            self.save()
+        stop = self.should_stop()
+        if stop or time.monotonic() - self._saved_at > self.checkpoint_seconds:
+            self.stacks.save()
             self._saved_at = time.monotonic()
+        if stop:
+            raise Stopped
 
     def _seed(self, purpose: str, number: int) -> int:
         """Seed shared by all schemes, from what the sweep's minibatch stream is."""
@@ -242,7 +215,8 @@ class Training:
                 row[name] = None if row["diverged"] else column[index]
             state.rows.append(row)
         state.loss.zero_()
-        self._keep(finite.nonzero().flatten().tolist())
+        if not finite.all():
+            state.keep(finite.nonzero().flatten().tolist())
         state.clock.evaluation += time.monotonic() - started
 
     def _layer_nhsic(self) -> list[list[float]] | list[None]:
@@ -254,20 +228,14 @@ class Training:
         batch = self.batch("train", first.to(self.device))
         return measure(self.state.network, *batch, self.sweep).tolist()
 
-    def _keep(self, alive: list[int]) -> None:
-        state = self.state
-        if len(alive) == len(state.optimizer.schemes):
-            return
-        state.network.select(alive)
-        state.optimizer = state.optimizer.select(alive, list(state.network.parameters()))
-        state.loss = state.loss[alive]
-
     @torch.inference_mode()
     def _measure(self, part: str) -> tuple[Tensor, Tensor]:
         """Mean loss and accuracy of each network over a part, each ``[S]`` in float64."""
         stack, examples = len(self.state.optimizer.schemes), len(self.parts[part][1])
         loss, correct = torch.zeros(2, stack, dtype=torch.float64, device=self.device)
         for index in torch.arange(examples, device=self.device).split(EVALUATION_BATCH):
+            if self.should_stop():
+                raise Stopped
             x, y = self.batch(part, index)
             logits = self.state.network(x)
             loss += cross_entropy(logits, y).double() * len(y)

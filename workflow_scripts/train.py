@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 import kancore
-from kancore import networks, objectives
+from kancore import checkpoints, networks, objectives
 from kancore.data import load
 from kancore.provenance import check_code, git_revision
 from kancore.schemes import Sweep
@@ -78,7 +78,7 @@ def main() -> None:
         "git_revision": git_revision(),
     }
     write_table(args.timings, [timing], TIMINGS)
-    checkpoint.unlink(missing_ok=True)
+    checkpoints.remove(checkpoint)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save as to_bytes
 
 from kancore.files import write_atomically
 
@@ -149,7 +149,8 @@ def save(path: str | os.PathLike, dataset: Dataset) -> None:
     # One entry, because safetensors writes several in an order of its own choice.
     header = {"dataset": json.dumps(summary(dataset))}
     arrays = {name: array.cpu().numpy() for name, array in _to_arrays(dataset).items()}
-    write_atomically(path, lambda temporary: save_file(arrays, temporary, metadata=header))
+    content = to_bytes(arrays, metadata=header)
+    write_atomically(path, lambda temporary: temporary.write_bytes(content))
 
 
 def load(path: str | os.PathLike) -> Dataset:

@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 import torch
 
-from kancore import checkpoints
 from kancore.data import rows, split
 from kancore.data.preparation import make_dataset
 from kancore.networks import build
@@ -21,7 +20,7 @@ from kancore.schemes import (
     Sweep,
     derive_seed,
 )
-from kancore.training import Training, progress
+from kancore.training import Stopped, Training, progress
 
 RATES = (0.05, 0.005)
 WILD = 1e30
@@ -244,14 +243,85 @@ def test_a_checkpoint_of_other_code_is_not_used(dataset, tmp_path, capsys):
     assert "another sweep or code" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("damage", [lambda b: b[: len(b) // 2], lambda b: b"", lambda b: b"x" * 99])
-def test_a_damaged_checkpoint_is_not_used(damage, tmp_path, capsys):
+@pytest.mark.parametrize("moment", [0, 3, 5, 7])
+def test_a_sweep_that_is_asked_to_stop_goes_on_to_the_same_bits(moment, dataset, tmp_path):
+    undisturbed = Training(sweep(), dataset).run()
     path = tmp_path / "checkpoint.pt"
-    checkpoints.save(path, "me", {"step": 3})
-    assert checkpoints.load(path, "me", torch.device("cpu")) == {"step": 3}
-    path.write_bytes(damage(path.read_bytes()))
-    assert checkpoints.load(path, "me", torch.device("cpu")) is None
-    assert "unreadable" in capsys.readouterr().err
+    stopped = Training(
+        sweep(), dataset, "cpu", path, 999, should_stop=lambda: stopped.state.step == moment
+    )
+    with pytest.raises(Stopped):
+        stopped.run()
+    resumed = Training(sweep(), dataset, "cpu", path, 999)
+    assert resumed.state.step == moment
+    assert resumed.run() == undisturbed
+
+
+def test_a_sweep_stops_within_an_evaluation(dataset, tmp_path):
+    path = tmp_path / "checkpoint.pt"
+    stopped = Training(
+        sweep(), dataset, "cpu", path, 0, should_stop=lambda: not stopped.state.network.training
+    )
+    stopped.state.network.train()
+    with pytest.raises(Stopped):
+        stopped.run()
+    resumed = Training(sweep(), dataset, "cpu", path)
+    assert resumed.state.step == 2 * resumed.steps_per_epoch - 1  # before the first one
+    assert resumed.run() == Training(sweep(), dataset).run()
+
+
+def out_of_memory(monkeypatch, allowed, where):
+    """Let the device hold no more than `allowed` schemes; `where` they are counted."""
+    original = getattr(Training, where)
+
+    def limited(self, *arguments):
+        schemes = arguments[0] if where == "_build" else self.state.optimizer.schemes
+        if len(schemes) > allowed:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return original(self, *arguments)
+
+    monkeypatch.setattr(Training, where, limited)
+
+
+@pytest.mark.parametrize("where", ["_build", "_train_step", "_measure"])
+@pytest.mark.parametrize("allowed", [4, 17])
+@pytest.mark.parametrize("saved", [False, True], ids=["unsaved", "saved"])
+def test_out_of_memory_splits_the_stack(where, allowed, saved, dataset, tmp_path, monkeypatch):
+    if (where, saved) == ("_build", True):
+        return  # parts of a checkpoint are built in the CPU's memory
+    undisturbed = pd.DataFrame(Training(sweep(), dataset).run())
+    out_of_memory(monkeypatch, allowed, where)
+    split = Training(sweep(), dataset, "cpu", tmp_path / "checkpoint.pt" if saved else None, 0)
+    history = pd.DataFrame(split.run())
+    assert len(split.state.optimizer.schemes) <= allowed
+    pd.testing.assert_frame_equal(history, undisturbed, rtol=1e-3, atol=1e-6)
+
+
+def test_a_split_stack_goes_on_where_it_was_and_can_be_stopped(dataset, tmp_path, monkeypatch):
+    path, undisturbed = tmp_path / "checkpoint.pt", pd.DataFrame(Training(sweep(), dataset).run())
+
+    def stop_at(steps):
+        training = Training(
+            sweep(), dataset, "cpu", path, should_stop=lambda: training.state.step in steps
+        )
+        begun = training.state.step
+        with pytest.raises(Stopped):
+            training.run()
+        return begun, len(training.state.optimizer.schemes)
+
+    assert stop_at([12]) == (0, 18)
+    out_of_memory(monkeypatch, 9, "_train_step")
+    assert stop_at([14]) == (12, 9)  # the first half, while the second waits
+    assert stop_at([13]) == (14, 9)  # the second half
+    last = Training(sweep(), dataset, "cpu", path)
+    assert (last.state.step, len(last.state.optimizer.schemes)) == (13, 9)
+    pd.testing.assert_frame_equal(pd.DataFrame(last.run()), undisturbed, rtol=1e-3, atol=1e-6)
+
+
+def test_one_network_that_does_not_fit_is_told(dataset, monkeypatch):
+    out_of_memory(monkeypatch, 0, "_train_step")
+    with pytest.raises(MemoryError, match="smaller batch_size"):
+        Training(sweep(), dataset).run()
 
 
 def test_seeds_differ_in_weights_minibatches_and_split(dataset):
