@@ -33,18 +33,25 @@ class _Group:
     learning_rate: float
     values: list[Tensor]  # views of the stacked parameters
     buffers: dict[str, list[Tensor]]
-    steps: Tensor
 
-    def update(self, gradients: list[Tensor]) -> None:
+    def update(self, gradients: list[Tensor], part: slice, steps: Tensor) -> None:
+        """Update the schemes that lie in `part` of the stack, as `gradients` do."""
+        start = max(self.part.start, part.start)
+        stop = min(self.part.stop, part.stop)
+        if start >= stop:
+            return
+        gradients = [gradient[start - part.start : stop - part.start] for gradient in gradients]
+        mine = slice(start - self.part.start, stop - self.part.start)
+        values = [value[mine] for value in self.values]
+        buffers = {key: [b[mine] for b in tensors] for key, tensors in self.buffers.items()}
         if self.optimizer == "adam":
-            self.steps += 1
             torch._fused_adamw_(
-                self.values,
+                values,
                 gradients,
-                self.buffers["mean"],
-                self.buffers["square"],
+                buffers["mean"],
+                buffers["square"],
                 [],
-                [self.steps] * len(self.values),
+                [steps] * len(values),
                 lr=self.learning_rate,
                 beta1=BETAS[0],
                 beta2=BETAS[1],
@@ -56,9 +63,9 @@ class _Group:
         else:
             momentum = self.optimizer == "sgd_momentum"
             torch._fused_sgd_(
-                self.values,
+                values,
                 gradients,
-                self.buffers.get("momentum", []),
+                buffers.get("momentum", []),
                 lr=self.learning_rate,
                 momentum=MOMENTUM if momentum else 0.0,
                 nesterov=momentum,
@@ -89,24 +96,36 @@ class StackedOptimizer:
             part = slice(start, start := start + len(list(members)))
             values = [parameter.detach()[part] for parameter in self.parameters]
             buffers = {key: [torch.zeros_like(value) for value in values] for key in _BUFFERS[name]}
-            steps = torch.zeros((), device=values[0].device)
-            self._groups.append(_Group(part, name, rate, values, buffers, steps))
+            self._groups.append(_Group(part, name, rate, values, buffers))
+        self._steps = torch.zeros((), device=self.parameters[0].device)
 
     def step(self, gradients: Sequence[Tensor]) -> None:
         """Update the stacked parameters in place from gradients of the same shapes."""
-        # The fused kernels walk memory, and would read a gradient of another layout wrongly.
-        gradients = [gradient.contiguous() for gradient in gradients]
+        self.advance()
+        self.update(gradients, slice(0, len(self.schemes)))
+
+    def advance(self) -> None:
+        """Begin a step; `update` then does it, part by part."""
+        self._steps += 1
+
+    def update(self, gradients: Sequence[Tensor], part: slice) -> None:
+        """Update a part of the stack, from its gradients ``[schemes of the part, ...]``."""
+        pairs = zip(gradients, self.parameters, strict=True)
+        gradients = [_as_laid_out(gradient, parameter[part]) for gradient, parameter in pairs]
         for group in self._groups:
-            group.update([gradient[group.part] for gradient in gradients])
+            group.update(gradients, part, self._steps)
 
-    def state_dict(self) -> list[dict]:
+    def state_dict(self) -> dict:
         """State of all updates, of tensors and plain values."""
-        return [{"steps": group.steps, "buffers": group.buffers} for group in self._groups]
+        return {"steps": self._steps, "buffers": [group.buffers for group in self._groups]}
 
-    def load_state_dict(self, state: list[dict]) -> None:
+    def load_state_dict(self, state: dict) -> None:
         """Take over a state made by `state_dict` for the same schemes."""
-        for group, saved in zip(self._groups, state, strict=True):
-            group.steps, group.buffers = saved["steps"], saved["buffers"]
+        self._steps = state["steps"]
+        for group, buffers in zip(self._groups, state["buffers"], strict=True):
+            for key, tensors in buffers.items():
+                pairs = zip(tensors, group.values, strict=True)
+                group.buffers[key] = [_as_laid_out(saved, value) for saved, value in pairs]
 
     def select(self, keep: Sequence[int], parameters: Sequence[Tensor]) -> "StackedOptimizer":
         """Go on with some of the schemes only.
@@ -128,6 +147,15 @@ class StackedOptimizer:
             members = keep[group.part]
             (old,) = (g for g in self._groups if g.part.start <= members[0] < g.part.stop)
             local = [member - old.part.start for member in members]
-            group.steps = old.steps
-            group.buffers = {key: [b[local] for b in bs] for key, bs in old.buffers.items()}
+            for key, buffers in old.buffers.items():
+                for buffer, mine in zip(buffers, group.buffers[key], strict=True):
+                    mine.copy_(buffer[local])
+        chosen._steps = self._steps
         return chosen
+
+
+def _as_laid_out(tensor: Tensor, like: Tensor) -> Tensor:
+    """Give `tensor` with the strides of `like`; the fused kernels walk memory, not indices."""
+    if tensor.stride() == like.stride():
+        return tensor
+    return torch.empty_like(like).copy_(tensor)

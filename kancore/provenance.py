@@ -1,8 +1,9 @@
 """Digests of the code that a program really reaches, so that results follow code.
 
 A digest covers the syntax trees, without docstrings, of a script and of every kancore module that
-it imports, directly or not. Comments, layout and time stamps do not count. Modules that a program
-chooses by name (a model, a figure) are named beside the script.
+it imports, directly or not, and the C++ source of the same name beside a module. Python's comments,
+layout and time stamps do not count. Modules that a program chooses by name (a model, a figure) are
+named beside the script.
 """
 
 import ast
@@ -55,8 +56,10 @@ def _read(path: Path, name: str) -> tuple[str, tuple[str, ...]]:
     """Digest of one file, and the names that it imports from the package."""
     tree = ast.parse(path.read_text(), filename=str(path))
     names = {n for n in _imported(tree, path, name) if n.split(".")[0] == PACKAGE}
-    dump = ast.dump(_without_docstrings(tree))
-    return hashlib.sha256(dump.encode()).hexdigest(), tuple(sorted(names))
+    content = ast.dump(_without_docstrings(tree)).encode()
+    if (compiled := path.with_suffix(".cpp")).is_file():
+        content += compiled.read_bytes()
+    return hashlib.sha256(content).hexdigest(), tuple(sorted(names))
 
 
 @cache

@@ -14,6 +14,7 @@ from torch import Tensor
 from kancore import networks, objectives
 from kancore.data import Dataset, rows, split
 from kancore.data.preparation import take
+from kancore.networks.network import Network
 from kancore.objectives.backprop import cross_entropy
 from kancore.optimizers import StackedOptimizer
 from kancore.schemes import Scheme, Sweep, derive_seed
@@ -22,6 +23,10 @@ from kancore.state import State
 
 # Small enough for a stack's features to stay in a processor's cache.
 EVALUATION_BATCH = 128
+# Parameters of a chunk of schemes.
+CHUNK_BYTES = 2**21
+# Greatest share of entries other than zero at which it pays to leave out the zeros.
+SPARSE = 0.7
 
 
 class Stopped(Exception):
@@ -73,6 +78,7 @@ class Training:
         self.objective = import_module(objectives.MODULES[sweep.objective])
         self.dataset = dataset.to(self.device)
         self.parts = self._divide()
+        self.background = self._background()
         self.steps_per_epoch = max(1, len(self.parts["train"][1]) // sweep.batch_size)
         self.stacks = Stacks(
             sweep.schemes, self._build, self._initialize, self.device, checkpoint, identity
@@ -101,7 +107,15 @@ class Training:
         network = networks.build(architecture, data.features, data.classes, len(schemes))
         network.to(device)
         optimizer = StackedOptimizer(list(network.parameters()), schemes)
-        return State(network, optimizer, torch.zeros(len(schemes), device=device))
+        loss = torch.zeros(len(schemes), device=device)
+        return State(network, optimizer, loss, self._chunk(network))
+
+    def _chunk(self, network: Network) -> int:
+        """Choose how many schemes take a step together: as many as fit a processor's cache."""
+        if self.device.type != "cpu" or self.objective.WHOLE_STACK:
+            return len(self.sweep.schemes)
+        size = sum(value[0].numel() * value.element_size() for value in network.parameters())
+        return max(1, CHUNK_BYTES // size)
 
     def _initialize(self, state: State) -> None:
         for index, scheme in enumerate(state.optimizer.schemes):
@@ -116,6 +130,15 @@ class Training:
             )
             generator = torch.Generator().manual_seed(seed)
             state.network.initialize(index, scheme.initialization, generator)
+
+    def _background(self) -> Tensor | None:
+        """Input that a zero of the data set becomes, ``[in]``, if most of its entries are zero."""
+        x = self.parts["train"][0]
+        values = x.values() if self.dataset.sparse else x
+        if values.count_nonzero() > SPARSE * x.numel():
+            return None
+        zeros = torch.zeros(1, x.shape[1], dtype=x.dtype, device=self.device)
+        return zeros[0] if self.dataset.sparse else self.dataset.standardize(zeros)[0]
 
     def batch(self, part: str, index: Tensor) -> tuple[Tensor, Tensor]:
         """Look up examples: inputs ``[len(index), in]``, standardized on the device, and labels."""
@@ -165,12 +188,18 @@ class Training:
 
     def _train_step(self, x: Tensor, y: Tensor) -> None:
         state = self.state
-        if self.sweep.architecture.dropout:
-            # Masks come from the device's own generator; seeding each step makes them resumable.
-            self._generator().manual_seed(self._seed("masks", state.step))
-        losses = self.objective.losses(state.network, x, y, self.sweep)
-        state.optimizer.step(torch.autograd.grad(losses.sum(), state.optimizer.parameters))
-        state.loss += losses.detach()
+        if not self.objective.WHOLE_STACK:
+            x = state.network.prepare(x, self.background)
+        state.optimizer.advance()
+        for part, network in state.chunks:
+            if self.sweep.architecture.dropout:
+                # Masks come from the device's own generator; seeding each step makes them
+                # resumable, and the same for all chunks.
+                self._generator().manual_seed(self._seed("masks", state.step))
+            losses = self.objective.losses(network, x, y, self.sweep)
+            gradients = torch.autograd.grad(losses.sum(), list(network.parameters()))
+            state.optimizer.update(gradients, part)
+            state.loss[part] += losses.detach()
         state.step += 1
 
     def _generator(self) -> torch.Generator:
@@ -237,7 +266,7 @@ class Training:
             if self.should_stop():
                 raise Stopped
             x, y = self.batch(part, index)
-            logits = self.state.network(x)
+            logits = self.state.network(self.state.network.prepare(x, self.background))
             loss += cross_entropy(logits, y).double() * len(y)
             correct += (logits.argmax(-1) == y).sum(1)
         return loss / examples, correct / examples

@@ -1,11 +1,14 @@
 """The Kolmogorov-Arnold layer over a stack of networks (FACTS: paper, section 2)."""
 
+from dataclasses import dataclass
+
 import torch
 from torch import Generator, Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from kancore.activations import FUNCTIONS
 from kancore.initialization import fill
+from kancore.layers import local_support
 from kancore.layers.linear import stacked_product
 from kancore.splines import basis, basis_derivative, fit_matrix
 
@@ -33,12 +36,22 @@ class _Features(torch.autograd.Function):
         return result + (basis_derivative(x, *ctx.grid) * splines).sum(-2), None, None
 
 
+@dataclass(frozen=True, eq=False)
+class Features:
+    """Functions of inputs, ``[..., batch, functions * in]``, in place of the inputs."""
+
+    values: Tensor
+
+
 class KALayer(nn.Module):
     """Edges ``phi_ij(x) = w_ij act(x) + sum_m c_ijm B_m(x)``, summed over inputs j.
 
-    Base weight and spline coefficients of all edges are one matrix, ``weight [S, out, (G + k + 1)
+    Spline coefficients and base weight of all edges are one tensor, ``weight [S, out, G + k + 1,
     in]``, so that a layer is one product. The spline scale s_ij of the paper's unit multiplies the
     coefficients and is folded into them; `num_parameters` counts it, as the paper does.
+
+    In float32 on a CPU the product leaves out the splines that are zero; see
+    `kancore.layers.local_support`.
 
     Parameters
     ----------
@@ -66,7 +79,20 @@ class KALayer(nn.Module):
         self.inputs, self.outputs = inputs, outputs
         self.grid = (grid_size, degree, tuple(grid_range))
         self.activation = FUNCTIONS[activation]
-        self.weight = nn.Parameter(torch.empty(stack, outputs, (grid_size + degree + 1) * inputs))
+        self.weight = nn.Parameter(torch.empty(stack, outputs, grid_size + degree + 1, inputs))
+        self._arrange()
+
+    def _arrange(self) -> None:
+        """Order the weights in memory as the product reads them: by input, or by output."""
+        local = local_support.applies_to(self.weight)
+        data = self.weight.data
+        self.weight.data = local_support.arrange(data) if local else data.contiguous()
+
+    def _apply(self, fn, recurse=True):
+        """Move or convert the weights; a hook of `torch.nn.Module`."""
+        super()._apply(fn, recurse)
+        self._arrange()
+        return self
 
     @property
     def num_parameters(self) -> int:
@@ -85,9 +111,31 @@ class KALayer(nn.Module):
         fit = fit_matrix(*self.grid).to(noise) * (NOISE / grid_size)
         coefficients = scale.unsqueeze(-1) * (noise @ fit.T)
         edges = torch.cat((coefficients, base.unsqueeze(-1)), dim=-1)  # [out, in, G + k + 1]
-        self.weight[index] = edges.transpose(1, 2).reshape(self.outputs, -1).to(self.weight)
+        self.weight[index] = edges.transpose(1, 2).to(self.weight)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map ``[batch, in]`` or ``[S, batch, in]`` to ``[S, batch, out]``."""
-        features = _Features.apply(x, self.activation, self.grid)
-        return stacked_product(features.flatten(-2), self.weight)
+    def prepare(self, x: Tensor, background: Tensor | None = None):
+        """Evaluate what edges combine, for `forward` of this and other stacks of such layers.
+
+        Parameters
+        ----------
+        x
+            ``[batch, in]`` or ``[S, batch, in]``.
+        background
+            ``[in]``, values that most entries of `x` equal, if there are such; saves time only.
+        """
+        if local_support.applies_to(self.weight) and x.dtype == torch.float32:
+            return local_support.Plan.of(x, self.activation, self.grid, background)
+        return Features(_Features.apply(x, self.activation, self.grid).flatten(-2))
+
+    def forward(self, x) -> Tensor:
+        """Map ``[batch, in]`` or ``[S, batch, in]``, or what `prepare` gives, to outputs.
+
+        Returns
+        -------
+        Tensor
+            ``[S, batch, out]``.
+        """
+        prepared = self.prepare(x) if isinstance(x, Tensor) else x
+        if isinstance(prepared, Features):
+            return stacked_product(prepared.values, self.weight.flatten(2))
+        return local_support.product(prepared, local_support.arrange(self.weight))

@@ -19,7 +19,10 @@ class _Stage(nn.Module):
         self.layer = layer
         self.batch_norm = BatchNorm(layer.outputs, stack) if batch_norm else nn.Identity()
 
-    def forward(self, x: Tensor) -> Tensor:
+    def prepare(self, x: Tensor, background: Tensor | None):
+        return self.layer.prepare(x, background)
+
+    def forward(self, x) -> Tensor:
         return self.batch_norm(self.layer(x))
 
 

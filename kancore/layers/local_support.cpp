@@ -1,0 +1,665 @@
+// Products of Kolmogorov-Arnold layers that touch only the k + 1 B-splines that are not zero.
+//
+// A dense product of a layer multiplies all G + k + 1 functions of an input with their weights,
+// of which k + 2 matter: the splines around it and the base activation. Here the examples of a
+// batch are sorted, input by input, by the interval of the grid that they lie in (a plan). For one
+// interval the same k + 2 rows of weights serve all its examples and stay in registers.
+//
+// Inputs that equal a background value (the black of an image, the absence of a word) can be left
+// out of the plan: they contribute one row for each input, whatever the example.
+//
+// Compiled once for each width of vectors, by compiler flags alone; kancore.layers.local_support
+// chooses at run time. Results do not depend on the number of threads.
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+#include <vector>
+
+#if defined(__AVX512F__) || defined(__AVX2__)
+#include <immintrin.h>
+#endif
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+namespace {
+
+#if defined(__AVX512F__)
+constexpr int LANES = 16, REGISTERS = 32;
+#elif defined(__AVX2__)
+constexpr int LANES = 8, REGISTERS = 16;
+#else
+constexpr int LANES = 4, REGISTERS = 16;
+#endif
+
+typedef float Vector __attribute__((vector_size(LANES * 4)));
+typedef int32_t Integers __attribute__((vector_size(LANES * 4)));
+typedef float Unaligned __attribute__((vector_size(LANES * 4), aligned(4), may_alias));
+
+#define UNROLL _Pragma("GCC unroll 32")
+#define INLINE static inline __attribute__((always_inline))
+
+INLINE Vector load(const float* p) { return *reinterpret_cast<const Unaligned*>(p); }
+INLINE void store(float* p, Vector v) { *reinterpret_cast<Unaligned*>(p) = v; }
+INLINE Vector fill(float a) { return Vector{} + a; }
+
+// The first `count` floats, and zeros.
+INLINE Vector load_some(const float* p, int count) {
+#if defined(__AVX512F__)
+  return (Vector)_mm512_maskz_loadu_ps((__mmask16)((1u << count) - 1), p);
+#else
+  if (count == LANES) return load(p);
+  float buffer[LANES] = {};
+  for (int i = 0; i < count; i++) buffer[i] = p[i];
+  return load(buffer);
+#endif
+}
+
+INLINE void store_some(float* p, Vector v, int count) {
+#if defined(__AVX512F__)
+  _mm512_mask_storeu_ps(p, (__mmask16)((1u << count) - 1), (__m512)v);
+#else
+  if (count == LANES) return store(p, v);
+  for (int i = 0; i < count; i++) p[i] = v[i];
+#endif
+}
+
+INLINE float sum(Vector v) {
+#if defined(__AVX512F__)
+  return _mm512_reduce_add_ps((__m512)v);
+#else
+  float buffer[LANES];
+  store(buffer, v);
+  for (int width = LANES / 2; width; width /= 2)
+    for (int i = 0; i < width; i++) buffer[i] += buffer[i + width];
+  return buffer[0];
+#endif
+}
+
+// Examples are planned in blocks, so that a block's rows of outputs stay in the nearest cache.
+constexpr int64_t BLOCK = 256;
+// Inputs that are done for one tile of outputs before the next tile.
+constexpr int64_t GROUP = 32;
+
+// Vectors of outputs that a pass keeps in registers: k + 2 rows of weights, and one of results.
+constexpr int widest(int degree) {
+  return std::max(1, std::min(4, (REGISTERS - 4) / (degree + 3)));
+}
+// Fewer for the weights' gradient, which keeps the background's share beside them.
+constexpr int widest_gradient(int degree) { return std::min(2, widest(degree)); }
+
+}  // namespace
+
+// Mirrored by local_support.py. A cell is one input of one block of one network's batch, number
+// (network * blocks + block) * inputs + input; a network shares the only plan if networks is 1.
+struct Plan {
+  int64_t networks, batch, inputs, grid_size, degree;
+  const int64_t* offsets;   // [cells + 1] where a cell's entries begin; padded to whole vectors
+  float* values;            // cell: [k + 2, padded entries]: k + 1 splines, then the activation
+  float* slopes;            // the same for their derivatives by the input, or null
+  uint32_t* order;          // cell: [padded entries]: example of the block << 16 | entry
+  uint16_t* spans;          // [cells, G + 1] where each interval's part of `order` begins
+  const float* background;  // [inputs] the values left out, or null
+  float* background_values;  // [inputs, k + 2] what they give
+  int32_t* background_spans;  // [inputs] the interval they lie in
+};
+
+namespace {
+
+INLINE int64_t blocks_of(const Plan& p) { return (p.batch + BLOCK - 1) / BLOCK; }
+INLINE int64_t padded(int64_t entries) { return (entries + LANES - 1) / LANES * LANES; }
+
+// The k + 1 splines on an interval at the fraction f of it, and their slopes by f: the recursion
+// of Cox and de Boor, on uniform knots.
+template <int K>
+INLINE void splines(Vector f, Vector* value, Vector* slope) {
+  value[0] = fill(1.f);
+  Vector lower[K + 1] = {};
+  UNROLL for (int d = 1; d <= K; d++) {
+    if (d == K) UNROLL for (int r = 0; r < K; r++) lower[r] = value[r];
+    Vector saved = {};
+    UNROLL for (int r = 0; r < d; r++) {
+      Vector part = value[r] * (1.f / d);
+      value[r] = ((float)(r + 1) - f) * part + saved;
+      saved = (f + (float)(d - 1 - r)) * part;
+    }
+    value[d] = saved;
+  }
+  UNROLL for (int r = 0; r <= K; r++)
+    slope[r] = (r > 0 ? lower[r - 1] : Vector{}) - (r < K ? lower[r] : Vector{});
+}
+
+// Splines at x: the interval of the grid whose rows of weights they meet, and their values. Beyond
+// the grid that is its first or last interval, with those splines that still reach x.
+template <int K, bool SLOPES>
+INLINE Integers evaluate(Vector x, float low, float per_interval, int grid_size, Vector* value,
+                         Vector* slope) {
+  Vector t = (x - low) * per_interval;
+  const Vector least = fill(-(float)(K + 1)), most = fill((float)(grid_size + K));
+  t = t > least ? t : least;
+  t = t < most ? t : most;
+  Integers interval = __builtin_convertvector(t, Integers);
+  Vector start = __builtin_convertvector(interval, Vector);
+  interval += (Integers)(start > t);  // true is -1: rounds down
+  Vector v[K + 1], s[K + 1];
+  splines<K>(t - __builtin_convertvector(interval, Vector), v, s);
+  const Integers first = Integers{}, last = Integers{} + (grid_size - 1);
+  Integers span = interval > first ? interval : first;
+  span = span < last ? span : last;
+  Integers shift = interval - span;
+  UNROLL for (int r = 0; r <= K; r++) {
+    value[r] = slope[r] = Vector{};
+    UNROLL for (int q = 0; q <= K; q++) {
+      Integers here = shift == (r - q);
+      value[r] = here ? v[q] : value[r];
+      if (SLOPES) slope[r] = here ? s[q] : slope[r];
+    }
+    if (SLOPES) slope[r] *= per_interval;
+  }
+  return span;
+}
+
+// Lists a cell's entries: examples whose input is not background. Gives their number.
+INLINE int64_t collect(const Plan& p, const float* x, const float* activation, const float* slope,
+                       int64_t input, int64_t examples, float* to_x, float* to_activation,
+                       float* to_slope, uint32_t* to_example) {
+  int64_t count = 0;
+  for (int64_t b = 0; b < examples; b++) {
+    float value = x[b * p.inputs + input];
+    to_x[count] = value;
+    to_activation[count] = activation[b * p.inputs + input];
+    if (slope) to_slope[count] = slope[b * p.inputs + input];
+    to_example[count] = (uint32_t)b;
+    count += !(p.background && value == p.background[input]);
+  }
+  return count;
+}
+
+// Sorts a cell's entries by span: order[begins[g] .. begins[g + 1]] are those of span g.
+INLINE void sort(const int32_t* span, const uint32_t* who, int64_t count, int spans,
+                 uint16_t* begins, uint32_t* order) {
+#if defined(__AVX512F__)
+  uint32_t sorted[BLOCK + LANES];
+  const __m512i lanes =
+      _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+  int64_t at = 0;
+  for (int g = 0; g < spans; g++) {
+    begins[g] = (uint16_t)at;
+    for (int64_t e = 0; e < count; e += LANES) {
+      const __m512i here = _mm512_loadu_si512(span + e);
+      const __mmask16 valid = (__mmask16)(count - e < LANES ? (1u << (count - e)) - 1 : 0xffff);
+      const __mmask16 mask = _mm512_mask_cmpeq_epi32_mask(valid, here, _mm512_set1_epi32(g));
+      const __m512i entry = _mm512_add_epi32(lanes, _mm512_set1_epi32((int)e));
+      const __m512i example = _mm512_slli_epi32(_mm512_loadu_si512(who + e), 16);
+      const __m512i packed = _mm512_maskz_compress_epi32(mask, _mm512_or_si512(example, entry));
+      _mm512_storeu_si512(sorted + at, packed);
+      at += __builtin_popcount(mask);
+    }
+  }
+  begins[spans] = (uint16_t)at;
+  std::memcpy(order, sorted, sizeof(uint32_t) * count);
+#else
+  std::memset(begins, 0, sizeof(uint16_t) * (spans + 1));
+  for (int64_t e = 0; e < count; e++) begins[span[e] + 1]++;
+  for (int g = 0; g < spans; g++) begins[g + 1] += begins[g];
+  std::vector<uint16_t> next(begins, begins + spans);
+  for (int64_t e = 0; e < count; e++) order[next[span[e]]++] = who[e] << 16 | (uint32_t)e;
+#endif
+}
+
+template <int K, bool SLOPES>
+void plan_cell(const Plan& p, const float* x, const float* activation, const float* slope,
+               float low, float per_interval, int64_t cell, int64_t input, int64_t examples) {
+  constexpr int R = K + 2;
+  const int G = (int)p.grid_size;
+  float xs[BLOCK + LANES], as[BLOCK + LANES], ss[BLOCK + LANES];
+  uint32_t who[BLOCK + LANES];
+  int32_t span[BLOCK + LANES];
+  const int64_t count =
+      collect(p, x, activation, slope, input, examples, xs, as, ss, who);
+  const int64_t room = p.offsets[cell + 1] - p.offsets[cell];
+  for (int64_t e = count; e < room; e++) xs[e] = as[e] = ss[e] = 0.f;
+  float* values = p.values + p.offsets[cell] * R;
+  float* slopes = SLOPES ? p.slopes + p.offsets[cell] * R : nullptr;
+  for (int64_t e = 0; e < room; e += LANES) {
+    Vector v[K + 1], s[K + 1];
+    Integers at = evaluate<K, SLOPES>(load(xs + e), low, per_interval, G, v, s);
+    std::memcpy(span + e, &at, sizeof at);
+    UNROLL for (int r = 0; r <= K; r++) store(values + r * room + e, v[r]);
+    store(values + (K + 1) * room + e, load(as + e));
+    if (SLOPES) {
+      UNROLL for (int r = 0; r <= K; r++) store(slopes + r * room + e, s[r]);
+      store(slopes + (K + 1) * room + e, load(ss + e));
+    }
+  }
+  sort(span, who, count, G, p.spans + cell * (G + 1), p.order + p.offsets[cell]);
+}
+
+template <int K>
+void plan_all(const Plan& p, const float* x, const float* activation, const float* slope,
+              const float* background_activation, float low, float per_interval, int threads) {
+  const int64_t blocks = blocks_of(p), cells = p.networks * blocks * p.inputs;
+#pragma omp parallel for num_threads(threads) schedule(static)
+  for (int64_t cell = 0; cell < cells; cell++) {
+    const int64_t input = cell % p.inputs, block = cell / p.inputs % blocks;
+    const int64_t network = cell / p.inputs / blocks;
+    const int64_t first = (network * p.batch + block * BLOCK) * p.inputs;
+    const int64_t examples = std::min(BLOCK, p.batch - block * BLOCK);
+    if (slope)
+      plan_cell<K, true>(p, x + first, activation + first, slope + first, low, per_interval, cell,
+                         input, examples);
+    else
+      plan_cell<K, false>(p, x + first, activation + first, nullptr, low, per_interval, cell,
+                          input, examples);
+  }
+  if (!p.background) return;
+  for (int64_t j = 0; j < p.inputs; j++) {
+    Vector v[K + 1], s[K + 1];
+    Integers at = evaluate<K, false>(fill(p.background[j]), low, per_interval, (int)p.grid_size, v, s);
+    p.background_spans[j] = at[0];
+    for (int r = 0; r <= K; r++) p.background_values[j * (K + 2) + r] = v[r][0];
+    p.background_values[j * (K + 2) + K + 1] = background_activation[j];
+  }
+}
+
+// One tile: `width` columns of outputs of one network, from `column` on, in whole vectors.
+struct Tile {
+  int64_t network, column;
+  int width;
+  int64_t at;  // where its examples' rows are kept, in floats
+};
+
+std::vector<Tile> tiles_of(int64_t stack, int64_t outputs, int64_t most, int64_t examples) {
+  std::vector<Tile> tiles;
+  int64_t at = 0;
+  for (int64_t s = 0; s < stack; s++)
+    for (int64_t c = 0; c < outputs; c += most) {
+      const int width = (int)std::min(most, outputs - c);
+      tiles.push_back({s, c, width, at});
+      at += padded(width) * examples;
+    }
+  return tiles;
+}
+
+int64_t room_of(const std::vector<Tile>& tiles, int64_t examples) {
+  return tiles.back().at + padded(tiles.back().width) * examples;
+}
+
+// One cell, unpacked.
+template <int K>
+struct Cell {
+  const float* values;
+  const uint32_t* order;
+  const uint16_t* begins;
+  int64_t room;
+  Cell(const Plan& p, int64_t cell, bool slopes = false)
+      : values((slopes ? p.slopes : p.values) + p.offsets[cell] * (K + 2)),
+        order(p.order + p.offsets[cell]),
+        begins(p.spans + cell * (p.grid_size + 1)),
+        room(p.offsets[cell + 1] - p.offsets[cell]) {}
+};
+
+// Calls `each(row, n, vector)` with all rows of a background value's weights.
+template <int K, int NV>
+INLINE void background_row(const Plan& p, int64_t input, const float* weight, int64_t outputs,
+                           int last, Vector* row) {
+  const float* value = p.background_values + input * (K + 2);
+  const float* first = weight + p.background_spans[input] * outputs;
+  const float* base = weight + (p.grid_size + K) * outputs;
+  UNROLL for (int n = 0; n < NV; n++) {
+    const int count = n == NV - 1 ? last : LANES;
+    row[n] = value[K + 1] * load_some(base + n * LANES, count);
+    UNROLL for (int r = 0; r <= K; r++)
+      row[n] += value[r] * load_some(first + r * outputs + n * LANES, count);
+  }
+}
+
+// rows[example, :] += what one input gives to a tile of outputs; weight is [G + k + 1, outputs].
+template <int K, int NV>
+void forward_cell(const Plan& p, int64_t number, int64_t input, const float* weight,
+                  int64_t outputs, int last, float* rows, float* constant) {
+  constexpr int R = K + 2;
+  const int G = (int)p.grid_size;
+  const Cell<K> cell(p, number);
+  Vector z[NV] = {};
+  if (p.background) {
+    background_row<K, NV>(p, input, weight, outputs, last, z);
+    UNROLL for (int n = 0; n < NV; n++) {
+      store(constant + n * LANES, load(constant + n * LANES) + z[n]);
+    }
+  }
+  if (cell.begins[G] == 0) return;
+  Vector w[R][NV];
+  auto row = [&](int m, int n) {
+    return load_some(weight + m * outputs + n * LANES, n == NV - 1 ? last : LANES);
+  };
+  UNROLL for (int n = 0; n < NV; n++) {
+    w[R - 1][n] = row(G + K, n);
+    UNROLL for (int r = 1; r <= K; r++) w[r][n] = row(r - 1, n);
+  }
+  for (int g = 0; g < G; g++) {
+    // Rows of a tile are far apart: nobody else foresees that the next input's are read next.
+    for (int m = g; m < G + K + 1; m += G)
+      UNROLL for (int n = 0; n < NV; n++)
+        __builtin_prefetch(weight + (G + K + 1 + m) * outputs + n * LANES);
+    UNROLL for (int n = 0; n < NV; n++) {
+      UNROLL for (int r = 0; r < K; r++) w[r][n] = w[r + 1][n];
+      w[K][n] = row(g + K, n);
+    }
+    for (int q = cell.begins[g]; q < cell.begins[g + 1]; q++) {
+      const float* value = cell.values + (cell.order[q] & 0xffff);
+      float* to = rows + (cell.order[q] >> 16) * (NV * LANES);
+      Vector y[NV];
+      UNROLL for (int n = 0; n < NV; n++) y[n] = load(to + n * LANES) - z[n];
+      UNROLL for (int r = 0; r < R; r++) {
+        UNROLL for (int n = 0; n < NV; n++) y[n] += value[r * cell.room] * w[r][n];
+      }
+      UNROLL for (int n = 0; n < NV; n++) store(to + n * LANES, y[n]);
+    }
+  }
+}
+
+// Gradient of one input's weights for a tile of outputs, added to what is there unless `first`.
+template <int K, int NV>
+void weight_cell(const Plan& p, int64_t number, int64_t input, const float* rows,
+                 const float* total, float* gradient, int64_t outputs, int last, bool first) {
+  constexpr int R = K + 2;
+  const int G = (int)p.grid_size;
+  const Cell<K> cell(p, number);
+  Vector z[NV] = {};  // sum over the examples that are background
+  const float* share = nullptr;
+  int from = 0;
+  if (p.background) {
+    share = p.background_values + input * R;
+    from = p.background_spans[input];
+    UNROLL for (int n = 0; n < NV; n++) z[n] = load(total + n * LANES);
+    for (int q = 0; q < cell.begins[G]; q++) {
+      const float* row = rows + (cell.order[q] >> 16) * (NV * LANES);
+      UNROLL for (int n = 0; n < NV; n++) z[n] -= load(row + n * LANES);
+    }
+  }
+  auto emit = [&](int m, int n, Vector v) {
+    if (share) {
+      if (m == G + K) v += share[K + 1] * z[n];
+      else if (m >= from && m <= from + K) v += share[m - from] * z[n];
+    }
+    const int count = n == NV - 1 ? last : LANES;
+    float* to = gradient + m * outputs + n * LANES;
+    store_some(to, first ? v : v + load_some(to, count), count);
+  };
+  Vector base[NV] = {}, a[K + 1][NV] = {};
+  for (int g = 0; g < G; g++) {
+    for (int q = cell.begins[g]; q < cell.begins[g + 1]; q++) {
+      const float* value = cell.values + (cell.order[q] & 0xffff);
+      const float* row = rows + (cell.order[q] >> 16) * (NV * LANES);
+      Vector y[NV];
+      UNROLL for (int n = 0; n < NV; n++) y[n] = load(row + n * LANES);
+      UNROLL for (int r = 0; r <= K; r++) {
+        UNROLL for (int n = 0; n < NV; n++) a[r][n] += value[r * cell.room] * y[n];
+      }
+      UNROLL for (int n = 0; n < NV; n++) base[n] += value[(K + 1) * cell.room] * y[n];
+    }
+    UNROLL for (int n = 0; n < NV; n++) {
+      emit(g, n, a[0][n]);
+      UNROLL for (int r = 0; r < K; r++) a[r][n] = a[r + 1][n];
+      a[K][n] = Vector{};
+    }
+  }
+  UNROLL for (int n = 0; n < NV; n++) {
+    UNROLL for (int r = 0; r < K; r++) emit(G + r, n, a[r][n]);
+    emit(G + K, n, base[n]);
+  }
+}
+
+// gradient[example] += that of one input, from a tile of outputs.
+template <int K, int NV>
+void input_cell(const Plan& p, int64_t number, const float* rows, const float* weight,
+                int64_t outputs, int last, float* gradient) {
+  constexpr int R = K + 2;
+  const int G = (int)p.grid_size;
+  const Cell<K> cell(p, number, true);
+  Vector w[R][NV];
+  auto row = [&](int m, int n) {
+    return load_some(weight + m * outputs + n * LANES, n == NV - 1 ? last : LANES);
+  };
+  UNROLL for (int n = 0; n < NV; n++) {
+    w[R - 1][n] = row(G + K, n);
+    UNROLL for (int r = 1; r <= K; r++) w[r][n] = row(r - 1, n);
+  }
+  for (int g = 0; g < G; g++) {
+    UNROLL for (int n = 0; n < NV; n++) {
+      UNROLL for (int r = 0; r < K; r++) w[r][n] = w[r + 1][n];
+      w[K][n] = row(g + K, n);
+    }
+    for (int q = cell.begins[g]; q < cell.begins[g + 1]; q++) {
+      const float* slope = cell.values + (cell.order[q] & 0xffff);
+      const uint32_t example = cell.order[q] >> 16;
+      const float* y = rows + example * (NV * LANES);
+      Vector dot = {};
+      UNROLL for (int n = 0; n < NV; n++) {
+        Vector t = slope[0] * w[0][n];
+        UNROLL for (int r = 1; r < R; r++) t += slope[r * cell.room] * w[r][n];
+        dot += t * load(y + n * LANES);
+      }
+      gradient[example] += sum(dot);
+    }
+  }
+}
+
+// Copies a tile of outputs [batch, outputs] into rows of whole vectors.
+void gather(const float* from, int64_t outputs, const Tile& tile, int64_t examples, float* to) {
+  const int64_t wide = padded(tile.width);
+  for (int64_t b = 0; b < examples; b++) {
+    std::memcpy(to + b * wide, from + b * outputs, sizeof(float) * tile.width);
+    std::memset(to + b * wide + tile.width, 0, sizeof(float) * (wide - tile.width));
+  }
+}
+
+// Calls f with the number of vectors of a tile as a constant.
+template <int MOST, class F>
+INLINE void with_vectors(int width, F f) {
+  switch ((width + LANES - 1) / LANES) {
+    case 1: return f(std::integral_constant<int, 1>());
+    case 2: if constexpr (MOST >= 2) return f(std::integral_constant<int, 2>()); break;
+    case 3: if constexpr (MOST >= 3) return f(std::integral_constant<int, 3>()); break;
+    case 4: if constexpr (MOST >= 4) return f(std::integral_constant<int, 4>()); break;
+  }
+}
+
+INLINE int last_of(int width) { return width - (width - 1) / LANES * LANES; }
+
+template <int K>
+void forward_all(const Plan& p, const float* weight, int64_t stack, int64_t outputs, float* y,
+                 int threads) {
+  const int64_t functions = p.grid_size + K + 1, blocks = blocks_of(p);
+  const int64_t examples = std::min(BLOCK, p.batch);
+  const int64_t wide = widest(K) * LANES;
+  const std::vector<Tile> tiles = tiles_of(stack, outputs, wide, examples);
+  std::vector<float> rows(room_of(tiles, examples));
+  std::vector<float> constants(tiles.size() * wide);
+#pragma omp parallel num_threads(threads)
+  {
+#ifdef _OPENMP
+    const int64_t team = omp_get_num_threads(), me = omp_get_thread_num();
+#else
+    const int64_t team = 1, me = 0;
+#endif
+    const size_t begin = tiles.size() * me / team, end = tiles.size() * (me + 1) / team;
+    for (int64_t block = 0; block < blocks && begin < end; block++) {
+      const int64_t some = std::min(BLOCK, p.batch - block * BLOCK);
+      std::fill(rows.begin() + tiles[begin].at,
+                end < tiles.size() ? rows.begin() + tiles[end].at : rows.end(), 0.f);
+      std::fill(constants.begin() + begin * wide, constants.begin() + end * wide, 0.f);
+      for (int64_t group = 0; group < p.inputs; group += GROUP) {
+        for (size_t i = begin; i < end; i++) {
+          const Tile& tile = tiles[i];
+          const int64_t network = p.networks == 1 ? 0 : tile.network;
+          with_vectors<widest(K)>(tile.width, [&](auto vectors) {
+            for (int64_t j = group; j < std::min(group + GROUP, p.inputs); j++)
+              forward_cell<K, decltype(vectors)::value>(
+                  p, (network * blocks + block) * p.inputs + j, j,
+                  weight + (tile.network * p.inputs + j) * functions * outputs + tile.column,
+                  outputs, last_of(tile.width), rows.data() + tile.at,
+                  constants.data() + i * wide);
+          });
+        }
+      }
+      for (size_t i = begin; i < end; i++) {
+        const Tile& tile = tiles[i];
+        float* to = y + (tile.network * p.batch + block * BLOCK) * outputs + tile.column;
+        const float* from = rows.data() + tile.at;
+        for (int64_t b = 0; b < some; b++)
+          for (int c = 0; c < tile.width; c++)
+            to[b * outputs + c] = from[b * padded(tile.width) + c] + constants[i * wide + c];
+      }
+    }
+  }
+}
+
+template <int K>
+void weight_all(const Plan& p, const float* y, int64_t stack, int64_t outputs, float* gradient,
+                int threads) {
+  const int64_t functions = p.grid_size + K + 1, blocks = blocks_of(p);
+  const int64_t wide = widest_gradient(K) * LANES;
+  const std::vector<Tile> tiles = tiles_of(stack, outputs, wide, p.batch);
+  std::vector<float> rows(room_of(tiles, p.batch));
+  std::vector<float> totals(tiles.size() * blocks * wide);
+#pragma omp parallel num_threads(threads)
+  {
+#pragma omp for schedule(static)
+    for (int64_t i = 0; i < (int64_t)tiles.size(); i++) {
+      const Tile& tile = tiles[i];
+      gather(y + tile.network * p.batch * outputs + tile.column, outputs, tile, p.batch,
+             rows.data() + tile.at);
+      for (int64_t b = 0; b < p.batch && p.background; b++)
+        for (int64_t c = 0; c < padded(tile.width); c++)
+          totals[(i * blocks + b / BLOCK) * wide + c] += rows[tile.at + b * padded(tile.width) + c];
+    }
+#pragma omp for schedule(static)
+    for (int64_t group = 0; group < p.inputs; group += GROUP) {
+      for (size_t i = 0; i < tiles.size(); i++) {
+        const Tile& tile = tiles[i];
+        const int64_t network = p.networks == 1 ? 0 : tile.network;
+        with_vectors<widest_gradient(K)>(tile.width, [&](auto vectors) {
+          for (int64_t block = 0; block < blocks; block++)
+            for (int64_t j = group; j < std::min(group + GROUP, p.inputs); j++)
+              weight_cell<K, decltype(vectors)::value>(
+                  p, (network * blocks + block) * p.inputs + j, j,
+                  rows.data() + tile.at + block * BLOCK * padded(tile.width),
+                  totals.data() + (i * blocks + block) * wide,
+                  gradient + (tile.network * p.inputs + j) * functions * outputs + tile.column,
+                  outputs, last_of(tile.width), block == 0);
+        });
+      }
+    }
+  }
+}
+
+template <int K>
+void input_all(const Plan& p, const float* y, const float* weight, int64_t stack, int64_t outputs,
+               float* gradient, int threads) {
+  const int64_t functions = p.grid_size + K + 1, blocks = blocks_of(p);
+  const std::vector<Tile> tiles = tiles_of(stack, outputs, widest(K) * LANES, p.batch);
+  std::vector<float> rows(room_of(tiles, p.batch));
+  const size_t each = tiles.size() / stack;  // tiles of one network
+  const int64_t groups = (p.inputs + GROUP - 1) / GROUP;
+#pragma omp parallel num_threads(threads)
+  {
+#pragma omp for schedule(static)
+    for (int64_t i = 0; i < (int64_t)tiles.size(); i++)
+      gather(y + tiles[i].network * p.batch * outputs + tiles[i].column, outputs, tiles[i],
+             p.batch, rows.data() + tiles[i].at);
+#pragma omp for collapse(2) schedule(static)
+    for (int64_t s = 0; s < stack; s++)
+      for (int64_t number = 0; number < groups; number++) {
+        const int64_t group = number * GROUP, some = std::min(GROUP, p.inputs - group);
+        for (int64_t block = 0; block < blocks; block++) {
+          float part[GROUP][BLOCK] = {};
+          for (size_t i = s * each; i < (s + 1) * each; i++) {
+            const Tile& tile = tiles[i];
+            with_vectors<widest(K)>(tile.width, [&](auto vectors) {
+              for (int64_t j = 0; j < some; j++)
+                input_cell<K, decltype(vectors)::value>(
+                    p, (s * blocks + block) * p.inputs + group + j,
+                    rows.data() + tile.at + block * BLOCK * padded(tile.width),
+                    weight + (s * p.inputs + group + j) * functions * outputs + tile.column,
+                    outputs, last_of(tile.width), part[j]);
+            });
+          }
+          float* to = gradient + (s * p.batch + block * BLOCK) * p.inputs + group;
+          for (int64_t b = 0; b < std::min(BLOCK, p.batch - block * BLOCK); b++)
+            for (int64_t j = 0; j < some; j++) to[b * p.inputs + j] = part[j][b];
+        }
+      }
+  }
+}
+
+}  // namespace
+
+#define FOR_DEGREE(call)          \
+  switch (plan->degree) {         \
+    case 1: call(1); break;       \
+    case 2: call(2); break;       \
+    case 3: call(3); break;       \
+    case 4: call(4); break;       \
+    case 5: call(5); break;       \
+  }
+
+extern "C" {
+
+// Digest of this file, so that a library of another version is told.
+const char* kancore_source() { return KANCORE_SOURCE; }
+
+// Where the entries of each cell begin; gives their number in all, with padding.
+int64_t kancore_offsets(const Plan* plan, const float* x, int64_t* offsets) {
+  const Plan& p = *plan;
+  const int64_t blocks = blocks_of(p);
+  int64_t total = 0, cell = 0;
+  std::vector<int64_t> counts(p.inputs);
+  for (int64_t network = 0; network < p.networks; network++)
+    for (int64_t block = 0; block < blocks; block++) {
+      const int64_t some = std::min(BLOCK, p.batch - block * BLOCK);
+      std::fill(counts.begin(), counts.end(), p.background ? 0 : some);
+      const float* row = x + (network * p.batch + block * BLOCK) * p.inputs;
+      for (int64_t b = 0; b < some && p.background; b++, row += p.inputs)
+        for (int64_t j = 0; j < p.inputs; j++) counts[j] += row[j] != p.background[j];
+      for (int64_t j = 0; j < p.inputs; j++) {
+        offsets[cell++] = total;
+        total += padded(counts[j]);
+      }
+    }
+  offsets[cell] = total;
+  return total;
+}
+
+void kancore_plan(const Plan* plan, const float* x, const float* activation, const float* slope,
+                  const float* background_activation, float low, float per_interval, int threads) {
+#define CALL(K)                                                                              \
+  plan_all<K>(*plan, x, activation, slope, background_activation, low, per_interval, threads)
+  FOR_DEGREE(CALL)
+#undef CALL
+}
+
+void kancore_forward(const Plan* plan, const float* weight, int64_t stack, int64_t outputs,
+                     float* y, int threads) {
+#define CALL(K) forward_all<K>(*plan, weight, stack, outputs, y, threads)
+  FOR_DEGREE(CALL)
+#undef CALL
+}
+
+void kancore_weight_gradient(const Plan* plan, const float* y, int64_t stack, int64_t outputs,
+                             float* gradient, int threads) {
+#define CALL(K) weight_all<K>(*plan, y, stack, outputs, gradient, threads)
+  FOR_DEGREE(CALL)
+#undef CALL
+}
+
+void kancore_input_gradient(const Plan* plan, const float* y, const float* weight, int64_t stack,
+                            int64_t outputs, float* gradient, int threads) {
+#define CALL(K) input_all<K>(*plan, y, weight, stack, outputs, gradient, threads)
+  FOR_DEGREE(CALL)
+#undef CALL
+}
+}

@@ -1,0 +1,258 @@
+"""Products of Kolmogorov-Arnold layers on a CPU that touch only the splines that are not zero.
+
+`local_support.cpp` is compiled, where there is a compiler, when the package is installed: once for
+each width of vectors, of which this module takes the widest that the processor has. Without it
+`LIBRARY` is ``None``, and layers multiply all functions of their inputs, in PyTorch.
+"""
+
+import ctypes
+import hashlib
+import importlib.machinery
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+# Compiled forms, widest first, by what PyTorch calls the processors that can run them.
+FORMS = {"AVX512": ("avx512", "avx2", "generic"), "AVX2": ("avx2", "generic")}
+# Examples are numbered within a block in 16 bits; mirrored from the source.
+BLOCK = 256
+
+
+class _CPlan(ctypes.Structure):
+    _fields_ = (
+        *((name, ctypes.c_int64) for name in ("networks", "batch", "inputs", "grid", "degree")),
+        *(
+            (name, ctypes.c_void_p)
+            for name in (
+                "offsets",
+                "values",
+                "slopes",
+                "order",
+                "spans",
+                "background",
+                "background_values",
+                "background_spans",
+            )
+        ),
+    )
+
+
+def _declare(library: ctypes.CDLL) -> None:
+    plan, pointer, number, real = (
+        ctypes.POINTER(_CPlan),
+        ctypes.c_void_p,
+        ctypes.c_int64,
+        ctypes.c_float,
+    )
+    product = (plan, pointer, number, number, pointer, ctypes.c_int)
+    for name, arguments in {
+        "offsets": (plan, pointer, pointer),
+        "plan": (plan, pointer, pointer, pointer, pointer, real, real, ctypes.c_int),
+        "forward": product,
+        "weight_gradient": product,
+        "input_gradient": (plan, pointer, pointer, number, number, pointer, ctypes.c_int),
+    }.items():
+        function = getattr(library, f"kancore_{name}")
+        function.argtypes, function.restype = arguments, None
+    library.kancore_offsets.restype = number
+
+
+def _load() -> tuple[ctypes.CDLL | None, str]:
+    """Load the widest library that this processor runs, and name it; or say why there is none."""
+    source = Path(__file__).with_suffix(".cpp")
+    digest = hashlib.sha256(source.read_bytes()).hexdigest()[:16]
+    suffix = importlib.machinery.EXTENSION_SUFFIXES[0]
+    reason = "not compiled at installation"
+    for form in FORMS.get(torch.backends.cpu.get_cpu_capability(), ("generic",)):
+        path = source.with_name(f"_local_support_{form}{suffix}")
+        if not path.is_file():
+            continue
+        library = ctypes.CDLL(str(path))
+        library.kancore_source.restype = ctypes.c_char_p
+        if library.kancore_source().decode() == digest:
+            _declare(library)
+            return library, form
+        reason = "compiled from another version of their source; install the package again"
+    return None, reason
+
+
+LIBRARY, FORM = _load()
+if LIBRARY is None:
+    warnings.warn(f"no compiled kernels ({FORM}): KANs train in plain PyTorch", stacklevel=1)
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """Inputs of a layer, sorted by the interval of the grid that they lie in.
+
+    Attributes
+    ----------
+    x : Tensor
+        The inputs, ``[batch, in]`` where the networks of a stack share them, or ``[S, batch, in]``.
+    """
+
+    x: Tensor
+    fields: _CPlan
+    tensors: dict[str, Tensor | None]  # what `fields` points to
+
+    @classmethod
+    def of(
+        cls,
+        x: Tensor,
+        activation: Callable[[Tensor], Tensor],
+        grid: tuple[int, int, tuple[float, float]],
+        background: Tensor | None = None,
+    ) -> "Plan":
+        """Sort inputs, and evaluate what edges combine: splines and base activation.
+
+        Parameters
+        ----------
+        x
+            Float32 on the CPU, ``[batch, in]`` or ``[S, batch, in]``. If it requires a gradient,
+            slopes are kept too.
+        activation
+            Base activation.
+        grid
+            Number of intervals, degree and ends of the spline grid.
+        background
+            ``[in]``, values that most entries of `x` equal, if there are such.
+        """
+        grid_size, degree, (low, high) = grid
+        values, base, slope = _with_slope(x, activation)
+        networks = 1 if x.dim() == 2 else len(x)
+        batch, inputs = x.shape[-2:]
+        fields = _CPlan(networks, batch, inputs, grid_size, degree)
+        cells = networks * -(-batch // BLOCK) * inputs
+        tensors = {"offsets": torch.empty(cells + 1, dtype=torch.int64)}
+        tensors["background"] = background
+        if background is not None:
+            tensors["background_values"] = torch.empty(inputs, degree + 2)
+            tensors["background_spans"] = torch.empty(inputs, dtype=torch.int32)
+        _point(fields, tensors)
+        entries = LIBRARY.kancore_offsets(fields, values.data_ptr(), fields.offsets)
+        tensors["values"] = torch.empty(entries * (degree + 2))
+        tensors["slopes"] = None if slope is None else torch.empty(entries * (degree + 2))
+        tensors["order"] = torch.empty(entries, dtype=torch.int32)
+        tensors["spans"] = torch.empty(cells * (grid_size + 1), dtype=torch.int16)
+        _point(fields, tensors)
+        background_base = None if background is None else activation(background)
+        LIBRARY.kancore_plan(
+            fields,
+            values.data_ptr(),
+            base.data_ptr(),
+            _pointer(slope),
+            _pointer(background_base),
+            low,
+            grid_size / (high - low),
+            torch.get_num_threads(),
+        )
+        return cls(x, fields, tensors)
+
+
+def _with_slope(
+    x: Tensor, activation: Callable[[Tensor], Tensor]
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Give x, its activation and, if x requires a gradient, the activation's derivative."""
+    leaf = x.detach().contiguous()
+    if not x.requires_grad:
+        return leaf, activation(leaf).contiguous(), None
+    with torch.enable_grad():
+        leaf.requires_grad_()
+        base = activation(leaf)
+        (slope,) = torch.autograd.grad(base, leaf, torch.ones_like(base))
+    return leaf.detach(), base.detach().contiguous(), slope.contiguous()
+
+
+def _pointer(tensor: Tensor | None) -> int | None:
+    return None if tensor is None else tensor.data_ptr()
+
+
+def _point(fields: _CPlan, tensors: dict[str, Tensor | None]) -> None:
+    for name, tensor in tensors.items():
+        setattr(fields, name, _pointer(tensor))
+
+
+def empty_weight(stack: int, outputs: int, functions: int, inputs: int) -> Tensor:
+    """Allocate weights ``[S, out, functions, in]``, in memory as ``[S, in, functions, out]``.
+
+    The kernels read the weights of one input together; for everybody else it is a matter of
+    strides, as ``channels_last`` is for images.
+    """
+    return torch.empty(stack, inputs, functions, outputs).permute(0, 3, 2, 1)
+
+
+def applies_to(weight: Tensor) -> bool:
+    """Whether there are kernels for weights of this device and type."""
+    return LIBRARY is not None and weight.device.type == "cpu" and weight.dtype == torch.float32
+
+
+def arrange(weight: Tensor) -> Tensor:
+    """Give weights in the kernels' order in memory: the same tensor if they are in it already."""
+    return weight.permute(0, 3, 2, 1).contiguous().permute(0, 3, 2, 1)
+
+
+class _Product(torch.autograd.Function):
+    """Outputs ``[S, batch, out]`` of a layer from a plan of its inputs."""
+
+    @staticmethod
+    def forward(ctx, x, weight, plan):
+        ctx.plan = plan
+        ctx.save_for_backward(weight)
+        stack, outputs = weight.shape[:2]
+        y = torch.empty(stack, plan.fields.batch, outputs)
+        pointers = weight.data_ptr(), stack, outputs, y.data_ptr()
+        LIBRARY.kancore_forward(plan.fields, *pointers, torch.get_num_threads())
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient):
+        (weight,), plan = ctx.saved_tensors, ctx.plan
+        gradient = gradient.contiguous()
+        stack, outputs, functions, inputs = weight.shape
+        to_x = to_weight = None
+        if ctx.needs_input_grad[1]:
+            to_weight = empty_weight(stack, outputs, functions, inputs)
+            LIBRARY.kancore_weight_gradient(
+                plan.fields,
+                gradient.data_ptr(),
+                stack,
+                outputs,
+                to_weight.data_ptr(),
+                torch.get_num_threads(),
+            )
+        if ctx.needs_input_grad[0]:
+            to_x = torch.empty(plan.x.shape)
+            LIBRARY.kancore_input_gradient(
+                plan.fields,
+                gradient.data_ptr(),
+                weight.data_ptr(),
+                stack,
+                outputs,
+                to_x.data_ptr(),
+                torch.get_num_threads(),
+            )
+        return to_x, to_weight, None
+
+
+def product(plan: Plan, weight: Tensor) -> Tensor:
+    """Combine the functions of all inputs with the weights of each network of a stack.
+
+    Parameters
+    ----------
+    plan
+        Of one batch for the stack, or of one for each of its S networks.
+    weight
+        ``[S, out, functions, in]``, as `arrange` gives it.
+
+    Returns
+    -------
+    Tensor
+        ``[S, batch, out]``.
+    """
+    return _Product.apply(plan.x, weight, plan)
