@@ -5,12 +5,12 @@ kernels update contiguous slices of the stacked parameters. The kernels are call
 ``torch.optim`` takes seconds to import its compiler, more than many a sweep takes to train.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from kancore.schemes import Scheme
 
@@ -34,16 +34,14 @@ class _Group:
     values: list[Tensor]  # views of the stacked parameters
     buffers: dict[str, list[Tensor]]
 
-    def update(self, gradients: list[Tensor], part: slice, steps: Tensor) -> None:
-        """Update the schemes that lie in `part` of the stack, as `gradients` do."""
-        start = max(self.part.start, part.start)
-        stop = min(self.part.stop, part.stop)
-        if start >= stop:
+    def update(self, gradients: list[Tensor | None], steps: Tensor) -> None:
+        """Update the parameters that have a gradient, from those of the whole stack."""
+        given = [place for place, gradient in enumerate(gradients) if gradient is not None]
+        if not given:
             return
-        gradients = [gradient[start - part.start : stop - part.start] for gradient in gradients]
-        mine = slice(start - self.part.start, stop - self.part.start)
-        values = [value[mine] for value in self.values]
-        buffers = {key: [b[mine] for b in tensors] for key, tensors in self.buffers.items()}
+        values = [self.values[place] for place in given]
+        gradients = [gradients[place][self.part] for place in given]
+        buffers = {key: [all_[place] for place in given] for key, all_ in self.buffers.items()}
         if self.optimizer == "adam":
             torch._fused_adamw_(
                 values,
@@ -75,6 +73,22 @@ class _Group:
                 is_first_step=False,  # buffers begin as zeros
             )
 
+    def describe(self, place: int) -> Iterator[dict]:
+        """Describe the updates of one parameter, scheme by scheme."""
+        buffers = [tensors[place] for tensors in self.buffers.values()]
+        for scheme in range(self.part.stop - self.part.start):
+            first, second = [*(buffer[scheme] for buffer in buffers), None, None][:2]
+            yield {
+                "optimizer": self.optimizer,
+                "rate": self.learning_rate,
+                "momentum": BETAS[0] if self.optimizer == "adam" else MOMENTUM,
+                "second_momentum": BETAS[1],
+                "epsilon": ADAM_EPSILON,
+                "decay": WEIGHT_DECAY,
+                "first": first,
+                "second": second,
+            }
+
 
 class StackedOptimizer:
     """One optimizer step for all schemes of a stack.
@@ -90,42 +104,72 @@ class StackedOptimizer:
     def __init__(self, parameters: Sequence[Tensor], schemes: Sequence[Scheme]):
         self.parameters = list(parameters)
         self.schemes = tuple(schemes)
+        self._orders = [_memory_order(parameter) for parameter in self.parameters]
+        in_order = self._permuted([parameter.detach() for parameter in self.parameters])
         self._groups: list[_Group] = []
         start = 0
         for (name, rate), members in groupby(schemes, lambda s: (s.optimizer, s.learning_rate)):
             part = slice(start, start := start + len(list(members)))
-            values = [parameter.detach()[part] for parameter in self.parameters]
+            values = [parameter[part] for parameter in in_order]
             buffers = {key: [torch.zeros_like(value) for value in values] for key in _BUFFERS[name]}
             self._groups.append(_Group(part, name, rate, values, buffers))
-        self._steps = torch.zeros((), device=self.parameters[0].device)
+        # Number of the step that comes next; not of a step done, since fused layers read it.
+        self._steps = torch.ones((), device=self.parameters[0].device)
 
-    def step(self, gradients: Sequence[Tensor]) -> None:
-        """Update the stacked parameters in place from gradients of the same shapes."""
-        self.advance()
-        self.update(gradients, slice(0, len(self.schemes)))
+    def step(self, gradients: Sequence[Tensor | None]) -> None:
+        """Update the stacked parameters in place from gradients of the same shapes.
 
-    def advance(self) -> None:
-        """Begin a step; `update` then does it, part by part."""
+        Those of fused layers have no gradient: they are updated already.
+        """
+        gradients = self._permuted(gradients)
+        for group in self._groups:
+            group.update(gradients, self._steps)
         self._steps += 1
 
-    def update(self, gradients: Sequence[Tensor], part: slice) -> None:
-        """Update a part of the stack, from its gradients ``[schemes of the part, ...]``."""
-        pairs = zip(gradients, self.parameters, strict=True)
-        gradients = [_as_laid_out(gradient, parameter[part]) for gradient, parameter in pairs]
-        for group in self._groups:
-            group.update(gradients, part, self._steps)
+    def fuse(self, network: nn.Module) -> None:
+        """Let layers that have kernels for it update their weights in the backward pass.
+
+        Parameters
+        ----------
+        network
+            The stack, whose parameters are those of this optimizer, in their order.
+        """
+        places = {id(parameter): place for place, parameter in enumerate(self.parameters)}
+        for layer in network.modules():
+            if hasattr(layer, "fuse"):
+                place = places[id(layer.weight)]
+                updates = [u for group in self._groups for u in group.describe(place)]
+                layer.fuse(updates, self._steps)
+
+    def _permuted(self, tensors: Sequence[Tensor | None]) -> list[Tensor | None]:
+        """Lay tensors out as the parameters are in memory, outermost dimension first."""
+        pairs = zip(tensors, self._orders, strict=True)
+        return [
+            None if tensor is None else tensor.permute(order).contiguous()
+            for tensor, order in pairs
+        ]
+
+    def _as_parameters(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        """View tensors with their dimensions in the parameters' order; undoes `_permuted`."""
+        pairs = zip(tensors, self._orders, strict=True)
+        return [tensor.permute(torch.tensor(order).argsort().tolist()) for tensor, order in pairs]
 
     def state_dict(self) -> dict:
         """State of all updates, of tensors and plain values."""
-        return {"steps": self._steps, "buffers": [group.buffers for group in self._groups]}
+        buffers = [
+            {key: self._as_parameters(tensors) for key, tensors in group.buffers.items()}
+            for group in self._groups
+        ]
+        return {"steps": self._steps, "buffers": buffers}
 
     def load_state_dict(self, state: dict) -> None:
         """Take over a state made by `state_dict` for the same schemes."""
-        self._steps = state["steps"]
+        self._steps.copy_(state["steps"])
         for group, buffers in zip(self._groups, state["buffers"], strict=True):
             for key, tensors in buffers.items():
-                pairs = zip(tensors, group.values, strict=True)
-                group.buffers[key] = [_as_laid_out(saved, value) for saved, value in pairs]
+                pairs = zip(self._as_parameters(group.buffers[key]), tensors, strict=True)
+                for buffer, saved in pairs:
+                    buffer.copy_(saved)
 
     def select(self, keep: Sequence[int], parameters: Sequence[Tensor]) -> "StackedOptimizer":
         """Go on with some of the schemes only.
@@ -150,12 +194,13 @@ class StackedOptimizer:
             for key, buffers in old.buffers.items():
                 for buffer, mine in zip(buffers, group.buffers[key], strict=True):
                     mine.copy_(buffer[local])
-        chosen._steps = self._steps
+        chosen._steps.copy_(self._steps)
         return chosen
 
 
-def _as_laid_out(tensor: Tensor, like: Tensor) -> Tensor:
-    """Give `tensor` with the strides of `like`; the fused kernels walk memory, not indices."""
-    if tensor.stride() == like.stride():
-        return tensor
-    return torch.empty_like(like).copy_(tensor)
+def _memory_order(tensor: Tensor) -> list[int]:
+    """Order of the dimensions of a dense tensor in memory, the outermost first.
+
+    The fused kernels copy tensors that are not contiguous, there and back; permuted, they are.
+    """
+    return sorted(range(tensor.dim()), key=lambda dimension: -tensor.stride(dimension))

@@ -2,12 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from kancore.networks.network import Network
 from kancore.optimizers import StackedOptimizer
 
 
@@ -29,27 +27,18 @@ class Clock:
 class State:
     """Everything that changes while a stack of schemes trains."""
 
-    network: Network
+    network: torch.nn.Module
     optimizer: StackedOptimizer
     loss: Tensor  # summed over the steps since the last evaluation, [S]
-    chunk: int  # schemes that take a step together
     step: int = 0
     rows: list[dict] = field(default_factory=list)
     clock: Clock = field(default_factory=Clock)
 
-    @cached_property
-    def chunks(self) -> list[tuple[slice, Network]]:
-        """Parts of the stack that take a step one after the other, as views of its networks."""
-        schemes = len(self.optimizer.schemes)
-        starts = range(0, schemes, self.chunk)
-        parts = [slice(start, min(start + self.chunk, schemes)) for start in starts]
-        return [(part, self.network.part(part)) for part in parts]
-
     def keep(self, indices: Sequence[int]) -> None:
         """Keep the schemes with these indices, ascending, and drop all others from the stack."""
-        vars(self).pop("chunks", None)
         self.network.select(indices)
         self.optimizer = self.optimizer.select(indices, list(self.network.parameters()))
+        self.optimizer.fuse(self.network)
         self.loss = self.loss[list(indices)]
 
     def to_dict(self) -> dict:

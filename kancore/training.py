@@ -14,7 +14,6 @@ from torch import Tensor
 from kancore import networks, objectives
 from kancore.data import Dataset, rows, split
 from kancore.data.preparation import take
-from kancore.networks.network import Network
 from kancore.objectives.backprop import cross_entropy
 from kancore.optimizers import StackedOptimizer
 from kancore.schemes import Scheme, Sweep, derive_seed
@@ -23,8 +22,6 @@ from kancore.state import State
 
 # Small enough for a stack's features to stay in a processor's cache.
 EVALUATION_BATCH = 128
-# Parameters of a chunk of schemes.
-CHUNK_BYTES = 2**21
 # Greatest share of entries other than zero at which it pays to leave out the zeros.
 SPARSE = 0.7
 
@@ -106,16 +103,10 @@ class Training:
         data, architecture = self.dataset, self.sweep.architecture
         network = networks.build(architecture, data.features, data.classes, len(schemes))
         network.to(device)
+        network.expect(self.background)
         optimizer = StackedOptimizer(list(network.parameters()), schemes)
-        loss = torch.zeros(len(schemes), device=device)
-        return State(network, optimizer, loss, self._chunk(network))
-
-    def _chunk(self, network: Network) -> int:
-        """Choose how many schemes take a step together: as many as fit a processor's cache."""
-        if self.device.type != "cpu" or self.objective.WHOLE_STACK:
-            return len(self.sweep.schemes)
-        size = sum(value[0].numel() * value.element_size() for value in network.parameters())
-        return max(1, CHUNK_BYTES // size)
+        optimizer.fuse(network)
+        return State(network, optimizer, torch.zeros(len(schemes), device=device))
 
     def _initialize(self, state: State) -> None:
         for index, scheme in enumerate(state.optimizer.schemes):
@@ -183,23 +174,21 @@ class Training:
         for number in range(begun, self.steps_per_epoch):
             if number > begun:  # never after the last step: an evaluation would be skipped
                 self._save_if_due()
-            self._train_step(*self.batch("train", order[number * size : (number + 1) * size]))
+            self.step(*self.batch("train", order[number * size : (number + 1) * size]))
             state.clock.training -= started - (started := time.monotonic())
 
-    def _train_step(self, x: Tensor, y: Tensor) -> None:
+    def step(self, x: Tensor, y: Tensor) -> None:
+        """Update all networks on a batch that `batch` gives."""
         state = self.state
-        if not self.objective.WHOLE_STACK:
-            x = state.network.prepare(x, self.background)
-        state.optimizer.advance()
-        for part, network in state.chunks:
-            if self.sweep.architecture.dropout:
-                # Masks come from the device's own generator; seeding each step makes them
-                # resumable, and the same for all chunks.
-                self._generator().manual_seed(self._seed("masks", state.step))
-            losses = self.objective.losses(network, x, y, self.sweep)
-            gradients = torch.autograd.grad(losses.sum(), list(network.parameters()))
-            state.optimizer.update(gradients, part)
-            state.loss[part] += losses.detach()
+        if self.sweep.architecture.dropout:
+            # Masks come from the device's own generator; seeding each step makes them resumable.
+            self._generator().manual_seed(self._seed("masks", state.step))
+        losses = self.objective.losses(state.network, x, y, self.sweep)
+        # Fused layers update their weights in the backward pass, and give no gradient.
+        parameters = state.optimizer.parameters
+        gradients = torch.autograd.grad(losses.sum(), parameters, allow_unused=True)
+        state.optimizer.step(gradients)
+        state.loss += losses.detach()
         state.step += 1
 
     def _generator(self) -> torch.Generator:
@@ -266,7 +255,7 @@ class Training:
             if self.should_stop():
                 raise Stopped
             x, y = self.batch(part, index)
-            logits = self.state.network(self.state.network.prepare(x, self.background))
+            logits = self.state.network(x)
             loss += cross_entropy(logits, y).double() * len(y)
             correct += (logits.argmax(-1) == y).sum(1)
         return loss / examples, correct / examples

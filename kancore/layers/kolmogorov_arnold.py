@@ -1,7 +1,5 @@
 """The Kolmogorov-Arnold layer over a stack of networks (FACTS: paper, section 2)."""
 
-from dataclasses import dataclass
-
 import torch
 from torch import Generator, Tensor, nn
 from torch.autograd.function import once_differentiable
@@ -34,13 +32,6 @@ class _Features(torch.autograd.Function):
             leaf = x.detach().requires_grad_()
             (result,) = torch.autograd.grad(ctx.activation(leaf), leaf, base.squeeze(-2))
         return result + (basis_derivative(x, *ctx.grid) * splines).sum(-2), None, None
-
-
-@dataclass(frozen=True, eq=False)
-class Features:
-    """Functions of inputs, ``[..., batch, functions * in]``, in place of the inputs."""
-
-    values: Tensor
 
 
 class KALayer(nn.Module):
@@ -80,6 +71,9 @@ class KALayer(nn.Module):
         self.grid = (grid_size, degree, tuple(grid_range))
         self.activation = FUNCTIONS[activation]
         self.weight = nn.Parameter(torch.empty(stack, outputs, grid_size + degree + 1, inputs))
+        # Values ``[in]`` that most inputs equal, if any; see `local_support.Plan.of`.
+        self.background: Tensor | None = None
+        self._update: local_support.Fused | None = None
         self._arrange()
 
     def _arrange(self) -> None:
@@ -113,29 +107,21 @@ class KALayer(nn.Module):
         edges = torch.cat((coefficients, base.unsqueeze(-1)), dim=-1)  # [out, in, G + k + 1]
         self.weight[index] = edges.transpose(1, 2).to(self.weight)
 
-    def prepare(self, x: Tensor, background: Tensor | None = None):
-        """Evaluate what edges combine, for `forward` of this and other stacks of such layers.
+    def fuse(self, updates: list[dict], steps: Tensor) -> None:
+        """Update the weights in the backward pass from now on, where there are kernels for it.
 
         Parameters
         ----------
-        x
-            ``[batch, in]`` or ``[S, batch, in]``.
-        background
-            ``[in]``, values that most entries of `x` equal, if there are such; saves time only.
+        updates, steps
+            As for `kancore.layers.local_support.fused`.
         """
+        if local_support.applies_to(self.weight):
+            self._update = local_support.fused(updates, steps)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``[batch, in]`` or ``[S, batch, in]`` to ``[S, batch, out]``."""
         if local_support.applies_to(self.weight) and x.dtype == torch.float32:
-            return local_support.Plan.of(x, self.activation, self.grid, background)
-        return Features(_Features.apply(x, self.activation, self.grid).flatten(-2))
-
-    def forward(self, x) -> Tensor:
-        """Map ``[batch, in]`` or ``[S, batch, in]``, or what `prepare` gives, to outputs.
-
-        Returns
-        -------
-        Tensor
-            ``[S, batch, out]``.
-        """
-        prepared = self.prepare(x) if isinstance(x, Tensor) else x
-        if isinstance(prepared, Features):
-            return stacked_product(prepared.values, self.weight.flatten(2))
-        return local_support.product(prepared, local_support.arrange(self.weight))
+            plan = local_support.Plan.of(x, self.activation, self.grid, self.background)
+            return local_support.product(plan, local_support.arrange(self.weight), self._update)
+        features = _Features.apply(x, self.activation, self.grid).flatten(-2)
+        return stacked_product(features, self.weight.flatten(2))

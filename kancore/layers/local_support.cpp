@@ -12,6 +12,7 @@
 // chooses at run time. Results do not depend on the number of threads.
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <type_traits>
@@ -39,7 +40,8 @@ typedef int32_t Integers __attribute__((vector_size(LANES * 4)));
 typedef float Unaligned __attribute__((vector_size(LANES * 4), aligned(4), may_alias));
 
 #define UNROLL _Pragma("GCC unroll 32")
-#define INLINE static inline __attribute__((always_inline))
+#define INLINE static INLINE_MEMBER
+#define INLINE_MEMBER inline __attribute__((always_inline))
 
 INLINE Vector load(const float* p) { return *reinterpret_cast<const Unaligned*>(p); }
 INLINE void store(float* p, Vector v) { *reinterpret_cast<Unaligned*>(p) = v; }
@@ -63,6 +65,17 @@ INLINE void store_some(float* p, Vector v, int count) {
 #else
   if (count == LANES) return store(p, v);
   for (int i = 0; i < count; i++) p[i] = v[i];
+#endif
+}
+
+INLINE Vector root(Vector v) {
+#if defined(__AVX512F__)
+  return (Vector)_mm512_sqrt_ps((__m512)v);
+#elif defined(__AVX2__)
+  return (Vector)_mm256_sqrt_ps((__m256)v);
+#else
+  for (int i = 0; i < LANES; i++) v[i] = std::sqrt(v[i]);
+  return v;
 #endif
 }
 
@@ -92,23 +105,36 @@ constexpr int widest_gradient(int degree) { return std::min(2, widest(degree)); 
 
 }  // namespace
 
-// Mirrored by local_support.py. A cell is one input of one block of one network's batch, number
-// (network * blocks + block) * inputs + input; a network shares the only plan if networks is 1.
+// The first five fields are mirrored by local_support.py; the others point into memory that it
+// gives. A cell is one input of one block of one network's batch, number (network * blocks + block)
+// * inputs + input; the networks of a stack share one plan where `networks` is 1.
 struct Plan {
   int64_t networks, batch, inputs, grid_size, degree;
-  const int64_t* offsets;   // [cells + 1] where a cell's entries begin; padded to whole vectors
-  float* values;            // cell: [k + 2, padded entries]: k + 1 splines, then the activation
-  float* slopes;            // the same for their derivatives by the input, or null
-  uint32_t* order;          // cell: [padded entries]: example of the block << 16 | entry
-  uint16_t* spans;          // [cells, G + 1] where each interval's part of `order` begins
-  const float* background;  // [inputs] the values left out, or null
-  float* background_values;  // [inputs, k + 2] what they give
+  int64_t* offsets;  // [cells + 1] where a cell's entries begin; padded to whole vectors
+  float* values;     // cell: [k + 2, padded entries]: k + 1 splines, then the activation
+  float* slopes;     // the same for their derivatives by the input, or null
+  uint32_t* order;   // cell: [padded entries]: example of the block << 16 | entry, span by span
+  uint16_t* spans;   // [cells, G + 1] where each interval's part of `order` begins
+  const float* background;    // [inputs] the values left out, or null
+  float* background_values;   // [inputs, k + 2] what they give
   int32_t* background_spans;  // [inputs] the interval they lie in
+};
+
+// How one network's weights are updated; mirrored by local_support.py. `first` and `second` are the
+// optimizer's buffers, laid out as the weights are.
+struct Update {
+  int32_t optimizer;  // 0: SGD, 1: Nesterov's momentum, 2: AdamW
+  float rate, momentum, second_momentum, epsilon, decay;
+  float* first;
+  float* second;
 };
 
 namespace {
 
 INLINE int64_t blocks_of(const Plan& p) { return (p.batch + BLOCK - 1) / BLOCK; }
+INLINE int64_t examples_of(const Plan& p, int64_t block) {
+  return std::min(BLOCK, p.batch - block * BLOCK);
+}
 INLINE int64_t padded(int64_t entries) { return (entries + LANES - 1) / LANES * LANES; }
 
 // The k + 1 splines on an interval at the fraction f of it, and their slopes by f: the recursion
@@ -161,18 +187,61 @@ INLINE Integers evaluate(Vector x, float low, float per_interval, int grid_size,
   return span;
 }
 
-// Lists a cell's entries: examples whose input is not background. Gives their number.
-INLINE int64_t collect(const Plan& p, const float* x, const float* activation, const float* slope,
-                       int64_t input, int64_t examples, float* to_x, float* to_activation,
-                       float* to_slope, uint32_t* to_example) {
+// Columns of a block of inputs: for LANES inputs, the examples of each side by side.
+struct Columns {
+  float of[LANES][BLOCK];
+
+  // rows: [examples, ...], `stride` apart; `some` of the inputs are there.
+  void fill(const float* rows, int64_t stride, int64_t examples, int some) {
+    for (int64_t b = 0; b < examples; b += LANES) {
+      Vector v[LANES];
+      UNROLL for (int i = 0; i < LANES; i++)
+        v[i] = b + i < examples ? load_some(rows + (b + i) * stride, some) : Vector{};
+      transpose(v);
+      UNROLL for (int i = 0; i < LANES; i++) store(of[i] + b, v[i]);
+    }
+  }
+
+  // Exchanges rows and columns of LANES vectors, bit by bit of their numbers.
+  INLINE_MEMBER static void transpose(Vector* v) {
+    UNROLL for (int bit = 1; bit < LANES; bit *= 2) {
+      Integers low, high;
+      UNROLL for (int lane = 0; lane < LANES; lane++) {
+        low[lane] = lane & bit ? LANES + lane - bit : lane;
+        high[lane] = lane & bit ? LANES + lane : lane + bit;
+      }
+      UNROLL for (int i = 0; i < LANES; i++) {
+        if (i & bit) continue;
+        Vector a = v[i], b = v[i | bit];
+        v[i] = shuffle(a, b, low);
+        v[i | bit] = shuffle(a, b, high);
+      }
+    }
+  }
+
+  INLINE_MEMBER static Vector shuffle(Vector a, Vector b, Integers from) {
+#if defined(__clang__)
+    Vector result;
+    for (int i = 0; i < LANES; i++) result[i] = from[i] < LANES ? a[from[i]] : b[from[i] - LANES];
+    return result;
+#else
+    return __builtin_shuffle(a, b, from);
+#endif
+  }
+};
+
+// Moves the examples whose input is not `background` to the front of all columns of one input;
+// lists them in `who`. Gives their number.
+INLINE int64_t collect(int64_t examples, float background, float* x, float* activation,
+                       float* slope, uint32_t* who) {
   int64_t count = 0;
   for (int64_t b = 0; b < examples; b++) {
-    float value = x[b * p.inputs + input];
-    to_x[count] = value;
-    to_activation[count] = activation[b * p.inputs + input];
-    if (slope) to_slope[count] = slope[b * p.inputs + input];
-    to_example[count] = (uint32_t)b;
-    count += !(p.background && value == p.background[input]);
+    const float value = x[b];
+    x[count] = value;
+    activation[count] = activation[b];
+    if (slope) slope[count] = slope[b];
+    who[count] = (uint32_t)b;
+    count += value != background;
   }
   return count;
 }
@@ -209,59 +278,121 @@ INLINE void sort(const int32_t* span, const uint32_t* who, int64_t count, int sp
 #endif
 }
 
+// One cell from columns of its examples, of which it keeps those that are not background.
 template <int K, bool SLOPES>
-void plan_cell(const Plan& p, const float* x, const float* activation, const float* slope,
-               float low, float per_interval, int64_t cell, int64_t input, int64_t examples) {
+void plan_cell(const Plan& p, float* x, float* activation, float* slope, float low,
+               float per_interval, int64_t cell, int64_t input, int64_t examples) {
   constexpr int R = K + 2;
   const int G = (int)p.grid_size;
-  float xs[BLOCK + LANES], as[BLOCK + LANES], ss[BLOCK + LANES];
   uint32_t who[BLOCK + LANES];
-  int32_t span[BLOCK + LANES];
-  const int64_t count =
-      collect(p, x, activation, slope, input, examples, xs, as, ss, who);
+  int32_t span[BLOCK];
+  int64_t count = examples;
+  if (p.background)
+    count = collect(examples, p.background[input], x, activation, slope, who);
+  else
+    for (int64_t b = 0; b < examples; b++) who[b] = (uint32_t)b;
   const int64_t room = p.offsets[cell + 1] - p.offsets[cell];
-  for (int64_t e = count; e < room; e++) xs[e] = as[e] = ss[e] = 0.f;
   float* values = p.values + p.offsets[cell] * R;
   float* slopes = SLOPES ? p.slopes + p.offsets[cell] * R : nullptr;
   for (int64_t e = 0; e < room; e += LANES) {
     Vector v[K + 1], s[K + 1];
-    Integers at = evaluate<K, SLOPES>(load(xs + e), low, per_interval, G, v, s);
+    Integers at = evaluate<K, SLOPES>(load(x + e), low, per_interval, G, v, s);
     std::memcpy(span + e, &at, sizeof at);
     UNROLL for (int r = 0; r <= K; r++) store(values + r * room + e, v[r]);
-    store(values + (K + 1) * room + e, load(as + e));
+    store(values + (K + 1) * room + e, load(activation + e));
     if (SLOPES) {
       UNROLL for (int r = 0; r <= K; r++) store(slopes + r * room + e, s[r]);
-      store(slopes + (K + 1) * room + e, load(ss + e));
+      store(slopes + (K + 1) * room + e, load(slope + e));
     }
   }
   sort(span, who, count, G, p.spans + cell * (G + 1), p.order + p.offsets[cell]);
 }
 
+template <int K, bool SLOPES>
+void plan_cells(const Plan& p, const float* x, const float* activation, const float* slope,
+                float low, float per_interval, int threads) {
+  const int64_t blocks = blocks_of(p), groups = (p.inputs + LANES - 1) / LANES;
+#pragma omp parallel for collapse(3) num_threads(threads) schedule(static)
+  for (int64_t network = 0; network < p.networks; network++)
+    for (int64_t block = 0; block < blocks; block++)
+      for (int64_t group = 0; group < groups; group++) {
+        const int64_t input = group * LANES, examples = examples_of(p, block);
+        const int some = (int)std::min<int64_t>(LANES, p.inputs - input);
+        const int64_t first = (network * p.batch + block * BLOCK) * p.inputs + input;
+        Columns xs, activations, slopes;
+        xs.fill(x + first, p.inputs, examples, some);
+        activations.fill(activation + first, p.inputs, examples, some);
+        if (SLOPES) slopes.fill(slope + first, p.inputs, examples, some);
+        for (int i = 0; i < some; i++)
+          plan_cell<K, SLOPES>(p, xs.of[i], activations.of[i], SLOPES ? slopes.of[i] : nullptr,
+                               low, per_interval, (network * blocks + block) * p.inputs + input + i,
+                               input + i, examples);
+      }
+}
+
 template <int K>
 void plan_all(const Plan& p, const float* x, const float* activation, const float* slope,
               const float* background_activation, float low, float per_interval, int threads) {
-  const int64_t blocks = blocks_of(p), cells = p.networks * blocks * p.inputs;
-#pragma omp parallel for num_threads(threads) schedule(static)
-  for (int64_t cell = 0; cell < cells; cell++) {
-    const int64_t input = cell % p.inputs, block = cell / p.inputs % blocks;
-    const int64_t network = cell / p.inputs / blocks;
-    const int64_t first = (network * p.batch + block * BLOCK) * p.inputs;
-    const int64_t examples = std::min(BLOCK, p.batch - block * BLOCK);
-    if (slope)
-      plan_cell<K, true>(p, x + first, activation + first, slope + first, low, per_interval, cell,
-                         input, examples);
-    else
-      plan_cell<K, false>(p, x + first, activation + first, nullptr, low, per_interval, cell,
-                          input, examples);
-  }
-  if (!p.background) return;
-  for (int64_t j = 0; j < p.inputs; j++) {
+  if (slope)
+    plan_cells<K, true>(p, x, activation, slope, low, per_interval, threads);
+  else
+    plan_cells<K, false>(p, x, activation, slope, low, per_interval, threads);
+  for (int64_t j = 0; p.background && j < p.inputs; j++) {
     Vector v[K + 1], s[K + 1];
-    Integers at = evaluate<K, false>(fill(p.background[j]), low, per_interval, (int)p.grid_size, v, s);
+    Integers at =
+        evaluate<K, false>(fill(p.background[j]), low, per_interval, (int)p.grid_size, v, s);
     p.background_spans[j] = at[0];
     for (int r = 0; r <= K; r++) p.background_values[j * (K + 2) + r] = v[r][0];
     p.background_values[j * (K + 2) + K + 1] = background_activation[j];
   }
+}
+
+// Where the entries of each cell begin.
+void fill_offsets(const Plan& p, const float* x) {
+  const int64_t blocks = blocks_of(p);
+  int64_t total = 0, cell = 0;
+  std::vector<int64_t> counts(p.inputs);
+  for (int64_t network = 0; network < p.networks; network++)
+    for (int64_t block = 0; block < blocks; block++) {
+      const int64_t examples = examples_of(p, block);
+      std::fill(counts.begin(), counts.end(), p.background ? 0 : examples);
+      const float* row = x + (network * p.batch + block * BLOCK) * p.inputs;
+      for (int64_t b = 0; b < examples && p.background; b++, row += p.inputs)
+        for (int64_t j = 0; j < p.inputs; j++) counts[j] += row[j] != p.background[j];
+      for (int64_t j = 0; j < p.inputs; j++) {
+        p.offsets[cell++] = total;
+        total += padded(counts[j]);
+      }
+    }
+  p.offsets[cell] = total;
+}
+
+// Divides memory into the arrays of a plan, or counts its bytes if there is none.
+struct Memory {
+  char* at;
+  int64_t bytes = 0;
+  template <class T>
+  void take(T*& array, int64_t length) {
+    if (at) array = reinterpret_cast<T*>(at + bytes);
+    bytes += (length * (int64_t)sizeof(T) + 63) / 64 * 64;
+  }
+};
+
+// Gives the bytes that a plan needs: enough for all entries, background or not.
+int64_t divide(Plan& p, bool slopes, bool background, char* start) {
+  const int64_t blocks = blocks_of(p), cells = p.networks * blocks * p.inputs;
+  int64_t entries = 0;
+  for (int64_t block = 0; block < blocks; block++)
+    entries += p.networks * p.inputs * padded(examples_of(p, block));
+  Memory memory{start};
+  memory.take(p.offsets, cells + 1);
+  memory.take(p.spans, cells * (p.grid_size + 1));
+  memory.take(p.order, entries);
+  memory.take(p.values, entries * (p.degree + 2));
+  if (slopes) memory.take(p.slopes, entries * (p.degree + 2));
+  if (background) memory.take(p.background_values, p.inputs * (p.degree + 2));
+  if (background) memory.take(p.background_spans, p.inputs);
+  return memory.bytes;
 }
 
 // One tile: `width` columns of outputs of one network, from `column` on, in whole vectors.
@@ -361,10 +492,11 @@ void forward_cell(const Plan& p, int64_t number, int64_t input, const float* wei
   }
 }
 
-// Gradient of one input's weights for a tile of outputs, added to what is there unless `first`.
-template <int K, int NV>
-void weight_cell(const Plan& p, int64_t number, int64_t input, const float* rows,
-                 const float* total, float* gradient, int64_t outputs, int last, bool first) {
+// Gives `take(m, n, v)` the gradient of one input's weights for a tile of outputs: vector n of row
+// m, for rows in ascending order.
+template <int K, int NV, class F>
+INLINE void weight_cell(const Plan& p, int64_t number, int64_t input, const float* rows,
+                        const float* total, F take) {
   constexpr int R = K + 2;
   const int G = (int)p.grid_size;
   const Cell<K> cell(p, number);
@@ -385,9 +517,7 @@ void weight_cell(const Plan& p, int64_t number, int64_t input, const float* rows
       if (m == G + K) v += share[K + 1] * z[n];
       else if (m >= from && m <= from + K) v += share[m - from] * z[n];
     }
-    const int count = n == NV - 1 ? last : LANES;
-    float* to = gradient + m * outputs + n * LANES;
-    store_some(to, first ? v : v + load_some(to, count), count);
+    take(m, n, v);
   };
   Vector base[NV] = {}, a[K + 1][NV] = {};
   for (int g = 0; g < G; g++) {
@@ -412,6 +542,36 @@ void weight_cell(const Plan& p, int64_t number, int64_t input, const float* rows
     emit(G + K, n, base[n]);
   }
 }
+
+// Steps of an optimizer, on vectors of one network's weights.
+struct Step {
+  Update u;
+  float first_correction, second_correction;
+  Step(const Update& update, double steps) : u(update) {
+    first_correction = (float)(update.rate / (1 - std::pow((double)u.momentum, steps)));
+    second_correction = (float)(1 / std::sqrt(1 - std::pow((double)u.second_momentum, steps)));
+  }
+
+  template <int OPTIMIZER>
+  INLINE_MEMBER void apply(float* weight, float* first, float* second, Vector g, int count) const {
+    Vector w = load_some(weight, count);
+    if (OPTIMIZER == 0) {
+      w -= u.rate * g;
+    } else if (OPTIMIZER == 1) {
+      Vector m = u.momentum * load_some(first, count) + g;
+      store_some(first, m, count);
+      w -= u.rate * (u.momentum * m + g);
+    } else {
+      Vector m = u.momentum * load_some(first, count) + (1 - u.momentum) * g;
+      Vector v = u.second_momentum * load_some(second, count) + (1 - u.second_momentum) * (g * g);
+      store_some(first, m, count);
+      store_some(second, v, count);
+      w *= 1 - u.rate * u.decay;
+      w -= first_correction * m / (root(v) * second_correction + u.epsilon);
+    }
+    store_some(weight, w, count);
+  }
+};
 
 // gradient[example] += that of one input, from a tile of outputs.
 template <int K, int NV>
@@ -488,7 +648,7 @@ void forward_all(const Plan& p, const float* weight, int64_t stack, int64_t outp
 #endif
     const size_t begin = tiles.size() * me / team, end = tiles.size() * (me + 1) / team;
     for (int64_t block = 0; block < blocks && begin < end; block++) {
-      const int64_t some = std::min(BLOCK, p.batch - block * BLOCK);
+      const int64_t some = examples_of(p, block);
       std::fill(rows.begin() + tiles[begin].at,
                 end < tiles.size() ? rows.begin() + tiles[end].at : rows.end(), 0.f);
       std::fill(constants.begin() + begin * wide, constants.begin() + end * wide, 0.f);
@@ -518,9 +678,10 @@ void forward_all(const Plan& p, const float* weight, int64_t stack, int64_t outp
   }
 }
 
+// Gradients of all weights, or updates of the weights by them.
 template <int K>
 void weight_all(const Plan& p, const float* y, int64_t stack, int64_t outputs, float* gradient,
-                int threads) {
+                float* weight, const Update* updates, double steps, int threads) {
   const int64_t functions = p.grid_size + K + 1, blocks = blocks_of(p);
   const int64_t wide = widest_gradient(K) * LANES;
   const std::vector<Tile> tiles = tiles_of(stack, outputs, wide, p.batch);
@@ -537,20 +698,56 @@ void weight_all(const Plan& p, const float* y, int64_t stack, int64_t outputs, f
         for (int64_t c = 0; c < padded(tile.width); c++)
           totals[(i * blocks + b / BLOCK) * wide + c] += rows[tile.at + b * padded(tile.width) + c];
     }
+    std::vector<float> sums(blocks > 1 ? GROUP * functions * wide : 0);
 #pragma omp for schedule(static)
     for (int64_t group = 0; group < p.inputs; group += GROUP) {
+      const int64_t some = std::min(GROUP, p.inputs - group);
       for (size_t i = 0; i < tiles.size(); i++) {
         const Tile& tile = tiles[i];
         const int64_t network = p.networks == 1 ? 0 : tile.network;
+        const int64_t first = ((tile.network * p.inputs + group) * functions) * outputs;
+        const int64_t inside = first - tile.network * p.inputs * functions * outputs + tile.column;
         with_vectors<widest_gradient(K)>(tile.width, [&](auto vectors) {
-          for (int64_t block = 0; block < blocks; block++)
-            for (int64_t j = group; j < std::min(group + GROUP, p.inputs); j++)
-              weight_cell<K, decltype(vectors)::value>(
-                  p, (network * blocks + block) * p.inputs + j, j,
-                  rows.data() + tile.at + block * BLOCK * padded(tile.width),
-                  totals.data() + (i * blocks + block) * wide,
-                  gradient + (tile.network * p.inputs + j) * functions * outputs + tile.column,
-                  outputs, last_of(tile.width), block == 0);
+          constexpr int NV = decltype(vectors)::value;
+          // Blocks but the last add to `sums`; with the last the gradient is complete.
+          auto all_blocks = [&](auto finish) {
+            for (int64_t block = 0; block < blocks; block++)
+              for (int64_t j = 0; j < some; j++)
+                weight_cell<K, NV>(
+                    p, (network * blocks + block) * p.inputs + group + j, group + j,
+                    rows.data() + tile.at + block * BLOCK * padded(tile.width),
+                    totals.data() + (i * blocks + block) * wide,
+                    [&](int m, int n, Vector v) __attribute__((always_inline)) {
+                      float* sum = sums.data() + (j * functions + m) * wide + n * LANES;
+                      if (block > 0) v += load(sum);
+                      if (block < blocks - 1) return store(sum, v);
+                      const int count = n == NV - 1 ? last_of(tile.width) : LANES;
+                      finish((j * functions + m) * outputs + n * LANES, v, count);
+                    });
+          };
+          if (!updates) {
+            float* to = gradient + first + tile.column;
+            all_blocks([&](int64_t at, Vector v, int count) __attribute__((always_inline)) {
+              store_some(to + at, v, count);
+            });
+            return;
+          }
+          const Step step(updates[tile.network], steps);
+          float* w = weight + first + tile.column;
+          float *a = step.u.first + inside, *b = step.u.second + inside;
+          auto update = [&](auto optimizer) {
+            all_blocks([&](int64_t at, Vector v, int count) __attribute__((always_inline)) {
+              // As in the forward pass: the rows of the next input.
+              const int64_t next = at + functions * outputs;
+              __builtin_prefetch(w + next, 1);
+              if (decltype(optimizer)::value > 0) __builtin_prefetch(a + next, 1);
+              if (decltype(optimizer)::value > 1) __builtin_prefetch(b + next, 1);
+              step.apply<decltype(optimizer)::value>(w + at, a + at, b + at, v, count);
+            });
+          };
+          if (step.u.optimizer == 0) update(std::integral_constant<int, 0>());
+          if (step.u.optimizer == 1) update(std::integral_constant<int, 1>());
+          if (step.u.optimizer == 2) update(std::integral_constant<int, 2>());
         });
       }
     }
@@ -589,7 +786,7 @@ void input_all(const Plan& p, const float* y, const float* weight, int64_t stack
             });
           }
           float* to = gradient + (s * p.batch + block * BLOCK) * p.inputs + group;
-          for (int64_t b = 0; b < std::min(BLOCK, p.batch - block * BLOCK); b++)
+          for (int64_t b = 0; b < examples_of(p, block); b++)
             for (int64_t j = 0; j < some; j++) to[b * p.inputs + j] = part[j][b];
         }
       }
@@ -612,30 +809,20 @@ extern "C" {
 // Digest of this file, so that a library of another version is told.
 const char* kancore_source() { return KANCORE_SOURCE; }
 
-// Where the entries of each cell begin; gives their number in all, with padding.
-int64_t kancore_offsets(const Plan* plan, const float* x, int64_t* offsets) {
-  const Plan& p = *plan;
-  const int64_t blocks = blocks_of(p);
-  int64_t total = 0, cell = 0;
-  std::vector<int64_t> counts(p.inputs);
-  for (int64_t network = 0; network < p.networks; network++)
-    for (int64_t block = 0; block < blocks; block++) {
-      const int64_t some = std::min(BLOCK, p.batch - block * BLOCK);
-      std::fill(counts.begin(), counts.end(), p.background ? 0 : some);
-      const float* row = x + (network * p.batch + block * BLOCK) * p.inputs;
-      for (int64_t b = 0; b < some && p.background; b++, row += p.inputs)
-        for (int64_t j = 0; j < p.inputs; j++) counts[j] += row[j] != p.background[j];
-      for (int64_t j = 0; j < p.inputs; j++) {
-        offsets[cell++] = total;
-        total += padded(counts[j]);
-      }
-    }
-  offsets[cell] = total;
-  return total;
+// Bytes of memory that a plan of this shape needs.
+int64_t kancore_plan_size(const Plan* plan, int slopes, int background) {
+  Plan shape = *plan;
+  return divide(shape, slopes, background, nullptr);
 }
 
-void kancore_plan(const Plan* plan, const float* x, const float* activation, const float* slope,
-                  const float* background_activation, float low, float per_interval, int threads) {
+// Makes the plan of inputs x, [networks, batch, inputs], in memory of that size. `slope`, the
+// activation's derivative, and `background`, with its activation, may be null.
+void kancore_plan(Plan* plan, char* memory, const float* x, const float* activation,
+                  const float* slope, const float* background, const float* background_activation,
+                  float low, float per_interval, int threads) {
+  plan->background = background;
+  divide(*plan, slope, background, memory);
+  fill_offsets(*plan, x);
 #define CALL(K)                                                                              \
   plan_all<K>(*plan, x, activation, slope, background_activation, low, per_interval, threads)
   FOR_DEGREE(CALL)
@@ -651,7 +838,15 @@ void kancore_forward(const Plan* plan, const float* weight, int64_t stack, int64
 
 void kancore_weight_gradient(const Plan* plan, const float* y, int64_t stack, int64_t outputs,
                              float* gradient, int threads) {
-#define CALL(K) weight_all<K>(*plan, y, stack, outputs, gradient, threads)
+#define CALL(K) weight_all<K>(*plan, y, stack, outputs, gradient, nullptr, nullptr, 0, threads)
+  FOR_DEGREE(CALL)
+#undef CALL
+}
+
+// Updates the weights of each network, for the time number `steps`, in place of a gradient.
+void kancore_update(const Plan* plan, const float* y, int64_t stack, int64_t outputs,
+                    float* weight, const Update* updates, double steps, int threads) {
+#define CALL(K) weight_all<K>(*plan, y, stack, outputs, nullptr, weight, updates, steps, threads)
   FOR_DEGREE(CALL)
 #undef CALL
 }

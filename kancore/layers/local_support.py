@@ -19,26 +19,25 @@ from torch.autograd.function import once_differentiable
 
 # Compiled forms, widest first, by what PyTorch calls the processors that can run them.
 FORMS = {"AVX512": ("avx512", "avx2", "generic"), "AVX2": ("avx2", "generic")}
-# Examples are numbered within a block in 16 bits; mirrored from the source.
-BLOCK = 256
+# In the order of their numbers in the source.
+OPTIMIZERS = ("sgd", "sgd_momentum", "adam")
 
 
 class _CPlan(ctypes.Structure):
     _fields_ = (
         *((name, ctypes.c_int64) for name in ("networks", "batch", "inputs", "grid", "degree")),
+        ("arrays", ctypes.c_void_p * 8),  # in memory that only the library reads
+    )
+
+
+class _CUpdate(ctypes.Structure):
+    _fields_ = (
+        ("optimizer", ctypes.c_int32),
         *(
-            (name, ctypes.c_void_p)
-            for name in (
-                "offsets",
-                "values",
-                "slopes",
-                "order",
-                "spans",
-                "background",
-                "background_values",
-                "background_spans",
-            )
+            (name, ctypes.c_float)
+            for name in ("rate", "momentum", "second_momentum", "epsilon", "decay")
         ),
+        *((name, ctypes.c_void_p) for name in ("first", "second")),
     )
 
 
@@ -51,15 +50,19 @@ def _declare(library: ctypes.CDLL) -> None:
     )
     product = (plan, pointer, number, number, pointer, ctypes.c_int)
     for name, arguments in {
-        "offsets": (plan, pointer, pointer),
-        "plan": (plan, pointer, pointer, pointer, pointer, real, real, ctypes.c_int),
+        "plan_size": (plan, ctypes.c_int, ctypes.c_int),
+        "plan": (plan, *(pointer,) * 6, real, real, ctypes.c_int),
         "forward": product,
         "weight_gradient": product,
+        "update": (
+            *(plan, pointer, number, number, pointer),
+            *(ctypes.POINTER(_CUpdate), ctypes.c_double, ctypes.c_int),
+        ),
         "input_gradient": (plan, pointer, pointer, number, number, pointer, ctypes.c_int),
     }.items():
         function = getattr(library, f"kancore_{name}")
         function.argtypes, function.restype = arguments, None
-    library.kancore_offsets.restype = number
+    library.kancore_plan_size.restype = number
 
 
 def _load() -> tuple[ctypes.CDLL | None, str]:
@@ -98,7 +101,7 @@ class Plan:
 
     x: Tensor
     fields: _CPlan
-    tensors: dict[str, Tensor | None]  # what `fields` points to
+    memory: tuple[Tensor | None, ...]  # what `fields` points to
 
     @classmethod
     def of(
@@ -125,33 +128,18 @@ class Plan:
         grid_size, degree, (low, high) = grid
         values, base, slope = _with_slope(x, activation)
         networks = 1 if x.dim() == 2 else len(x)
-        batch, inputs = x.shape[-2:]
-        fields = _CPlan(networks, batch, inputs, grid_size, degree)
-        cells = networks * -(-batch // BLOCK) * inputs
-        tensors = {"offsets": torch.empty(cells + 1, dtype=torch.int64)}
-        tensors["background"] = background
-        if background is not None:
-            tensors["background_values"] = torch.empty(inputs, degree + 2)
-            tensors["background_spans"] = torch.empty(inputs, dtype=torch.int32)
-        _point(fields, tensors)
-        entries = LIBRARY.kancore_offsets(fields, values.data_ptr(), fields.offsets)
-        tensors["values"] = torch.empty(entries * (degree + 2))
-        tensors["slopes"] = None if slope is None else torch.empty(entries * (degree + 2))
-        tensors["order"] = torch.empty(entries, dtype=torch.int32)
-        tensors["spans"] = torch.empty(cells * (grid_size + 1), dtype=torch.int16)
-        _point(fields, tensors)
+        fields = _CPlan(networks, *x.shape[-2:], grid_size, degree)
+        size = LIBRARY.kancore_plan_size(fields, slope is not None, background is not None)
+        memory = torch.empty(size, dtype=torch.uint8)
         background_base = None if background is None else activation(background)
         LIBRARY.kancore_plan(
             fields,
-            values.data_ptr(),
-            base.data_ptr(),
-            _pointer(slope),
-            _pointer(background_base),
+            *map(_pointer, (memory, values, base, slope, background, background_base)),
             low,
             grid_size / (high - low),
             torch.get_num_threads(),
         )
-        return cls(x, fields, tensors)
+        return cls(x, fields, (memory, background))
 
 
 def _with_slope(
@@ -170,11 +158,6 @@ def _with_slope(
 
 def _pointer(tensor: Tensor | None) -> int | None:
     return None if tensor is None else tensor.data_ptr()
-
-
-def _point(fields: _CPlan, tensors: dict[str, Tensor | None]) -> None:
-    for name, tensor in tensors.items():
-        setattr(fields, name, _pointer(tensor))
 
 
 def empty_weight(stack: int, outputs: int, functions: int, inputs: int) -> Tensor:
@@ -200,8 +183,8 @@ class _Product(torch.autograd.Function):
     """Outputs ``[S, batch, out]`` of a layer from a plan of its inputs."""
 
     @staticmethod
-    def forward(ctx, x, weight, plan):
-        ctx.plan = plan
+    def forward(ctx, x, weight, plan, update):
+        ctx.plan, ctx.update = plan, update
         ctx.save_for_backward(weight)
         stack, outputs = weight.shape[:2]
         y = torch.empty(stack, plan.fields.batch, outputs)
@@ -215,32 +198,58 @@ class _Product(torch.autograd.Function):
         (weight,), plan = ctx.saved_tensors, ctx.plan
         gradient = gradient.contiguous()
         stack, outputs, functions, inputs = weight.shape
+        shape = gradient.data_ptr(), stack, outputs
         to_x = to_weight = None
-        if ctx.needs_input_grad[1]:
-            to_weight = empty_weight(stack, outputs, functions, inputs)
-            LIBRARY.kancore_weight_gradient(
-                plan.fields,
-                gradient.data_ptr(),
-                stack,
-                outputs,
-                to_weight.data_ptr(),
-                torch.get_num_threads(),
-            )
         if ctx.needs_input_grad[0]:
             to_x = torch.empty(plan.x.shape)
-            LIBRARY.kancore_input_gradient(
-                plan.fields,
-                gradient.data_ptr(),
-                weight.data_ptr(),
-                stack,
-                outputs,
-                to_x.data_ptr(),
-                torch.get_num_threads(),
-            )
-        return to_x, to_weight, None
+            pointers = gradient.data_ptr(), weight.data_ptr(), stack, outputs, to_x.data_ptr()
+            LIBRARY.kancore_input_gradient(plan.fields, *pointers, torch.get_num_threads())
+        # Last, because it may change the weights.
+        if ctx.needs_input_grad[1] and ctx.update is not None:
+            updates, steps = ctx.update.updates, ctx.update.steps.item()
+            arguments = weight.data_ptr(), updates, steps, torch.get_num_threads()
+            LIBRARY.kancore_update(plan.fields, *shape, *arguments)
+        elif ctx.needs_input_grad[1]:
+            to_weight = empty_weight(stack, outputs, functions, inputs)
+            arguments = to_weight.data_ptr(), torch.get_num_threads()
+            LIBRARY.kancore_weight_gradient(plan.fields, *shape, *arguments)
+        return to_x, to_weight, None, None
 
 
-def product(plan: Plan, weight: Tensor) -> Tensor:
+@dataclass(frozen=True, eq=False)
+class Fused:
+    """How the weights of each network of a stack are updated, instead of getting a gradient."""
+
+    updates: ctypes.Array
+    steps: Tensor
+    buffers: list[Tensor]  # what `updates` points to
+
+
+def fused(updates: list[dict], steps: Tensor) -> Fused:
+    """Let `product` update weights in its backward pass, which saves writing and reading gradients.
+
+    Parameters
+    ----------
+    updates
+        For each network: ``optimizer`` (``sgd``, ``sgd_momentum`` or ``adam``), ``rate``,
+        ``momentum``, ``second_momentum``, ``epsilon``, ``decay``; and its buffers ``first`` and
+        ``second``, ``[in, functions, out]`` each, or ``None``.
+    steps
+        Number of the current step, from 1, at the time of the backward pass; a scalar.
+    """
+    buffers = [u[name] for u in updates for name in ("first", "second") if u[name] is not None]
+    described = [
+        _CUpdate(
+            **u
+            | {"optimizer": OPTIMIZERS.index(u["optimizer"])}
+            | {name: _pointer(u[name]) for name in ("first", "second")}
+        )
+        for u in updates
+    ]
+    return Fused((_CUpdate * len(updates))(*described), steps, buffers)
+
+
+def product(plan: Plan, weight: Tensor, update: Fused | None = None) -> Tensor:
     """Combine the functions of all inputs with the weights of each network of a stack.
 
     Parameters
@@ -249,10 +258,12 @@ def product(plan: Plan, weight: Tensor) -> Tensor:
         Of one batch for the stack, or of one for each of its S networks.
     weight
         ``[S, out, functions, in]``, as `arrange` gives it.
+    update
+        If given, the backward pass updates the weights in place and gives them no gradient.
 
     Returns
     -------
     Tensor
         ``[S, batch, out]``.
     """
-    return _Product.apply(plan.x, weight, plan)
+    return _Product.apply(plan.x, weight, plan, update)

@@ -19,10 +19,7 @@ class _Stage(nn.Module):
         self.layer = layer
         self.batch_norm = BatchNorm(layer.outputs, stack) if batch_norm else nn.Identity()
 
-    def prepare(self, x: Tensor, background: Tensor | None):
-        return self.layer.prepare(x, background)
-
-    def forward(self, x) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         return self.batch_norm(self.layer(x))
 
 

@@ -1,7 +1,6 @@
 """What MLPs and KANs share: a chain of layers over a stack, initialization, selection, counts."""
 
 from collections.abc import Iterable, Sequence
-from copy import deepcopy
 
 import torch
 from torch import Generator, Tensor, nn
@@ -64,32 +63,11 @@ class Network(nn.Module):
             kept = torch.empty_like(tensor.data[: len(keep)])  # keeps the order in memory
             tensor.data = kept.copy_(tensor.data[list(keep)])
 
-    def part(self, schemes: slice) -> "Network":
-        """View some neighbouring networks of the stack, which share their memory with it."""
-        views = {}
-        for tensor in self.parameters():
-            views[id(tensor)] = nn.Parameter(tensor.data[schemes])
-        for tensor in self.buffers():
-            views[id(tensor)] = tensor[schemes]
-        return deepcopy(self, views)
-
-    def prepare(self, x: Tensor, background: Tensor | None = None):
-        """Do what all networks of the stack, or its parts, would do with the same inputs.
-
-        Parameters
-        ----------
-        x
-            ``[batch, in]``.
-        background
-            ``[in]``, values that most entries of `x` equal, if there are such; saves time only.
-
-        Returns
-        -------
-        object
-            What `forward` takes in place of `x`.
-        """
-        first = self.stages[0]
-        return first.prepare(x, background) if hasattr(first, "prepare") else x
+    def expect(self, background: Tensor | None) -> None:
+        """Say which inputs, ``[in]``, most examples have; this changes the speed alone."""
+        for layer in self.stages[0].modules():
+            if hasattr(layer, "background"):
+                layer.background = background
 
     def layerwise(self, x: Tensor) -> list[Tensor]:
         """Give all layers' outputs, ``[S, batch, width]`` each, from inputs without gradient."""
@@ -99,11 +77,8 @@ class Network(nn.Module):
             outputs.append(x)
         return [*outputs, self.stages[-1](self.dropout(x.detach()))]
 
-    def forward(self, x) -> Tensor:
-        """Map ``[batch, in]``, or what `prepare` gives, to logits ``[S, batch, out]``.
-
-        There is no leading axis without a stack.
-        """
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``[batch, in]`` to logits ``[S, batch, out]``; no leading axis without a stack."""
         for stage in self.stages[:-1]:
             x = stage(x)
         logits = self.stages[-1](self.dropout(x))

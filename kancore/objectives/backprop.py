@@ -5,8 +5,6 @@ from torch import Tensor, nn
 
 from kancore.schemes import Sweep
 
-WHOLE_STACK = False
-
 
 def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
     """Mean cross-entropy of each network, ``[S]`` in nats.

@@ -21,8 +21,6 @@ from kancore.networks.network import Network
 from kancore.objectives.backprop import cross_entropy
 from kancore.schemes import HsicBottleneck, Sweep
 
-WHOLE_STACK = True
-
 
 def losses(network: Network, x: Tensor, y: Tensor, sweep: Sweep) -> Tensor:
     """Sum of the losses of all layers, ``[S]``; as `kancore.objectives` says."""

@@ -218,14 +218,14 @@ def test_a_killed_sweep_resumes_to_the_same_bits(
     undisturbed = Training(sweep(model, **options), dataset).run()
     path = tmp_path / "checkpoint.pt"
     killed = Training(sweep(model, **options), dataset, "cpu", path, 0)
-    step = killed._train_step
+    step = killed.step
 
     def fatal(x, y):
         if killed.state.step == moment:
             raise Killed
         step(x, y)
 
-    monkeypatch.setattr(killed, "_train_step", fatal)
+    monkeypatch.setattr(killed, "step", fatal)
     with pytest.raises(Killed):
         killed.run()
     resumed = Training(sweep(model, **options), dataset, "cpu", path, 0)
@@ -283,7 +283,7 @@ def out_of_memory(monkeypatch, allowed, where):
     monkeypatch.setattr(Training, where, limited)
 
 
-@pytest.mark.parametrize("where", ["_build", "_train_step", "_measure"])
+@pytest.mark.parametrize("where", ["_build", "step", "_measure"])
 @pytest.mark.parametrize("allowed", [4, 17])
 @pytest.mark.parametrize("saved", [False, True], ids=["unsaved", "saved"])
 def test_out_of_memory_splits_the_stack(where, allowed, saved, dataset, tmp_path, monkeypatch):
@@ -310,7 +310,7 @@ def test_a_split_stack_goes_on_where_it_was_and_can_be_stopped(dataset, tmp_path
         return begun, len(training.state.optimizer.schemes)
 
     assert stop_at([12]) == (0, 18)
-    out_of_memory(monkeypatch, 9, "_train_step")
+    out_of_memory(monkeypatch, 9, "step")
     assert stop_at([14]) == (12, 9)  # the first half, while the second waits
     assert stop_at([13]) == (14, 9)  # the second half
     last = Training(sweep(), dataset, "cpu", path)
@@ -319,7 +319,7 @@ def test_a_split_stack_goes_on_where_it_was_and_can_be_stopped(dataset, tmp_path
 
 
 def test_one_network_that_does_not_fit_is_told(dataset, monkeypatch):
-    out_of_memory(monkeypatch, 0, "_train_step")
+    out_of_memory(monkeypatch, 0, "step")
     with pytest.raises(MemoryError, match="smaller batch_size"):
         Training(sweep(), dataset).run()
 

@@ -1,0 +1,163 @@
+"""What the benchmark compares with: other layers, and the products of a step with nothing else.
+
+Every peer trains by `torch.optim` with fused kernels, as ours does.
+"""
+
+import warnings
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+GRID_SIZE, DEGREE = 5, 3
+
+
+class RecursiveLayer(nn.Module):
+    """A B-spline layer the way most KAN code has it: the recursion of Cox and de Boor on tensors.
+
+    Parameters
+    ----------
+    inputs, outputs
+        Widths.
+    grid_size, degree
+        Uniform spline grid over [-1, 1].
+    activation
+        Base activation.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        grid_size: int = GRID_SIZE,
+        degree: int = DEGREE,
+        activation: Callable[[Tensor], Tensor] = F.silu,
+    ):
+        super().__init__()
+        self.degree, self.activation = degree, activation
+        steps = torch.arange(-degree, grid_size + degree + 1)
+        self.register_buffer("knots", (steps * (2 / grid_size) - 1).expand(inputs, -1))
+        self.base = nn.Parameter(torch.empty(outputs, inputs))
+        self.coefficients = nn.Parameter(torch.empty(outputs, inputs, grid_size + degree))
+        nn.init.kaiming_uniform_(self.base)
+        nn.init.normal_(self.coefficients, std=0.02)
+
+    def basis(self, x: Tensor) -> Tensor:
+        """Values of the splines, ``[batch, in, G + k]``."""
+        x, knots = x.unsqueeze(-1), self.knots
+        values = ((x >= knots[:, :-1]) & (x < knots[:, 1:])).to(x)
+        for degree in range(1, self.degree + 1):
+            rising = (x - knots[:, : -degree - 1]) / (knots[:, degree:-1] - knots[:, : -degree - 1])
+            falling = (knots[:, degree + 1 :] - x) / (knots[:, degree + 1 :] - knots[:, 1:-degree])
+            values = rising * values[..., :-1] + falling * values[..., 1:]
+        return values
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``[batch, in]`` to ``[batch, out]``."""
+        splines = F.linear(self.basis(x).flatten(1), self.coefficients.flatten(1))
+        return F.linear(self.activation(x), self.base) + splines
+
+
+def recursive(widths: Sequence[int]) -> nn.Module:
+    """Build a network of recursive layers."""
+    return nn.Sequential(*(RecursiveLayer(*pair) for pair in pairwise(widths)))
+
+
+def inkan(mode: str) -> Callable[[Sequence[int]], nn.Module]:
+    """Build networks of the package inkan with a basis mode, ``local`` or ``dense``."""
+    from inkan import KANNetwork
+
+    return lambda widths: KANNetwork(list(widths), basis_mode=mode)
+
+
+def pykan(widths: Sequence[int]) -> nn.Module:
+    """Build a network of the package pykan, in its fast mode."""
+    from kan import KAN
+
+    network = KAN(
+        width=list(widths), grid=GRID_SIZE, k=DEGREE, auto_save=False, symbolic_enabled=False
+    )
+    return network.speed()
+
+
+# Names of peers, and the packages that they need.
+PACKAGES = {"recursive": None, "inkan": "inkan", "inkan dense": "inkan", "pykan": "kan"}
+
+
+def installed() -> dict[str, Callable[[Sequence[int]], nn.Module]]:
+    """Builders of the networks of all peers that are installed, by name."""
+    builders = {"recursive": recursive}
+    if find_spec("inkan"):
+        builders |= {"inkan": inkan("local"), "inkan dense": inkan("dense")}
+    if find_spec("kan"):
+        builders["pykan"] = pykan
+    return builders
+
+
+def missing() -> list[str]:
+    """Names of the peers that are not installed."""
+    return [name for name, package in PACKAGES.items() if package and not find_spec(package)]
+
+
+def optimizer_of(parameters: Sequence[Tensor], name: str) -> torch.optim.Optimizer:
+    """One of the study's optimizers, from `torch.optim`; with rates at which nothing diverges."""
+    match name:
+        case "sgd":
+            return torch.optim.SGD(parameters, lr=1e-4, fused=True)
+        case "sgd_momentum":
+            return torch.optim.SGD(parameters, lr=1e-4, momentum=0.9, nesterov=True, fused=True)
+        case "adam":
+            return torch.optim.AdamW(parameters, lr=1e-5, fused=True)
+    raise ValueError(f"optimizer is {name!r}; expected sgd, sgd_momentum or adam")
+
+
+def step_of(network: nn.Module, optimizer: str, x: Tensor, y: Tensor) -> Callable[[], None]:
+    """Training step of one network: forward, backward, update."""
+    parameters = [p for p in network.parameters() if p.requires_grad]
+    update = optimizer_of(parameters, optimizer)
+
+    def step() -> None:
+        update.zero_grad()
+        F.cross_entropy(network(x), y).backward()
+        update.step()
+
+    with warnings.catch_warnings():  # the first step compiles what a peer compiles
+        warnings.simplefilter("ignore")
+        step()
+    return step
+
+
+def products_of(
+    shapes: Sequence[tuple[int, int]], batch: int, optimizers: Sequence[str]
+) -> Callable[[], None]:
+    """Do the matrix products of a step, and the update of its weights.
+
+    Parameters
+    ----------
+    shapes
+        ``(outputs, features)`` of each layer's product; the first needs no gradient of its input.
+    batch
+        Examples.
+    optimizers
+        Names of the optimizers of the networks that take a step together.
+    """
+    features = [torch.randn(batch, columns) for _, columns in shapes]
+    gradients = [torch.randn(batch, rows) for rows, _ in shapes]
+    weights = [[torch.randn(shape, requires_grad=True) for shape in shapes] for _ in optimizers]
+    pairs = zip(weights, optimizers, strict=True)
+    updates = [optimizer_of(parameters, name) for parameters, name in pairs]
+
+    def step() -> None:
+        for parameters, update in zip(weights, updates, strict=True):
+            with torch.no_grad():
+                for number, weight in enumerate(parameters):
+                    torch.mm(features[number], weight.t())
+                    if number:
+                        torch.mm(gradients[number], weight)
+                    weight.grad = torch.mm(gradients[number].t(), features[number])
+            update.step()
+
+    return step
