@@ -97,7 +97,7 @@ class Dataset:
         if x.layout == torch.sparse_csr:
             return x
         mean, std = self.mean.to(x.device), self.std.to(x.device)
-        return (x.to(mean.dtype) - mean) / std
+        return (x.to(mean.dtype) - mean).div_(std)
 
     def to(self, device: torch.device | str) -> "Dataset":
         """Copy of this data set with all its tensors on `device`."""

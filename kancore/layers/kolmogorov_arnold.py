@@ -4,7 +4,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from kancore.activations import FUNCTIONS
+from kancore.activations import FUNCTIONS, slope
 from kancore.initialization import fill
 from kancore.layers import local_support
 from kancore.layers.linear import stacked_product
@@ -21,16 +21,14 @@ class _Features(torch.autograd.Function):
     def forward(ctx, x, activation, grid):
         ctx.save_for_backward(x)
         ctx.activation, ctx.grid = activation, grid
-        return torch.cat((basis(x, *grid), activation(x).unsqueeze(-2)), dim=-2)
+        return torch.cat((basis(x, *grid), FUNCTIONS[activation](x).unsqueeze(-2)), dim=-2)
 
     @staticmethod
     @once_differentiable
     def backward(ctx, gradient):
         (x,) = ctx.saved_tensors
         splines, base = gradient.split((gradient.shape[-2] - 1, 1), dim=-2)
-        with torch.enable_grad():
-            leaf = x.detach().requires_grad_()
-            (result,) = torch.autograd.grad(ctx.activation(leaf), leaf, base.squeeze(-2))
+        result = slope(ctx.activation, x) * base.squeeze(-2)
         return result + (basis_derivative(x, *ctx.grid) * splines).sum(-2), None, None
 
 
@@ -69,7 +67,7 @@ class KALayer(nn.Module):
         super().__init__()
         self.inputs, self.outputs = inputs, outputs
         self.grid = (grid_size, degree, tuple(grid_range))
-        self.activation = FUNCTIONS[activation]
+        self.activation = activation
         self.weight = nn.Parameter(torch.empty(stack, outputs, grid_size + degree + 1, inputs))
         # Values ``[in]`` that most inputs equal, if any; see `local_support.Plan.of`.
         self.background: Tensor | None = None

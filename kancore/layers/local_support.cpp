@@ -771,6 +771,7 @@ void input_all(const Plan& p, const float* y, const float* weight, int64_t stack
 #pragma omp for collapse(2) schedule(static)
     for (int64_t s = 0; s < stack; s++)
       for (int64_t number = 0; number < groups; number++) {
+        const int64_t network = p.networks == 1 ? 0 : s;
         const int64_t group = number * GROUP, some = std::min(GROUP, p.inputs - group);
         for (int64_t block = 0; block < blocks; block++) {
           float part[GROUP][BLOCK] = {};
@@ -779,7 +780,7 @@ void input_all(const Plan& p, const float* y, const float* weight, int64_t stack
             with_vectors<widest(K)>(tile.width, [&](auto vectors) {
               for (int64_t j = 0; j < some; j++)
                 input_cell<K, decltype(vectors)::value>(
-                    p, (s * blocks + block) * p.inputs + group + j,
+                    p, (network * blocks + block) * p.inputs + group + j,
                     rows.data() + tile.at + block * BLOCK * padded(tile.width),
                     weight + (s * p.inputs + group + j) * functions * outputs + tile.column,
                     outputs, last_of(tile.width), part[j]);

@@ -8,14 +8,14 @@ each width of vectors, of which this module takes the widest that the processor 
 import ctypes
 import hashlib
 import importlib.machinery
-import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+
+from kancore.activations import FUNCTIONS, slope
 
 # Compiled forms, widest first, by what PyTorch calls the processors that can run them.
 FORMS = {"AVX512": ("avx512", "avx2", "generic"), "AVX2": ("avx2", "generic")}
@@ -65,28 +65,40 @@ def _declare(library: ctypes.CDLL) -> None:
     library.kancore_plan_size.restype = number
 
 
-def _load() -> tuple[ctypes.CDLL | None, str]:
-    """Load the widest library that this processor runs, and name it; or say why there is none."""
+def load(form: str) -> ctypes.CDLL:
+    """Load one compiled form, whether or not this processor can run it.
+
+    Raises
+    ------
+    OSError
+        If it is not there, or was compiled from another version of its source.
+    """
     source = Path(__file__).with_suffix(".cpp")
-    digest = hashlib.sha256(source.read_bytes()).hexdigest()[:16]
     suffix = importlib.machinery.EXTENSION_SUFFIXES[0]
-    reason = "not compiled at installation"
+    path = source.with_name(f"_local_support_{form}{suffix}")
+    if not path.is_file():
+        raise OSError("not compiled at installation")
+    library = ctypes.CDLL(str(path))
+    library.kancore_source.restype = ctypes.c_char_p
+    digest = hashlib.sha256(source.read_bytes()).hexdigest()[:16]
+    if library.kancore_source().decode() != digest:
+        raise OSError("compiled from another version of its source: install the package again")
+    _declare(library)
+    return library
+
+
+def _widest() -> tuple[ctypes.CDLL | None, str]:
+    """Load the widest form that this processor runs; or say why there is none."""
     for form in FORMS.get(torch.backends.cpu.get_cpu_capability(), ("generic",)):
-        path = source.with_name(f"_local_support_{form}{suffix}")
-        if not path.is_file():
-            continue
-        library = ctypes.CDLL(str(path))
-        library.kancore_source.restype = ctypes.c_char_p
-        if library.kancore_source().decode() == digest:
-            _declare(library)
-            return library, form
-        reason = "compiled from another version of their source; install the package again"
-    return None, reason
+        try:
+            return load(form), form
+        except OSError as error:
+            reason = str(error)
+    return None, f"none ({reason})"
 
 
-LIBRARY, FORM = _load()
-if LIBRARY is None:
-    warnings.warn(f"no compiled kernels ({FORM}): KANs train in plain PyTorch", stacklevel=1)
+# FORM is for people to read: the form's name, or why there is none.
+LIBRARY, FORM = _widest()
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +119,7 @@ class Plan:
     def of(
         cls,
         x: Tensor,
-        activation: Callable[[Tensor], Tensor],
+        activation: str,
         grid: tuple[int, int, tuple[float, float]],
         background: Tensor | None = None,
     ) -> "Plan":
@@ -119,41 +131,31 @@ class Plan:
             Float32 on the CPU, ``[batch, in]`` or ``[S, batch, in]``. If it requires a gradient,
             slopes are kept too.
         activation
-            Base activation.
+            Name of the base activation.
         grid
             Number of intervals, degree and ends of the spline grid.
         background
-            ``[in]``, values that most entries of `x` equal, if there are such.
+            ``[in]``, values that most entries of `x` equal, if there are such. Not used where `x`
+            requires a gradient, which those entries would have too.
         """
         grid_size, degree, (low, high) = grid
-        values, base, slope = _with_slope(x, activation)
+        values = x.detach().contiguous()
+        base, slopes = FUNCTIONS[activation](values), None
+        if x.requires_grad:
+            slopes, background = slope(activation, values), None
         networks = 1 if x.dim() == 2 else len(x)
         fields = _CPlan(networks, *x.shape[-2:], grid_size, degree)
-        size = LIBRARY.kancore_plan_size(fields, slope is not None, background is not None)
+        size = LIBRARY.kancore_plan_size(fields, slopes is not None, background is not None)
         memory = torch.empty(size, dtype=torch.uint8)
-        background_base = None if background is None else activation(background)
+        background_base = None if background is None else FUNCTIONS[activation](background)
         LIBRARY.kancore_plan(
             fields,
-            *map(_pointer, (memory, values, base, slope, background, background_base)),
+            *map(_pointer, (memory, values, base, slopes, background, background_base)),
             low,
             grid_size / (high - low),
             torch.get_num_threads(),
         )
         return cls(x, fields, (memory, background))
-
-
-def _with_slope(
-    x: Tensor, activation: Callable[[Tensor], Tensor]
-) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Give x, its activation and, if x requires a gradient, the activation's derivative."""
-    leaf = x.detach().contiguous()
-    if not x.requires_grad:
-        return leaf, activation(leaf).contiguous(), None
-    with torch.enable_grad():
-        leaf.requires_grad_()
-        base = activation(leaf)
-        (slope,) = torch.autograd.grad(base, leaf, torch.ones_like(base))
-    return leaf.detach(), base.detach().contiguous(), slope.contiguous()
 
 
 def _pointer(tensor: Tensor | None) -> int | None:
@@ -201,9 +203,11 @@ class _Product(torch.autograd.Function):
         shape = gradient.data_ptr(), stack, outputs
         to_x = to_weight = None
         if ctx.needs_input_grad[0]:
-            to_x = torch.empty(plan.x.shape)
+            to_x = torch.empty(stack, *plan.x.shape[-2:])
             pointers = gradient.data_ptr(), weight.data_ptr(), stack, outputs, to_x.data_ptr()
             LIBRARY.kancore_input_gradient(plan.fields, *pointers, torch.get_num_threads())
+            if plan.x.dim() == 2:
+                to_x = to_x.sum(0)
         # Last, because it may change the weights.
         if ctx.needs_input_grad[1] and ctx.update is not None:
             updates, steps = ctx.update.updates, ctx.update.steps.item()
