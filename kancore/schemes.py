@@ -95,7 +95,7 @@ class HsicBottleneck:
     """Settings of layer-wise training with normalized HSIC (Ma et al. 2020; paper, section 3).
 
     Each hidden layer Z minimizes nHSIC(Z, X) - weight nHSIC(Z, Y); the output layer learns by
-    cross-entropy on the last hidden layer.
+    cross-entropy on the last hidden layer, or as the others do.
 
     Attributes
     ----------
@@ -109,6 +109,9 @@ class HsicBottleneck:
         Whether Gaussian kernels divide squared distances by the number of features.
     label_kernel : str
         Kernel of the one-hot labels: ``gaussian`` or ``student``.
+    output : str
+        What the output layer minimizes: ``cross_entropy`` ('format training' of Ma et al.), or
+        ``hsic`` ('unformatted'), where training data then tell which unit stands for which class.
     """
 
     term: str = "n"
@@ -116,6 +119,7 @@ class HsicBottleneck:
     sigma: float = 5.0
     scale_by_dimension: bool = True
     label_kernel: str = "gaussian"
+    output: str = "cross_entropy"
 
 
 @dataclass(frozen=True)

@@ -51,8 +51,8 @@ HISTORY = pa.schema(
         _column(
             "layer_nhsic",
             pa.list_(pa.float64()),
-            "normalized HSIC of each hidden layer with the labels of the first training batch; "
-            "null unless the objective is hsic",
+            "normalized HSIC with the labels, on the first training batch, of each layer that "
+            "minimizes it; null unless the objective is hsic",
         ),
         _column("diverged", pa.bool_(), "the loss was no longer finite at this epoch"),
         *_ORIGIN,

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -217,7 +217,8 @@ class Training:
         """Append one row a scheme; drop from the stack the schemes that have diverged."""
         state, started = self.state, time.monotonic()
         state.network.eval()
-        values = {part: self._measure(part) for part, (_, y) in self.parts.items() if len(y)}
+        read = self._readout()
+        values = {part: self._measure(part, read) for part, (_, y) in self.parts.items() if len(y)}
         finite = state.loss.isfinite()
         for loss, _ in values.values():
             finite &= loss.isfinite()
@@ -238,7 +239,7 @@ class Training:
         state.clock.evaluation += time.monotonic() - started
 
     def _layer_nhsic(self) -> list[list[float]] | list[None]:
-        """Measure each network's hidden layers on the first training batch, if they have losses."""
+        """Measure layers that have losses of their own, on the first training batch."""
         measure = getattr(self.objective, "layer_nhsic", None)
         if measure is None:
             return [None] * len(self.state.optimizer.schemes)
@@ -246,16 +247,30 @@ class Training:
         batch = self.batch("train", first.to(self.device))
         return measure(self.state.network, *batch, self.sweep).tolist()
 
-    @torch.inference_mode()
-    def _measure(self, part: str) -> tuple[Tensor, Tensor]:
-        """Mean loss and accuracy of each network over a part, each ``[S]`` in float64."""
-        stack, examples = len(self.state.optimizer.schemes), len(self.parts[part][1])
-        loss, correct = torch.zeros(2, stack, dtype=torch.float64, device=self.device)
+    def _outputs(self, part: str) -> Iterator[tuple[Tensor, Tensor]]:
+        """Give all networks' outputs, ``[S, batch, classes]``, and labels, over a part."""
+        examples = len(self.parts[part][1])
         for index in torch.arange(examples, device=self.device).split(EVALUATION_BATCH):
             if self.should_stop():
                 raise Stopped
             x, y = self.batch(part, index)
-            logits = self.state.network(x)
+            yield self.state.network(x), y
+
+    @torch.inference_mode()
+    def _readout(self) -> Callable[[Tensor], Tensor]:
+        """Find what turns outputs into logits, on training data where the objective needs that."""
+        find = getattr(self.objective, "readout", None)
+        if find is None:
+            return lambda outputs: outputs
+        return find(self._outputs("train"), self.sweep)
+
+    @torch.inference_mode()
+    def _measure(self, part: str, read: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+        """Mean loss and accuracy of each network over a part, each ``[S]`` in float64."""
+        stack, examples = len(self.state.optimizer.schemes), len(self.parts[part][1])
+        loss, correct = torch.zeros(2, stack, dtype=torch.float64, device=self.device)
+        for outputs, y in self._outputs(part):
+            logits = read(outputs)
             loss += cross_entropy(logits, y).double() * len(y)
             correct += (logits.argmax(-1) == y).sum(1)
         return loss / examples, correct / examples

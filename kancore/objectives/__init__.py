@@ -1,7 +1,8 @@
 """Training objectives, each a module of functions of a stack of networks.
 
 ``losses(network, x, y, sweep)`` gives one loss a network, ``[S]``. An objective whose layers have
-losses of their own also has ``layer_nhsic``, of the same arguments: ``[S, hidden layers]``.
+losses of their own also has ``layer_nhsic``, of the same arguments: ``[S, layers]``. One whose
+outputs may be no logits has ``readout(batches, sweep)``, which finds what turns them into logits.
 """
 
 MODULES = {

@@ -2,12 +2,18 @@
 
 Ma, Lewis & Kleijn 2020 (arXiv:1908.01580); the paper's section 3. One sum of the layers' losses
 serves all of them: inputs of a layer are detached, so its gradient comes from its own loss.
+
+The output layer learns by cross-entropy ('format training' of Ma et al.), or it is trained by HSIC
+too and read by `readout` ('unformatted').
 """
 
+from collections.abc import Callable, Iterable
 from itertools import pairwise
 from math import exp
 
+import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from kancore.hsic import (
@@ -21,15 +27,18 @@ from kancore.networks.network import Network
 from kancore.objectives.backprop import cross_entropy
 from kancore.schemes import HsicBottleneck, Sweep
 
+# Added to variances of output units, as in batch normalization.
+_VARIANCE_EPSILON = 1e-5
+
 
 def losses(network: Network, x: Tensor, y: Tensor, sweep: Sweep) -> Tensor:
     """Sum of the losses of all layers, ``[S]``; as `kancore.objectives` says."""
     settings = sweep.hsic
-    *hidden, outputs = network.layerwise(x)
+    layers, outputs = _layers(network, x, settings)
     labels = _label_factor(y, outputs.shape[-1], settings)
-    total = cross_entropy(outputs, y)
+    total = cross_entropy(outputs, y) if settings.output == "cross_entropy" else 0.0
     about_x = _normalized(x, settings) if settings.term == "x" else None
-    for before, layer in pairwise([x, *hidden]):
+    for before, layer in pairwise([x, *layers]):
         kernel = _kernel(layer, settings)
         total = total - settings.weight * nhsic_with_factor(kernel, labels)
         if settings.term == "h":
@@ -41,11 +50,78 @@ def losses(network: Network, x: Tensor, y: Tensor, sweep: Sweep) -> Tensor:
 
 @torch.no_grad()
 def layer_nhsic(network: Network, x: Tensor, y: Tensor, sweep: Sweep) -> Tensor:
-    """Measure normalized HSIC of each hidden layer with the labels, ``[S, hidden layers]``."""
-    *hidden, outputs = network.layerwise(x)
+    """Measure normalized HSIC with the labels of each layer that it trains, ``[S, layers]``."""
+    layers, outputs = _layers(network, x, sweep.hsic)
     labels = _label_factor(y, outputs.shape[-1], sweep.hsic)
-    values = [nhsic_with_factor(_kernel(layer, sweep.hsic), labels) for layer in hidden]
+    values = [nhsic_with_factor(_kernel(layer, sweep.hsic), labels) for layer in layers]
     return torch.stack(values, dim=1)
+
+
+@torch.no_grad()
+def readout(batches: Iterable[tuple[Tensor, Tensor]], sweep: Sweep) -> Callable[[Tensor], Tensor]:
+    """Find how to read classes from the outputs of networks.
+
+    Units that HSIC has trained stand for classes in an order of their own. Each class gets one
+    unit, so that the sum over classes of the unit's mean on its class is highest, after units are
+    standardized. Ma et al.'s implementation gives each class in turn the unit left with the highest
+    mean, on the data that it then measures the accuracy on; here these are training data.
+
+    Parameters
+    ----------
+    batches
+        Outputs ``[S, batch, classes]`` and labels ``[batch]``, over the training data.
+    sweep
+        The sweep that the networks are of.
+
+    Returns
+    -------
+    callable
+        Turns outputs into logits of the classes, of the same shape: standardized units in the
+        order of the classes; or the outputs themselves, where cross-entropy has trained them.
+    """
+    if sweep.hsic.output == "cross_entropy":
+        return lambda outputs: outputs
+    sums = squares = members = 0.0
+    for outputs, y in batches:
+        one_hot = F.one_hot(y, outputs.shape[-1]).double()
+        sums = sums + one_hot.T @ outputs.double()  # [S, classes, units]
+        squares = squares + outputs.double().square().sum(1, keepdim=True)
+        members = members + one_hot.sum(0)
+    mean = sums.sum(1, keepdim=True) / members.sum()  # [S, 1, units]
+    variance = (squares / members.sum() - mean.square()).clamp(min=0)
+    std = (variance + _VARIANCE_EPSILON).sqrt()
+    by_class = (sums / members.clamp(min=1).unsqueeze(-1) - mean) / std
+    units = _assign(by_class).unsqueeze(1)
+    return lambda outputs: ((outputs - mean) / std).to(outputs).gather(-1, units.expand_as(outputs))
+
+
+def _assign(scores: Tensor) -> Tensor:
+    """Assign each class its own unit, ``[S, classes]``, by scores ``[S, classes, units]``."""
+    # Loaded where it is needed only: it takes half a second, which other sweeps need not wait for.
+    from scipy.optimize import linear_sum_assignment
+
+    scores = scores.nan_to_num()  # of networks that have diverged
+    assigned = [linear_sum_assignment(each, maximize=True)[1] for each in scores.cpu().numpy()]
+    return torch.as_tensor(np.stack(assigned), device=scores.device)
+
+
+def _layers(network: Network, x: Tensor, settings: HsicBottleneck) -> tuple[list[Tensor], Tensor]:
+    """Layers that HSIC trains, and the outputs of the last layer."""
+    *layers, outputs = network.layerwise(x)
+    if settings.output == "hsic":
+        layers.append(_rectified(outputs))
+    return layers, outputs
+
+
+def _rectified(outputs: Tensor) -> Tensor:
+    """Normalize outputs ``[S, batch, units]`` over the batch, and rectify them.
+
+    So every layer of Ma et al.'s implementation ends, the last one included. HSIC depends on
+    distances, which a rotation of linear outputs keeps; classes are driven to one axis each only
+    where units can't be negative.
+    """
+    normalized_units = F.instance_norm(outputs.transpose(1, 2), eps=_VARIANCE_EPSILON)
+    return F.relu(normalized_units.transpose(1, 2))
 
 
 def _kernel(z: Tensor, settings: HsicBottleneck) -> Tensor:
