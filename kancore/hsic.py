@@ -7,19 +7,24 @@ All functions work on stacks: leading axes are networks.
 """
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 EPSILON = 1e-5
+# Rows and columns, of the ridge alone, around matrices that are factorized: where rows lie a power
+# of two apart in memory, as they do for most batch sizes, LAPACK's result is written 3-4x slower.
+_BORDER = 8
 
 
 def squared_distances(z: Tensor) -> Tensor:
     """Squared Euclidean distances between the rows of ``[..., m, features]``: ``[..., m, m]``."""
     z = z - z.mean(-2, keepdim=True)  # smaller norms, so less is cancelled
     norms = z.square().sum(-1)
-    products = z @ z.transpose(-1, -2)
-    distances = (norms.unsqueeze(-1) + norms.unsqueeze(-2) - 2 * products).clamp(min=0)
-    return distances * (1 - torch.eye(z.shape[-2], dtype=z.dtype, device=z.device))
+    distances = (-2 * z) @ z.transpose(-1, -2)
+    distances.add_(norms.unsqueeze(-1)).add_(norms.unsqueeze(-2)).clamp_(min=0)
+    distances.diagonal(dim1=-2, dim2=-1).zero_()
+    return distances
 
 
 def gaussian_kernel(z: Tensor, sigma: float, scale_by_dimension: bool = True) -> Tensor:
@@ -39,8 +44,38 @@ def gaussian_kernel(z: Tensor, sigma: float, scale_by_dimension: bool = True) ->
     Tensor
         ``[..., m, m]``.
     """
+    return 1 + gaussian_kernel_minus_one(z, sigma, scale_by_dimension)
+
+
+def gaussian_kernel_minus_one(z: Tensor, sigma: float, scale_by_dimension: bool = True) -> Tensor:
+    """Gaussian kernel matrix less one, which serves as well wherever kernels are centred.
+
+    Wide kernels are close to one, and float32 rounds away what tells their entries apart: with it
+    gradients of nHSIC are wrong by 5-40% at sigma 5, without by about 1%.
+    """
     dimension = z.shape[-1] if scale_by_dimension else 1
-    return torch.exp(squared_distances(z) / (-2 * sigma**2 * dimension))
+    return _GaussianKernelMinusOne.apply(z, -1 / (2 * sigma**2 * dimension))
+
+
+class _GaussianKernelMinusOne(torch.autograd.Function):
+    """``exp(factor |z_i - z_j|^2) - 1``, with few passes over matrices of m x m."""
+
+    @staticmethod
+    def forward(ctx, z, factor):
+        kernel = squared_distances(z).mul_(factor).expm1_()
+        ctx.save_for_backward(z, kernel)
+        ctx.factor = factor
+        return kernel
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient):
+        z, kernel = ctx.saved_tensors
+        z = z - z.mean(-2, keepdim=True)
+        slopes = torch.addcmul(gradient, gradient, kernel)  # of the exponents
+        sums = (slopes.sum(-1) + slopes.sum(-2)).unsqueeze(-1)
+        weighted = slopes @ z + slopes.transpose(-1, -2) @ z
+        return (2 * ctx.factor) * (sums * z - weighted), None
 
 
 def student_kernel(z: Tensor, sigma: float) -> Tensor:
@@ -49,9 +84,9 @@ def student_kernel(z: Tensor, sigma: float) -> Tensor:
 
 
 def center(k: Tensor) -> Tensor:
-    """Centre a kernel matrix ``[..., m, m]`` in rows and columns: H K H."""
-    k = k - k.mean(-1, keepdim=True)
-    return k - k.mean(-2, keepdim=True)
+    """Centre a kernel matrix ``[..., m, m]``, which is symmetric, in rows and columns: H K H."""
+    means = k.mean(-1)
+    return k - means.unsqueeze(-1) - (means - means.mean(-1, keepdim=True)).unsqueeze(-2)
 
 
 def hsic(k_a: Tensor, k_b: Tensor) -> Tensor:
@@ -61,17 +96,24 @@ def hsic(k_a: Tensor, k_b: Tensor) -> Tensor:
 
 
 def _factorize(k: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
-    """Cholesky factor of ``Kc + eps m I``, and NaN for each matrix that has none (else 0)."""
+    """Cholesky factor of bordered ``Kc + eps m I``, and NaN where there is none (else 0)."""
     m = k.shape[-1]
-    ridge = epsilon * m * torch.eye(m, dtype=k.dtype, device=k.device)
-    factor, info = torch.linalg.cholesky_ex(center(k) + ridge)
+    matrix = F.pad(center(k), (0, _BORDER, 0, _BORDER))
+    matrix.diagonal(dim1=-2, dim2=-1).add_(epsilon * m)
+    factor, info = torch.linalg.cholesky_ex(matrix)
     return factor, torch.where(info == 0, 0.0, torch.nan).to(k.dtype)
+
+
+def _solve(b: Tensor, factor: Tensor) -> Tensor:
+    """Solve for right-hand sides ``[..., m, columns]``, by the factor from `_factorize`."""
+    b = F.pad(b, (0, 0, 0, _BORDER)).expand(*factor.shape[:-1], b.shape[-1])
+    return torch.cholesky_solve(b, factor)[..., :-_BORDER, :]
 
 
 def normalized(k: Tensor, epsilon: float = EPSILON) -> Tensor:
     """``Kc (Kc + eps m I)^-1`` of a kernel matrix that needs no gradient, ``[..., m, m]``."""
     factor, invalid = _factorize(k, epsilon)
-    return torch.cholesky_solve(center(k), factor) + invalid[..., None, None]
+    return _solve(center(k), factor) + invalid[..., None, None]
 
 
 class _TraceOfNormalized(torch.autograd.Function):
@@ -85,7 +127,7 @@ class _TraceOfNormalized(torch.autograd.Function):
     def forward(ctx, k, b, epsilon):
         ridge = epsilon * k.shape[-1]
         factor, invalid = _factorize(k, epsilon)
-        solved = torch.cholesky_solve(b.expand(*k.shape[:-1], b.shape[-1]), factor)
+        solved = _solve(b, factor)
         ctx.save_for_backward(solved)
         ctx.ridge = ridge
         return (b * (b - ridge * solved)).sum((-1, -2)) + invalid
@@ -105,7 +147,7 @@ class _TraceWithNormalized(torch.autograd.Function):
     def forward(ctx, k, r, epsilon):
         ridge = epsilon * k.shape[-1]
         factor, invalid = _factorize(k, epsilon)
-        solved = torch.cholesky_solve(r.expand_as(k), factor)
+        solved = _solve(r, factor)
         ctx.save_for_backward(factor, solved)
         ctx.ridge = ridge
         trace = r.diagonal(dim1=-2, dim2=-1).sum(-1)
@@ -115,7 +157,7 @@ class _TraceWithNormalized(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, gradient):
         factor, solved = ctx.saved_tensors
-        both = torch.cholesky_solve(solved.transpose(-1, -2), factor)
+        both = _solve(solved.transpose(-1, -2), factor)
         return both * (ctx.ridge * gradient[..., None, None]), None, None
 
 

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from kancore.hsic import (
-    gaussian_kernel,
+    gaussian_kernel_minus_one,
     label_factor,
     nhsic_with,
     nhsic_with_factor,
@@ -125,7 +125,7 @@ def _rectified(outputs: Tensor) -> Tensor:
 
 
 def _kernel(z: Tensor, settings: HsicBottleneck) -> Tensor:
-    return gaussian_kernel(z, settings.sigma, settings.scale_by_dimension)
+    return gaussian_kernel_minus_one(z, settings.sigma, settings.scale_by_dimension)
 
 
 def _normalized(z: Tensor, settings: HsicBottleneck) -> Tensor:
