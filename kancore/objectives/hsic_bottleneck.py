@@ -90,7 +90,8 @@ def readout(batches: Iterable[tuple[Tensor, Tensor]], sweep: Sweep) -> Callable[
     mean = sums.sum(1, keepdim=True) / members.sum()  # [S, 1, units]
     variance = (squares / members.sum() - mean.square()).clamp(min=0)
     std = (variance + _VARIANCE_EPSILON).sqrt()
-    by_class = (sums / members.clamp(min=1).unsqueeze(-1) - mean) / std
+    members = members.unsqueeze(-1)
+    by_class = (sums / members.clamp(min=1) - mean) / std * (members > 0)
     units = _assign(by_class).unsqueeze(1)
     return lambda outputs: ((outputs - mean) / std).to(outputs).gather(-1, units.expand_as(outputs))
 

@@ -8,6 +8,7 @@ from torch.nn.functional import one_hot
 
 from kancore.hsic import (
     gaussian_kernel,
+    gaussian_kernel_minus_one,
     hsic,
     nhsic,
     nhsic_labels,
@@ -16,6 +17,18 @@ from kancore.hsic import (
     squared_distances,
     student_kernel,
 )
+
+# Each kernel beside the plain formula from squared distances and the number of features.
+KERNELS = {
+    "gaussian": (lambda z: gaussian_kernel(z, 1.5), lambda d2, d: torch.exp(-d2 / (4.5 * d))),
+    "unscaled": (lambda z: gaussian_kernel(z, 1.5, False), lambda d2, d: torch.exp(-d2 / 4.5)),
+    "less_one": (
+        lambda z: gaussian_kernel_minus_one(z, 1.5),
+        lambda d2, d: torch.expm1(-d2 / (4.5 * d)),
+    ),
+    "student": (lambda z: student_kernel(z, 2.0), lambda d2, d: 2 / (2 + d2 / d)),
+}
+kernels = st.sampled_from(sorted(KERNELS))
 
 
 def features(*shape, seed=0):
@@ -34,28 +47,42 @@ def naive_nhsic(k_a, k_b, epsilon=1e-5):
     return torch.trace(r_a @ r_b)
 
 
+def naive_kernel(name, z):
+    return KERNELS[name][1](torch.cdist(z, z).square(), z.shape[-1])
+
+
 def test_kernels_are_their_formulas():
     z = features(3, 7, 5)
     d2 = torch.cdist(z, z).square()
     torch.testing.assert_close(squared_distances(z), d2, rtol=1e-10, atol=1e-10)
-    torch.testing.assert_close(gaussian_kernel(z, 2.0), torch.exp(-d2 / (2 * 4 * 5)))
-    torch.testing.assert_close(gaussian_kernel(z, 2.0, False), torch.exp(-d2 / (2 * 4)))
-    torch.testing.assert_close(student_kernel(z, 10.0), 10 / (10 + d2 / 5))
-
-
-def test_hsic_is_the_trace_of_centred_kernels():
-    k_a, k_b = gaussian_kernel(features(9, 4), 1.0), gaussian_kernel(features(9, 2, seed=1), 1.0)
-    centring = torch.eye(9, dtype=torch.float64) - 1 / 9
-    expected = torch.trace(k_a @ centring @ k_b @ centring) / 64
-    torch.testing.assert_close(hsic(k_a, k_b), expected)
+    for name, (kernel, formula) in KERNELS.items():
+        torch.testing.assert_close(kernel(z), formula(d2, 5), rtol=1e-10, atol=1e-10, msg=name)
 
 
 @settings(max_examples=30, deadline=None)
-@given(m=st.integers(2, 40), width=st.integers(1, 9), seed=st.integers(0, 10**6))
-def test_nhsic_is_the_naive_formula(m, width, seed):
-    k_a = gaussian_kernel(features(3, m, width, seed=seed), 1.0)
-    k_b = gaussian_kernel(features(m, 4, seed=seed + 1), 2.0)
-    expected = torch.stack([naive_nhsic(k, k_b) for k in k_a])
+@given(m=st.integers(2, 40), of_a=kernels, of_b=kernels, seed=st.integers(0, 10**6))
+def test_hsic_is_the_trace_of_centred_kernels(m, of_a, of_b, seed):
+    z_a, z_b = features(m, 4, seed=seed), features(m, 2, seed=seed + 1)
+    centring = torch.eye(m, dtype=torch.float64) - 1 / m
+    k_a, k_b = naive_kernel(of_a, z_a), naive_kernel(of_b, z_b)
+    expected = torch.trace(k_a @ centring @ k_b @ centring) / (m - 1) ** 2
+    found = hsic(KERNELS[of_a][0](z_a), KERNELS[of_b][0](z_b))
+    torch.testing.assert_close(found, expected, rtol=1e-8, atol=1e-8)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    m=st.integers(2, 40),
+    width=st.integers(1, 9),
+    of_a=kernels,
+    of_b=kernels,
+    seed=st.integers(0, 10**6),
+)
+def test_nhsic_is_the_naive_formula(m, width, of_a, of_b, seed):
+    z_a, z_b = features(3, m, width, seed=seed), features(m, 4, seed=seed + 1)
+    k_b = naive_kernel(of_b, z_b)
+    expected = torch.stack([naive_nhsic(naive_kernel(of_a, z), k_b) for z in z_a])
+    k_a, k_b = KERNELS[of_a][0](z_a), KERNELS[of_b][0](z_b)
     torch.testing.assert_close(nhsic(k_a, k_b), expected, rtol=1e-8, atol=1e-8)
     torch.testing.assert_close(nhsic_with(k_a, normalized(k_b)), expected, rtol=1e-8, atol=1e-8)
 
@@ -64,33 +91,33 @@ def test_nhsic_is_the_naive_formula(m, width, seed):
 @given(
     m=st.integers(2, 40),
     classes=st.integers(2, 10),
-    kernel=st.sampled_from(["gaussian", "student"]),
+    of_z=kernels,
+    of_y=st.sampled_from(["gaussian", "unscaled", "student"]),
     seed=st.integers(0, 10**6),
 )
-def test_labels_need_no_kernel_matrix_of_their_own(m, classes, kernel, seed):
+def test_labels_need_no_kernel_matrix_of_their_own(m, classes, of_z, of_y, seed):
     """Also where classes are missing or have one example."""
     labels = torch.randint(classes, (m,), generator=torch.Generator().manual_seed(seed))
-    y = one_hot(labels, classes).double()
-    k_y = gaussian_kernel(y, 5.0) if kernel == "gaussian" else student_kernel(y, 10.0)
-    pair = torch.eye(classes, dtype=torch.float64)[:2]
-    k_pair = gaussian_kernel(pair, 5.0) if kernel == "gaussian" else student_kernel(pair, 10.0)
-    similarity = k_pair[0, 1].item()
-    k_z = gaussian_kernel(features(3, m, 6, seed=seed), 1.0)
-    found = nhsic_labels(k_z, labels, classes, similarity)
-    expected = torch.stack([naive_nhsic(k, k_y) for k in k_z])
+    k_y = naive_kernel(of_y, one_hot(labels, classes).double())
+    similarity = naive_kernel(of_y, torch.eye(classes, dtype=torch.float64))[0, 1].item()
+    z = features(3, m, 6, seed=seed)
+    found = nhsic_labels(KERNELS[of_z][0](z), labels, classes, similarity)
+    expected = torch.stack([naive_nhsic(naive_kernel(of_z, each), k_y) for each in z])
     torch.testing.assert_close(found, expected, rtol=1e-8, atol=1e-8)
 
 
-@pytest.mark.parametrize(
-    "kernel", [lambda z: gaussian_kernel(z, 1.0), lambda z: student_kernel(z, 2.0)]
-)
-def test_gradients(kernel):
+@pytest.mark.parametrize("name", KERNELS)
+def test_gradients(name):
+    kernel, _ = KERNELS[name]
     z = features(2, 6, 3).requires_grad_()
     labels = torch.tensor([0, 1, 2, 0, 1, 1])
     k_x = gaussian_kernel(features(6, 4, seed=5), 1.0)
     assert torch.autograd.gradcheck(lambda z: nhsic_labels(kernel(z), labels, 3, 0.5), z)
     assert torch.autograd.gradcheck(lambda z: nhsic(kernel(z), k_x), z)
     assert torch.autograd.gradcheck(lambda z: hsic(kernel(z), k_x), z)
+    # Also where a kernel's gradient is not symmetric.
+    weights = features(2, 6, 6, seed=7)
+    assert torch.autograd.gradcheck(lambda z: (kernel(z) * weights).sum(), z)
 
 
 def test_collapsed_features_are_independent_of_everything():
@@ -101,12 +128,24 @@ def test_collapsed_features_are_independent_of_everything():
     assert gradient.isfinite().all()
 
 
-def test_float32_is_close_to_float64():
-    z = features(4, 256, 64)
-    labels = torch.arange(256) % 10
-    exact = nhsic_labels(gaussian_kernel(z, 5.0), labels, 10, 0.99)
-    single = nhsic_labels(gaussian_kernel(z.float(), 5.0), labels, 10, 0.99)
-    torch.testing.assert_close(single.double(), exact, rtol=2e-3, atol=2e-3)
+@pytest.mark.parametrize("m", [255, 256])
+@pytest.mark.parametrize("width", [32, 256])
+def test_float32_is_close_to_float64(width, m):
+    """In batches of the default size, at the default sigma, of features as layers have them."""
+    classes = torch.arange(m) % 10
+    z = torch.relu(features(4, m, width) + 2 * features(10, width, seed=1)[classes])
+
+    def value_and_gradient(z, kernel):
+        z = z.clone().requires_grad_()
+        value = nhsic_labels(kernel(z, 5.0), classes, 10, 0.99)
+        return value.double(), torch.autograd.grad(value.sum(), z)[0].double()
+
+    exact, gradient = value_and_gradient(z, gaussian_kernel)
+    value, found = value_and_gradient(z.float(), gaussian_kernel_minus_one)
+    torch.testing.assert_close(value, exact, rtol=1e-5, atol=1e-5)
+    assert (found - gradient).norm() < 0.02 * gradient.norm()
+    _, rounded = value_and_gradient(z.float(), gaussian_kernel)
+    assert (rounded - gradient).norm() > 5 * (found - gradient).norm()
 
 
 def test_a_network_that_is_not_finite_disturbs_no_other():

@@ -166,6 +166,7 @@ def changed(path, value):
         (["data"], {"own": {"../a": "a.npz"}}, ["../a", "lower-case"]),
         (["hsic"], {"term": "y"}, ["hsic.term is 'y'", "n, x or h"]),
         (["hsic"], {"batch_size": 0}, ["hsic.batch_size is 0", "from 1"]),
+        (["hsic"], {"output": "linear"}, ["hsic.output is 'linear'", "cross_entropy or hsic"]),
         (["data"], {"mirrors": "x"}, ["data.mirrors", "did you mean mirror?"]),
         (["data"], {"cifar10": {"image_size": 30}}, ["image_size is 30", "28 or 32"]),
         (["data"], {"imdb": {"words": 0}}, ["data.imdb.words is 0", "from 1"]),

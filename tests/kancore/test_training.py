@@ -103,8 +103,9 @@ def test_a_scheme_trains_in_a_stack_as_it_does_alone(model, dataset):
         {"hsic": HsicBottleneck(term="n")},
         {"hsic": HsicBottleneck(term="x", scale_by_dimension=False)},
         {"hsic": HsicBottleneck(term="h", label_kernel="student")},
+        {"hsic": HsicBottleneck(output="hsic")},
     ],
-    ids=["backprop", "hsic-n", "hsic-x", "hsic-h"],
+    ids=["backprop", "hsic-n", "hsic-x", "hsic-h", "hsic-unformatted"],
 )
 def test_in_float64_all_optimizers_agree_in_every_parameter(model, options, dataset):
     def check(whole, index, alone):
@@ -208,7 +209,11 @@ class Killed(Exception):
     pass
 
 
-@pytest.mark.parametrize("options", [{}, {"hsic": HsicBottleneck()}], ids=["backprop", "hsic"])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"hsic": HsicBottleneck()}, {"hsic": HsicBottleneck(output="hsic")}],
+    ids=["backprop", "hsic", "hsic-unformatted"],
+)
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("moment", [1, 5, 7, 10, 14, 19])
 def test_a_killed_sweep_resumes_to_the_same_bits(
