@@ -243,8 +243,7 @@ class Training:
         measure = getattr(self.objective, "layer_nhsic", None)
         if measure is None:
             return [None] * len(self.state.optimizer.schemes)
-        first = torch.arange(min(self.sweep.batch_size, len(self.parts["train"][1])))
-        batch = self.batch("train", first.to(self.device))
+        batch = self.batch("train", self._order(0)[: self.sweep.batch_size])
         return measure(self.state.network, *batch, self.sweep).tolist()
 
     def _outputs(self, part: str) -> Iterator[tuple[Tensor, Tensor]]:

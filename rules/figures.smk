@@ -36,6 +36,25 @@ rule accuracy_bars:
         " --code {params.code} 2> {log:q}"
 
 
+use rule accuracy_bars as hsic_accuracy with:
+    output:
+        png=f"{OUT}/figures/hsic_accuracy.png",
+        svg=report(
+            f"{OUT}/figures/hsic_accuracy.svg",
+            caption="../report/hsic_accuracy.rst",
+            category="Accuracy",
+            labels={"figure": "HSIC beside backpropagation"},
+        ),
+    log:
+        f"{OUT}/logs/hsic_accuracy.log",
+    benchmark:
+        f"{OUT}/benchmarks/hsic_accuracy.tsv"
+    params:
+        figure="hsic_accuracy",
+        code=figure_code("hsic_accuracy"),
+        style=FIGURE_STYLE,
+
+
 use rule accuracy_bars as scheme_boxplots with:
     output:
         png=f"{OUT}/figures/scheme_boxplots.png",

@@ -2,6 +2,8 @@
 
 # Figures in the order of the report.
 REPORTED = ["accuracy_bars", "scheme_boxplots", "learning_curves", "parameters_accuracy"]
+if "hsic" in STUDY.settings["objectives"]:
+    REPORTED.insert(1, "hsic_accuracy")
 
 
 rule report:

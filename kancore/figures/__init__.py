@@ -13,7 +13,13 @@ from matplotlib.figure import Figure
 
 from kancore.figures.style import apply
 
-FIGURES = ("accuracy_bars", "scheme_boxplots", "learning_curves", "parameters_accuracy")
+FIGURES = (
+    "accuracy_bars",
+    "hsic_accuracy",
+    "scheme_boxplots",
+    "learning_curves",
+    "parameters_accuracy",
+)
 
 # Neither the time nor the version of the writer: the same table gives the same bytes.
 _METADATA = {".svg": {"Date": None, "Creator": None}, ".png": {"Software": None}}
