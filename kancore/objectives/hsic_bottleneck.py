@@ -118,9 +118,9 @@ def _units(outputs: Tensor) -> Tensor:
     """Normalize outputs ``[S, batch, units]`` over the batch, and take their softmax.
 
     HSIC sees distances only, and a rotation of linear outputs keeps them. On a simplex classes are
-    farthest apart at its corners, so each is driven to a unit of its own. Ma et al.'s implementation
-    normalizes too, and rectifies: as good on MNIST, but with two or three classes often stuck where
-    two of them share a corner.
+    farthest apart at its corners, so each is driven to a unit of its own. The code of Ma et al.
+    normalizes too, and rectifies: as good on MNIST, but with few classes often stuck where two of
+    them share a corner.
     """
     return F.instance_norm(outputs.mT, eps=_VARIANCE_EPSILON).mT.softmax(-1)
 
