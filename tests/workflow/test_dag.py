@@ -6,7 +6,9 @@ import pytest
 
 from kancore.figures import FIGURES
 
-EVERY_FIGURE = dict.fromkeys(FIGURES, 1)
+# The tiny study has no runs with HSIC.
+REPORTED = [figure for figure in FIGURES if figure != "hsic_accuracy"]
+EVERY_FIGURE = dict.fromkeys(REPORTED, 1)
 DOWNSTREAM = {"tables": 1, **EVERY_FIGURE, "report": 1}
 
 
@@ -24,7 +26,7 @@ def test_touching_and_commenting_code_re_runs_nothing(project):
     assert project.plan() == {}
 
 
-@pytest.mark.parametrize("figure", FIGURES)
+@pytest.mark.parametrize("figure", REPORTED)
 def test_an_edit_in_a_figure_re_runs_it_and_the_report(figure, project):
     project.append(f"kancore/figures/{figure}.py")
     assert project.plan() == {figure: 1, "report": 1}
@@ -53,9 +55,10 @@ def test_an_edit_in_the_report_re_runs_the_report(project):
 def test_a_style_setting_redraws_from_the_table(project):
     config = project.path / "config.yaml"
     config.write_text(config.read_text().replace("dpi: 200", "dpi: 100"))
-    for figure in FIGURES:
+    for figure in REPORTED:
         assert project.plan(f"results/tiny/figures/{figure}.svg") == {figure: 1}
     assert project.plan() == {**EVERY_FIGURE, "report": 1}
+    assert project.plan("results/tiny/figures/hsic_accuracy.svg") == {"hsic_accuracy": 1}
 
 
 def test_one_more_seed_adds_one_job_an_architecture(project):

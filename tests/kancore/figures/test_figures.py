@@ -58,6 +58,8 @@ def test_every_figure_is_drawn_of_every_study(name, case, cases):
     datasets = cases[case]["dataset"].nunique()
     depths = cases[case]["depth"].nunique()
     panels = {"learning_curves": datasets * depths, "parameters_accuracy": 1}
+    if case != "objectives":
+        panels["hsic_accuracy"] = 0  # which says that there are no such runs
     assert len(figure.axes) == panels.get(name, datasets)
     assert figure.get_figwidth() == STYLE["width_inches"]
 
@@ -106,6 +108,42 @@ def test_second_objective_is_hatched(cases):
     figure = draw("accuracy_bars", cases["objectives"])
     hatches = [bar.get_hatch() for bar in figure.axes[0].patches]
     assert (hatches.count(None), hatches.count("////")) == (9, 9)
+
+
+def test_pairs_are_the_best_schemes_of_both_objectives(cases):
+    best = best_schemes(summarize_runs(cases["objectives"]))
+    best = best.set_index(["model", "depth", "objective"])["test_accuracy"].unstack()
+    (axes,) = draw("hsic_accuracy", cases["objectives"]).axes
+    pairs = [line for line in axes.lines if len(line.get_xdata()) == 2]
+    pairs.sort(key=lambda line: line.get_xdata()[0])
+    in_order = [
+        (model, depth)
+        for model in ("mlp", "kan", "wide_mlp")
+        for depth in ("2layers", "3layers", "4layers")
+    ]
+    for line, architecture in zip(pairs, in_order, strict=True):
+        expected = best.loc[architecture]
+        assert line.get_ydata() == pytest.approx([expected["backprop"], expected["hsic"]])
+    marks = [line for line in axes.lines if line.get_marker() == "o"]
+    assert [line.get_markerfacecolor() == "white" for line in marks] == 9 * [False, True]
+    points = 100 * (best["hsic"] - best["backprop"])
+    texts = [text.get_text().replace("\N{MINUS SIGN}", "-") for text in axes.texts]
+    assert sorted(map(float, texts)) == pytest.approx(sorted(points), abs=0.05)
+
+
+def test_pairs_need_both_objectives_and_say_where_all_diverged(cases):
+    both = cases["objectives"]
+    of_kan = (both["objective"] == "hsic") & (both["model"] == "kan")
+    lost = both[of_kan].drop_duplicates("depth").assign(diverged=True, test_accuracy=np.nan)
+    (axes,) = draw("hsic_accuracy", pd.concat([both[~of_kan], lost])).axes
+    notes = [text.get_text() for text in axes.texts if "diverged" in text.get_text()]
+    assert notes == [
+        "\n".join(f"KAN, {n} layers, HSIC bottleneck: all diverged" for n in (2, 3, 4))
+    ]
+    differences = [text for text in axes.texts if "." in text.get_text()]
+    assert len(differences) == 6
+    figure = draw("hsic_accuracy", cases["one_dataset"])
+    assert [text.get_text() for text in figure.texts] == ["no runs with the objective hsic"]
 
 
 def test_diamonds_are_at_the_median_over_schemes(cases):
