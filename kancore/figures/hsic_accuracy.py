@@ -60,6 +60,8 @@ def _draw_pair(axes: Axes, pair: pd.DataFrame, places: list[float]) -> None:
     colour = style.colours([model])[model]
     axes.plot(places, pair["test_accuracy"], color=colour, lw=1.2)
     for place, row in zip(places, pair.itertuples(), strict=True):
+        if pd.isna(row.test_accuracy):
+            continue
         axes.plot(place, row.test_accuracy, **_mark(row.objective, colour), zorder=3)
         if row.seeds > 1:
             axes.vlines(place, row.lowest, row.highest, color=colour, lw=1.4)
