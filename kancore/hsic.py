@@ -50,8 +50,9 @@ def gaussian_kernel(z: Tensor, sigma: float, scale_by_dimension: bool = True) ->
 def gaussian_kernel_minus_one(z: Tensor, sigma: float, scale_by_dimension: bool = True) -> Tensor:
     """Gaussian kernel matrix less one, which serves as well wherever kernels are centred.
 
-    Wide kernels are close to one, and float32 rounds away what tells their entries apart: with it
-    gradients of nHSIC are wrong by 5-40% at sigma 5, without by about 1%.
+    Entries of wide kernels are close to one, where float32 tells few of them apart: at sigma 5 the
+    gradients of nHSIC of layers as they begin are wrong by 1-12% with it, by 0.02-0.5% without.
+    Parameters are those of `gaussian_kernel`.
     """
     dimension = z.shape[-1] if scale_by_dimension else 1
     return _GaussianKernelMinusOne.apply(z, -1 / (2 * sigma**2 * dimension))
