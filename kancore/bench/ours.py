@@ -93,8 +93,8 @@ def product_shapes(widths: Sequence[int]) -> list[tuple[int, int]]:
 def memory_of(widths: Sequence[int], kind: str, batch: int) -> tuple[int, int]:
     """Peak memory of a few steps of a sweep of 27 KANs, and of what it holds, in bytes.
 
-    That is parameters and gradients of all networks, the buffers of their optimizers, and one batch
-    of all functions of the inputs, as dense products would need it.
+    That is parameters and gradients of all networks, the buffers of their optimizers, and the
+    features of one batch that the dense products of all layers take.
     """
     data = inputs(kind, widths[0], widths[-1], batch)
     with growth() as grown:
@@ -104,5 +104,6 @@ def memory_of(widths: Sequence[int], kind: str, batch: int) -> tuple[int, int]:
             step()
     parameters = sum(p.numel() for p in sweep.state.network.parameters())
     buffers = parameters  # none, one or two, each of a third of the schemes
-    features = batch * product_shapes(widths)[0][1]
+    first, *others = (columns for _, columns in product_shapes(widths))
+    features = batch * (first + len(sweep.sweep.schemes) * sum(others))
     return grown.bytes, 4 * (2 * parameters + buffers + features)
