@@ -18,8 +18,9 @@ configfile: Path(workflow.basedir) / "config.yaml"
 # The kancore beside this file is the one whose code is digested, so it is the one that jobs import.
 sys.path.insert(0, str(workflow.basedir))
 
-from kancore import networks, objectives
+from kancore import networks, objectives, resources
 from kancore.datasets import PUBLISHED
+from kancore.locks import lock
 from kancore.provenance import planned_digest, run_beside_here
 from kancore.study import ConfigError, resolve
 
@@ -30,6 +31,14 @@ include: "rules/training.smk"
 include: "rules/tables.smk"
 include: "rules/figures.smk"
 include: "rules/report.smk"
+
+
+# In place of Snakemake's own lock, which a run that is killed leaves behind.
+onstart:
+    global running
+    running = lock(Path(".snakemake", "running.lock"))
+    if running is None:
+        raise WorkflowError(f"another snakemake is at work in {Path.cwd()}")
 
 
 localrules:

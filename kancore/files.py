@@ -1,8 +1,8 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and errors of the system as a user reads them."""
 
 import os
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -51,3 +51,18 @@ def _system_error(error: BaseException | None) -> OSError | None:
     while error is not None and not (isinstance(error, OSError) and error.errno):
         error = error.__cause__ or error.__context__
     return error
+
+
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """End the program with one line where a file or the memory is the matter.
+
+    Raises
+    ------
+    SystemExit
+        With the message of an `OSError` or `MemoryError`, in place of its traceback.
+    """
+    try:
+        yield
+    except (OSError, MemoryError) as error:
+        raise SystemExit(str(error)) from error

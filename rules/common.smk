@@ -53,6 +53,21 @@ def training_code(wildcards):
     )
 
 
+def training_memory(wildcards, attempt):
+    """MB of a training job, doubled at each retry."""
+    sweep = SWEEPS[wildcards.sweep]
+    size = resources.shape(sweep.dataset, STUDY.settings["data"])
+    return resources.memory_mb(sweep, size) * 2 ** (attempt - 1)
+
+
+def training_minutes(wildcards, attempt):
+    """Minutes of a training job, doubled at each retry."""
+    sweep = SWEEPS[wildcards.sweep]
+    size = resources.shape(sweep.dataset, STUDY.settings["data"])
+    minutes = resources.runtime_minutes(sweep, size, STUDY.settings["threads"], GPU)
+    return min(minutes * 2 ** (attempt - 1), resources.MAX_MINUTES)
+
+
 def figure_code(name):
     """Digest of what draws a figure: the script and the figure's own module."""
     return planned_digest("workflow_scripts/figure.py", f"kancore.figures.{name}")

@@ -3,6 +3,13 @@
 FIGURE_STYLE = json.dumps(STUDY.settings["figure_style"], sort_keys=True)
 
 
+localrules:
+    accuracy_bars,
+    scheme_boxplots,
+    learning_curves,
+    parameters_accuracy,
+
+
 rule accuracy_bars:
     input:
         table=rules.tables.output.runs,

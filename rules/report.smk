@@ -6,6 +6,10 @@ if "hsic" in STUDY.settings["objectives"]:
     REPORTED.insert(1, "hsic_accuracy")
 
 
+localrules:
+    report,
+
+
 rule report:
     input:
         runs=rules.tables.output.runs,

@@ -1,6 +1,7 @@
 # A data set -> the history of all runs of one sweep.
 
 SWEEPS = {sweep.name: sweep for sweep in STUDY.sweeps()}
+GPU = STUDY.settings["device"] != "cpu"
 
 
 rule train:
@@ -22,9 +23,9 @@ rule train:
         "../envs/kancore.yaml"
     threads: STUDY.settings["threads"]
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 240 * attempt,
-        gpu=0 if STUDY.settings["device"] == "cpu" else 1,
+        mem_mb=training_memory,
+        runtime=training_minutes,
+        gpu=int(GPU),
         # How a job runs, not what it gives: unlike params, a change of these re-runs nothing.
         device=STUDY.settings["device"],
         checkpoint_seconds=STUDY.settings["checkpoint_seconds"],

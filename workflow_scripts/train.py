@@ -2,18 +2,22 @@
 
 import argparse
 import json
-import platform
+import sys
 from pathlib import Path
 
 import torch
 
-import kancore
 from kancore import checkpoints, networks, objectives
 from kancore.data import load
-from kancore.provenance import check_code, git_revision
+from kancore.devices import lease
+from kancore.files import plain_errors
+from kancore.interruption import EXIT_STOPPED, StopSignal, requeue
+from kancore.locks import first_free
+from kancore.provenance import check_code
 from kancore.schemes import Sweep
 from kancore.tables import HISTORY, TIMINGS, sweep_key, write_table
-from kancore.training import Training, progress
+from kancore.timings import timing
+from kancore.training import Stopped, Training, progress
 
 
 def arguments() -> argparse.Namespace:
@@ -31,55 +35,40 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def device_name(device: str) -> str:
-    """Name of the GPU, or the CPU's kind and widest vectors."""
-    if device == "cuda":
-        return torch.cuda.get_device_name()
-    return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
+def train(args: argparse.Namespace, sweep: Sweep, checkpoint: Path, stop: StopSignal) -> None:
+    """Train on a device that is this job's alone, and write the tables."""
+    with lease(args.device) as device:
+        options = checkpoint, args.checkpoint_seconds, args.code, stop
+        try:
+            training = Training(sweep, load(args.data), device, *options)
+        except ValueError as error:
+            raise SystemExit(f"{sweep.dataset}: {error}") from error
+        rows = training.run(progress)
+        key = {"study": args.study, **sweep_key(sweep)}
+        origin = {"parameters": training.state.network.num_parameters, "code": args.code}
+        write_table(args.history, [{**key, **row, **origin} for row in rows], HISTORY)
+        write_table(args.timings, [timing(training, args.study, args.threads)], TIMINGS)
+    checkpoints.remove(checkpoint)
 
 
 def main() -> None:
     """Run the command line."""
-    args = arguments()
+    stop, args = StopSignal(), arguments()
     sweep = Sweep.from_dict(args.sweep)
     modules = networks.MODULES[sweep.architecture.model], objectives.MODULES[sweep.objective]
     check_code(__file__, args.code, *modules)
     torch.set_num_threads(args.threads)
-    device = args.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
     checkpoint = args.history.with_name("checkpoint.pt")
+    busy = f"{sweep.name}: waiting for another process that trains it to end"
     try:
-        dataset = load(args.data)
-        training = Training(sweep, dataset, device, checkpoint, args.checkpoint_seconds, args.code)
-    except (OSError, ValueError) as error:
-        raise SystemExit(f"{sweep.dataset}: {error}") from error
-    rows = training.run(progress)
-
-    key = {"study": args.study, **sweep_key(sweep)}
-    origin = {"parameters": training.state.network.num_parameters, "code": args.code}
-    write_table(args.history, [{**key, **row, **origin} for row in rows], HISTORY)
-    clock = training.state.clock
-    timing = {
-        "study": args.study,
-        "sweep": sweep.name,
-        "schemes": len(sweep.schemes),
-        "steps": training.state.step,
-        "epochs": training.state.step // training.steps_per_epoch,
-        "seconds": clock.total,
-        "training_seconds": clock.training,
-        "evaluation_seconds": clock.evaluation,
-        "resumes": clock.resumes,
-        "device": device_name(device),
-        "threads": args.threads,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "kancore": kancore.__version__,
-        "git_revision": git_revision(),
-    }
-    write_table(args.timings, [timing], TIMINGS)
-    checkpoints.remove(checkpoint)
+        with first_free([checkpoint.with_suffix(".lock")], busy):
+            train(args, sweep, checkpoint, stop)
+    except Stopped:
+        print("stopped; the next run goes on from the checkpoint", file=sys.stderr)
+        requeue()
+        raise SystemExit(EXIT_STOPPED) from None
 
 
 if __name__ == "__main__":
-    main()
+    with plain_errors():
+        main()

@@ -165,6 +165,7 @@ def load(path: str | os.PathLike) -> Dataset:
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such file; expected a prepared data set")
+    again = "remove it and prepare it again"
     try:
         with safe_open(path, framework="pt") as file:
             metadata = json.loads((file.metadata() or {})["dataset"])
@@ -181,11 +182,11 @@ def load(path: str | os.PathLike) -> Dataset:
             raise ValueError("its arrays do not have the checksum in its header")
         return dataset
     except SafetensorError as error:
-        raise ValueError(f"{path}: not a whole safetensors file ({error})") from error
+        raise ValueError(f"{path}: not a whole safetensors file ({error}); {again}") from error
     except KeyError as error:
-        raise ValueError(f"{path}: not a prepared data set, it lacks {error}") from error
+        raise ValueError(f"{path}: not a prepared data set, it lacks {error}; {again}") from error
     except ValueError as error:
-        raise ValueError(f"{path}: not a prepared data set: {error}") from error
+        raise ValueError(f"{path}: not a prepared data set: {error}; {again}") from error
 
 
 def subset(y: torch.Tensor, n: int, seed: int) -> torch.Tensor:
