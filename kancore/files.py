@@ -1,8 +1,8 @@
 """Files that appear whole or not at all, and errors of the system as a user reads them."""
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -53,9 +53,8 @@ def _system_error(error: BaseException | None) -> OSError | None:
     return error
 
 
-@contextmanager
-def plain_errors() -> Iterator[None]:
-    """End the program with one line where a file or the memory is the matter.
+def run_plainly(main: Callable[[], None]) -> None:
+    """Run a program; end it with one line where a file or the memory is the matter.
 
     Raises
     ------
@@ -63,6 +62,8 @@ def plain_errors() -> Iterator[None]:
         With the message of an `OSError` or `MemoryError`, in place of its traceback.
     """
     try:
-        yield
+        return main()
     except (OSError, MemoryError) as error:
-        raise SystemExit(str(error)) from error
+        message = str(error)
+    # Out here, what the error held open is closed: on a full disk, the message's log has room.
+    raise SystemExit(message)

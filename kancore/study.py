@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import product
+from math import isfinite
 from typing import Any
 
 from jsonschema import Draft202012Validator, ValidationError
@@ -170,6 +171,7 @@ def _typed(value: Any) -> Any:
 
 def _check_together(settings: Mapping[str, Any]) -> None:
     """Check what single keys cannot tell."""
+    _check_finite(settings, [])
     low, high = settings["grid_range"]
     if not low < high:
         raise _error(["grid_range"], [low, high], "two numbers, the lower one first")
@@ -191,6 +193,15 @@ def _check_together(settings: Mapping[str, Any]) -> None:
         if widths is None or len(widths) != needed:
             key = dataset if dataset in settings["hidden_widths"] else "default"
             raise _error(["hidden_widths", key, depth], widths, f"a list of {needed} widths")
+
+
+def _check_finite(value: Any, path: list) -> None:
+    if isinstance(value, Mapping | list):
+        parts = value.items() if isinstance(value, Mapping) else enumerate(value)
+        for key, part in parts:
+            _check_finite(part, [*path, key])
+    elif isinstance(value, float) and not isfinite(value):
+        raise _error(path, value, "a finite number")
 
 
 def _validate(config: Mapping[str, Any], schema: Mapping[str, Any]) -> None:

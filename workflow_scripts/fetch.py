@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from kancore.data.download import fetch
-from kancore.files import plain_errors, write_atomically
+from kancore.files import run_plainly, write_atomically
 from kancore.provenance import check_code
 
 
@@ -33,5 +33,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with plain_errors():
-        main()
+    run_plainly(main)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from kancore import figures
 from kancore.figures.style import apply
-from kancore.files import plain_errors, write_atomically
+from kancore.files import run_plainly, write_atomically
 from kancore.provenance import check_code
 from kancore.tables import HISTORY, RUNS, read_table
 
@@ -33,5 +33,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with plain_errors():
-        main()
+    run_plainly(main)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from kancore.data import save, summary
 from kancore.datasets import dataset_module
-from kancore.files import plain_errors, write_atomically
+from kancore.files import run_plainly, write_atomically
 from kancore.provenance import check_code
 
 
@@ -31,5 +31,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with plain_errors():
-        main()
+    run_plainly(main)

@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from kancore.files import plain_errors, write_atomically
+from kancore.files import run_plainly, write_atomically
 from kancore.provenance import check_code
 from kancore.report import render
 from kancore.tables import RUNS, TIMINGS, read_table
@@ -43,5 +43,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with plain_errors():
-        main()
+    run_plainly(main)

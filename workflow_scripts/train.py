@@ -10,7 +10,7 @@ import torch
 from kancore import checkpoints, networks, objectives
 from kancore.data import load
 from kancore.devices import lease
-from kancore.files import plain_errors
+from kancore.files import run_plainly
 from kancore.interruption import EXIT_STOPPED, StopSignal, requeue
 from kancore.locks import first_free
 from kancore.provenance import check_code
@@ -42,7 +42,8 @@ def train(args: argparse.Namespace, sweep: Sweep, checkpoint: Path, stop: StopSi
         try:
             training = Training(sweep, load(args.data), device, *options)
         except ValueError as error:
-            raise SystemExit(f"{sweep.dataset}: {error}") from error
+            name = f"{sweep.dataset}: "
+            raise SystemExit(name + str(error).removeprefix(name)) from error
         rows = training.run(progress)
         key = {"study": args.study, **sweep_key(sweep)}
         origin = {"parameters": training.state.network.num_parameters, "code": args.code}
@@ -65,10 +66,10 @@ def main() -> None:
             train(args, sweep, checkpoint, stop)
     except Stopped:
         print("stopped; the next run goes on from the checkpoint", file=sys.stderr)
-        requeue()
+        if stop.warned:
+            requeue()
         raise SystemExit(EXIT_STOPPED) from None
 
 
 if __name__ == "__main__":
-    with plain_errors():
-        main()
+    run_plainly(main)
