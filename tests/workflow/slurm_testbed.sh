@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# testbed.sh: a real Slurm of one node on this machine, for tests.
+# slurm_testbed.sh: a real Slurm of one node on this machine, for tests.
 #
-#   testbed.sh install       Debian's packages (root, apt); their services are not started
-#   testbed.sh start FOLDER  write the configuration below FOLDER and start the daemons
-#   testbed.sh stop FOLDER   cancel the jobs and end the daemons that start has started
+#   slurm_testbed.sh install       Debian's packages (root, apt); their services are not started
+#   slurm_testbed.sh start FOLDER  write the configuration below FOLDER and start the daemons
+#   slurm_testbed.sh stop FOLDER   cancel the jobs and end the daemons that start has started
 #
 # All files are below FOLDER, an absolute path without blanks; /etc and /run stay as they are.
 # `. FOLDER/env.sh` puts sbatch and its like on PATH. Needs root; no systemd, cgroups or database.
@@ -12,11 +12,11 @@ set -euo pipefail
 PACKAGES=(munge slurmctld slurmd slurm-client)
 NODE=node0
 CPUS=4   # may be more than there are
-GPUS=2   # further names of /dev/null
+GPUS=4   # further names of /dev/null
 PORT=${TESTBED_PORT:-17810}
 
 export PATH=$PATH:/usr/sbin:/sbin
-die() { echo "testbed: $*" >&2; exit 1; }
+die() { echo "slurm_testbed: $*" >&2; exit 1; }
 
 install_packages() {
   command -v munged slurmctld slurmd sbatch >/dev/null && return
@@ -67,7 +67,7 @@ SlurmctldPidFile=$DIR/run/slurmctld.own.pid
 SlurmdPidFile=$DIR/run/slurmd.own.pid
 SlurmctldLogFile=$DIR/log/slurmctld.log
 SlurmdLogFile=$DIR/log/slurmd.log
-ProctrackType=proctrack/linuxproc
+ProctrackType=proctrack/pgid
 TaskPlugin=task/none
 JobAcctGatherType=jobacct_gather/linux
 JobAcctGatherFrequency=task=2
