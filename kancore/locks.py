@@ -1,5 +1,6 @@
 """Locks on files that the kernel frees when their process ends, however it ends."""
 
+import errno
 import fcntl
 import os
 import sys
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import IO
 
 POLL_SECONDS = 0.2
+# Some file systems of clusters have no locks. There, starting a job twice is up to the user.
+_NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP)
 
 
 def lock(path: str | os.PathLike) -> IO | None:
@@ -34,6 +37,10 @@ def lock(path: str | os.PathLike) -> IO | None:
             return file
     except (BlockingIOError, FileNotFoundError):
         pass
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        return file
     file.close()
     return None
 

@@ -64,3 +64,12 @@ def test_every_rule_has_log_benchmark_environment_threads_and_resources(file):
         if block.startswith("rule "):
             needed |= inherited
         assert all(word in block for word in needed), block.splitlines()[0]
+
+
+def test_profiles_name_rules_that_exist():
+    """Snakemake ignores settings of unknown rules silently."""
+    text = "".join(file.read_text() for file in (ROOT / "rules").glob("*.smk"))
+    rules = set(re.findall(r"^(?:rule|use rule \w+ as) (\w+)", text, re.MULTILINE))
+    for file in (ROOT / "profiles").glob("*/config*.yaml"):
+        profile = yaml.safe_load(file.read_text())
+        assert set(profile.get("set-resources", {})) <= rules

@@ -1,5 +1,6 @@
 """Locks: one owner at a time, freed when it dies; GPUs are leased by them."""
 
+import errno
 import itertools
 import os
 import signal
@@ -9,7 +10,7 @@ import sys
 import pytest
 import torch
 
-from kancore import devices
+from kancore import devices, locks
 from kancore.locks import first_free, lock
 
 HOLD = """
@@ -62,6 +63,19 @@ def test_jobs_share_devices_one_at_a_time(tmp_path):
         assert all(end <= start for (_, end), (start, _) in itertools.pairwise(leases))
     assert waited >= 3
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOTSUP, errno.EIO])
+def test_a_file_system_without_locks_stops_no_job(number, tmp_path, monkeypatch):
+    def refuse(file, operation):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(locks.fcntl, "flock", refuse)
+    if number == errno.EIO:
+        with pytest.raises(OSError, match="Input/output error"):
+            lock(tmp_path / "lock")
+    else:
+        lock(tmp_path / "lock").close()
 
 
 @pytest.fixture
