@@ -1,6 +1,5 @@
 """What a user sees when a disk, a file, a data set or a configuration is at fault, and after it."""
 
-import shutil
 import subprocess
 from contextlib import contextmanager
 
@@ -40,20 +39,6 @@ def test_disk_full_while_a_checkpoint_is_written(project):
     with mounted(project.path / "results" / "tiny", "size=100k"):
         output = failing(project, *arguments)
     assert f"{SWEEP}/checkpoint.pt: No space left on device" in output
-
-
-def test_disk_full_while_a_table_is_written(project):
-    tables, disk = project.path / "results" / "tiny" / "tables", project.path / "disk"
-    before = (tables / "runs.parquet").read_bytes()
-    shutil.rmtree(tables)
-    with mounted(disk, "size=8k"):
-        (disk / "tables").mkdir()
-        tables.symlink_to(disk / "tables")
-        output = failing(project)
-    assert "results/tiny/tables/history.parquet: No space left on device" in output
-    tables.unlink()
-    project.snakemake("--cores", "1", "results/tiny/tables/runs.parquet")
-    assert (tables / "runs.parquet").read_bytes() == before
 
 
 def test_results_that_cannot_be_written(project):
