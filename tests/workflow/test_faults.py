@@ -126,13 +126,14 @@ def test_free_text_of_a_configuration_reaches_no_shell(project):
     (project.path / "mine.npz").rename(project.path / f"{EVIL}.npz")
     free = {
         "datasets": ["mine"],
+        "models": ["mlp"],
         "train_examples": None,
         "data": {"own": {"mine": f"{EVIL}.npz"}, "mirror": EVIL},
         "figure_style": {"font_family": EVIL, "dpi": 99, "font_size": 9, "width_inches": 7},
     }
     with open(project.path / "tiny.yaml", "a") as file:
         yaml.safe_dump(free, file)
-    project.snakemake("--cores", "2")
+    project.snakemake("--cores", "2", "results/tiny/figures/accuracy_bars.svg")
     output = failing(project, "download", "--config", "datasets=[mnist]")
     assert "mnist" in output
     assert not list(project.path.rglob("pwned*"))

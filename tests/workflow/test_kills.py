@@ -19,7 +19,7 @@ TABLES = ("runs.parquet", "runs.csv", "history.parquet")
 
 @pytest.fixture
 def fresh(finished, tmp_path):
-    """The project with prepared data, without results of the study, and a folder to compare."""
+    """Copies of the project with prepared data and without results of the study."""
 
     def copy(name):
         shutil.copytree(finished.path, tmp_path / name)
@@ -73,23 +73,24 @@ def kill_training_jobs(project, moments):
             assert run.poll() is None, f"the study ended after {kill} kills"
             time.sleep(0.02)
         time.sleep(moments.uniform(0, 4))
-        for process in found[:1]:
-            with suppress(psutil.NoSuchProcess):  # it has ended in the meantime
-                check_one_core(process)
-                process.kill()
+        with suppress(psutil.NoSuchProcess):  # it has ended in the meantime
+            check_one_core(found[0])
+            found[0].kill()
         check_whole_files(project)
     return run
 
 
 def kill_snakemake(project, moments):
-    """Kill one run after another; give how many of them had not ended before."""
-    for _ in range(KILLS):
+    """Kill one run after another; one that ends before its moment does not count."""
+    kills = 0
+    while kills < KILLS:
         run = project.start(*STUDY)
         try:
             run.wait(moments.uniform(0.2, 8))
             shutil.rmtree(project.path / "results" / "tiny")
         except subprocess.TimeoutExpired:
             run.kill()
+            kills += 1
         run.communicate()
         check_whole_files(project)
 
