@@ -57,9 +57,10 @@ class Stacks:
         self.state: State | None = None
         # As saved. The first is what `state` began from; one that is new is known by its schemes.
         new = {"schemes": [vars(scheme) for scheme in schemes], "rows": [], "clock": vars(Clock())}
-        self._left = self._saved() or [new]
+        saved = self._saved()
+        self._left = saved or [new]
         self._until_it_fits(self._take_up)
-        self.state.clock.resumes += self.state.step > 0
+        self.state.clock.resumes += saved is not None
 
     def train(self, work: Callable[[], None]) -> None:
         """Let `work` train `state` to its end, and so on with the stacks that are left."""

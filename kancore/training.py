@@ -93,6 +93,12 @@ class Training:
         seed = derive_seed("split", data.name, sweep.seed)
         train, validation = split(data.y_train, sweep.validation_fraction, seed)
         train, validation = train.to(self.device), validation.to(self.device)
+        counts = torch.bincount(data.y_train[train], minlength=data.classes)
+        if missing := [data.class_names[label] for label in torch.where(counts == 0)[0]]:
+            raise ValueError(
+                f"validation fraction {sweep.validation_fraction} leaves no training example of "
+                f"classes {', '.join(missing)}"
+            )
         return {
             "train": (rows(data.x_train, train), data.y_train[train]),
             "validation": (rows(data.x_train, validation), data.y_train[validation]),

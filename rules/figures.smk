@@ -5,6 +5,7 @@ FIGURE_STYLE = json.dumps(STUDY.settings["figure_style"], sort_keys=True)
 
 localrules:
     accuracy_bars,
+    hsic_accuracy,
     scheme_boxplots,
     learning_curves,
     parameters_accuracy,

@@ -10,6 +10,8 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from kancore.figures import FIGURES
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -73,3 +75,12 @@ def test_profiles_name_rules_that_exist():
     for file in (ROOT / "profiles").glob("*/config*.yaml"):
         profile = yaml.safe_load(file.read_text())
         assert set(profile.get("set-resources", {})) <= rules
+
+
+def test_small_steps_stay_on_the_login_node_of_a_cluster():
+    """A figure takes seconds, a job of a cluster ten more; `use rule` does not hand this down."""
+    text = "".join(file.read_text() for file in (ROOT / "rules").glob("*.smk"))
+    blocks = re.findall(r"^localrules:\n((?:    \w+,\n)+)", text, re.MULTILINE)
+    local = set(re.findall(r"\w+", "".join(blocks)))
+    assert {*FIGURES, "tables", "report", "fetch", "download"} <= local
+    assert not {"train", "prepare"} & local

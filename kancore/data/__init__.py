@@ -246,15 +246,13 @@ def split(y: torch.Tensor, fraction: float, seed: int) -> tuple[torch.Tensor, to
     Raises
     ------
     ValueError
-        If `fraction` is outside [0, 1), or the training split would miss a class.
+        If `fraction` is outside [0, 1).
     """
     if not 0 <= fraction < 1:
         raise ValueError(f"validation fraction is {fraction}, expected 0 <= fraction < 1")
     validation = subset(y, round(fraction * len(y)), seed)
     kept = torch.ones(len(y), dtype=torch.bool)
     kept[validation] = False
-    if missing := sorted(set(y.tolist()) - set(y[kept].tolist())):
-        raise ValueError(f"validation fraction {fraction} leaves no training example of {missing}")
     return torch.where(kept)[0], validation
 
 

@@ -99,7 +99,7 @@ def test_a_class_missing_from_the_training_split(project):
     y = np.repeat([0, 1, 2], [45, 44, 1])
     options = own_data_set(project, y_train=y)
     output = failing(project, *options, "validation_fraction=0.9")
-    assert "mine: validation fraction 0.9 leaves no training example of [2]" in output
+    assert "mine: validation fraction 0.9 leaves no training example of classes 2" in output
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slurm
 TESTBED = Path(__file__).with_name("slurm_testbed.sh")
 STUDY = (
     "--config", "study=quick", "datasets=[digits,breast_cancer]", "models=[mlp,kan]",
-    "depths=[2layers]", "checkpoint_seconds=0",
+    "objectives=[backprop]", "depths=[2layers]", "checkpoint_seconds=0",
 )  # fmt: skip
 SLURM = ("--workflow-profile", "profiles/slurm", "--slurm-init-seconds-before-status-checks", "3")
 TABLES = ("runs.parquet", "runs.csv", "history.parquet")
@@ -108,6 +108,8 @@ def test_disturbed_jobs_on_slurm_end_with_the_tables_of_a_local_run(
         assert (cluster.path / path).read_bytes() == (local.path / path).read_bytes()
     timings = read_table(cluster.path / "results" / "quick" / "tables" / "timings.parquet", TIMINGS)
     assert (timings["resumes"] == 1).all()
+    submitted = slurm("squeue", "--noheader", "--states=all", "--format=%k").split()
+    assert {name.split("_wildcards")[0] for name in submitted} == {"rule_prepare", "rule_train"}
     states = slurm("squeue", "--noheader", "--states=all", "--format=%i %T %l %m").splitlines()
     jobs = {number: rest for number, *rest in map(str.split, states)}
     assert jobs[cancelled.number][0] == "CANCELLED"
