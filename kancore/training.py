@@ -1,19 +1,17 @@
 """The training loop: all schemes of a sweep as one stacked program."""
 
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import TextIO
 
 import torch
 from torch import Tensor
 
 from kancore import networks, objectives
 from kancore.data import Dataset, rows, split
-from kancore.data.preparation import take
+from kancore.data.preparation import missing_classes, take
 from kancore.objectives.backprop import cross_entropy
 from kancore.optimizers import StackedOptimizer
 from kancore.schemes import Scheme, Sweep, derive_seed
@@ -93,11 +91,10 @@ class Training:
         seed = derive_seed("split", data.name, sweep.seed)
         train, validation = split(data.y_train, sweep.validation_fraction, seed)
         train, validation = train.to(self.device), validation.to(self.device)
-        counts = torch.bincount(data.y_train[train], minlength=data.classes)
-        if missing := [data.class_names[label] for label in torch.where(counts == 0)[0]]:
+        if missing := missing_classes(data.y_train[train], data.class_names):
+            fraction = sweep.validation_fraction
             raise ValueError(
-                f"validation fraction {sweep.validation_fraction} leaves no training example of "
-                f"classes {', '.join(missing)}"
+                f"validation fraction {fraction} leaves no training example of classes {missing}"
             )
         return {
             "train": (rows(data.x_train, train), data.y_train[train]),
@@ -279,30 +276,3 @@ class Training:
             loss += cross_entropy(logits, y).double() * len(y)
             correct += (logits.argmax(-1) == y).sum(1)
         return loss / examples, correct / examples
-
-
-def progress(training: Training, stream: TextIO | None = None) -> None:
-    """Say how far a sweep is: a line at each evaluation, or one live line on a terminal.
-
-    Parameters
-    ----------
-    training
-        The sweep, after an epoch.
-    stream
-        Where to; standard error by default.
-    """
-    stream = stream or sys.stderr
-    state, sweep = training.state, training.sweep
-    epoch = state.step // training.steps_per_epoch
-    evaluated = bool(state.rows) and state.rows[-1]["epoch"] == epoch
-    if not (evaluated or stream.isatty()):
-        return
-    best = max((row.get("validation_accuracy") or 0.0 for row in state.rows), default=0.0)
-    left = state.clock.total / epoch * (sweep.epochs - epoch)
-    line = (
-        f"epoch {epoch}/{sweep.epochs}  {len(state.optimizer.schemes)} schemes  "
-        f"{state.step / max(state.clock.training, 1e-9):.1f} steps/s  "
-        f"best validation accuracy {best:.4f}  {left:.0f} s left"
-    )
-    end = "\n" if not stream.isatty() or epoch == sweep.epochs else ""
-    print(f"\r{line}\x1b[K" if stream.isatty() else line, end=end, file=stream, flush=True)

@@ -13,11 +13,12 @@ from kancore.devices import lease
 from kancore.files import run_plainly
 from kancore.interruption import EXIT_STOPPED, StopSignal, requeue
 from kancore.locks import first_free
+from kancore.progress import progress
 from kancore.provenance import check_code
 from kancore.schemes import Sweep
 from kancore.tables import HISTORY, TIMINGS, sweep_key, write_table
 from kancore.timings import timing
-from kancore.training import Stopped, Training, progress
+from kancore.training import Stopped, Training
 
 
 def arguments() -> argparse.Namespace:

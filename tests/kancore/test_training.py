@@ -11,6 +11,7 @@ from kancore.data import rows, split
 from kancore.data.preparation import make_dataset
 from kancore.networks import build
 from kancore.objectives.backprop import cross_entropy, losses
+from kancore.progress import progress
 from kancore.schemes import (
     INITIALIZATIONS,
     MODELS,
@@ -20,7 +21,7 @@ from kancore.schemes import (
     Sweep,
     derive_seed,
 )
-from kancore.training import Stopped, Training, progress
+from kancore.training import Stopped, Training
 
 RATES = (0.05, 0.005)
 WILD = 1e30
