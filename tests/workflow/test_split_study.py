@@ -6,8 +6,6 @@ import sys
 
 import pytest
 
-from kancore.figures import FIGURES
-
 WHOLE = ("--config", "seeds=[0,1]")
 TABLES = ("runs.parquet", "runs.csv", "history.parquet")
 
@@ -33,7 +31,9 @@ def test_merged_parts_are_the_whole_study(parts, finished, tmp_path):
     done = merge(first, second.path)
     assert done.returncode == 0, done.stderr
     assert "took over 2 sweeps" in done.stdout
-    assert first.plan(*WHOLE) == {"tables": 1, **dict.fromkeys(FIGURES, 1), "report": 1}
+    plan = first.plan(*WHOLE)
+    assert plan["tables"] == 1
+    assert not {"prepare", "train"} & set(plan)
     first.snakemake("--cores", "2", *WHOLE)
     shutil.copytree(finished.path, tmp_path / "whole")
     whole = type(finished)(tmp_path / "whole")
