@@ -36,7 +36,7 @@ rule train:
     message:
         "train {wildcards.sweep}"
     shell:
-        "THP_MEM_ALLOC_ENABLE=1 exec python -m workflow_scripts.train"
+        "exec python -m workflow_scripts.train"
         " --study {params.study} --sweep {params.sweep:q}"
         " --data {input.data:q} --device {resources.device} --threads {threads}"
         " --checkpoint-seconds {resources.checkpoint_seconds}"

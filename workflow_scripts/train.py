@@ -13,6 +13,7 @@ from kancore.devices import lease
 from kancore.files import run_plainly
 from kancore.interruption import EXIT_STOPPED, StopSignal, requeue
 from kancore.locks import first_free
+from kancore.memory import keep_freed_memory
 from kancore.progress import progress
 from kancore.provenance import check_code
 from kancore.schemes import Sweep
@@ -60,6 +61,7 @@ def main() -> None:
     modules = networks.MODULES[sweep.architecture.model], objectives.MODULES[sweep.objective]
     check_code(__file__, args.code, *modules)
     torch.set_num_threads(args.threads)
+    keep_freed_memory()
     checkpoint = args.history.with_name("checkpoint.pt")
     busy = f"{sweep.name}: waiting for another process that trains it to end"
     try:
