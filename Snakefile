@@ -29,6 +29,8 @@ include: "rules/common.smk"
 include: "rules/data.smk"
 include: "rules/training.smk"
 include: "rules/tables.smk"
+include: "rules/intrinsic_dimension.smk"
+include: "rules/efficiency.smk"
 include: "rules/figures.smk"
 include: "rules/report.smk"
 

@@ -54,6 +54,7 @@ class Stacks:
     ):
         self._build, self._initialize, self._device = build, initialize, device
         self._checkpoint, self._identity = checkpoint, identity
+        self._kind = type(schemes[0])
         self.state: State | None = None
         # As saved. The first is what `state` began from; one that is new is known by its schemes.
         new = {"schemes": [vars(scheme) for scheme in schemes], "rows": [], "clock": vars(Clock())}
@@ -99,7 +100,7 @@ class Stacks:
         self.state = self._restore(self._left[0], self._device)
 
     def _restore(self, saved: dict, device: torch.device) -> State:
-        state = self._build([Scheme(**scheme) for scheme in saved["schemes"]], device)
+        state = self._build([self._kind(**scheme) for scheme in saved["schemes"]], device)
         if "network" in saved:
             state.load(saved)
         else:

@@ -10,10 +10,18 @@ from typing import Any
 from jsonschema import Draft202012Validator, ValidationError
 
 from kancore.datasets import DATASETS
+from kancore.intrinsic_dimension.subspaces import REFERENCE, Landscape, geometric_grid
 from kancore.schemes import AXES, Architecture, HsicBottleneck, Sweep
 
 # Keys that `Study.sweeps` does not need: where data come from, how a study runs, how it looks.
-_NOT_GRID = ("data", "device", "threads", "checkpoint_seconds", "figure_style")
+_NOT_GRID = (
+    "data",
+    "device",
+    "threads",
+    "checkpoint_seconds",
+    "figure_style",
+    "intrinsic_dimension",
+)
 # Keys with one value, or one for each data set and a default.
 _PER_DATASET = ("epochs", "batch_size", "evaluate_every", "train_examples", "test_examples")
 
@@ -42,6 +50,11 @@ class Study:
         """The settings that make the grid: all that `sweeps` needs."""
         return {key: value for key, value in self.settings.items() if key not in _NOT_GRID}
 
+    @property
+    def landscape_settings(self) -> dict[str, Any]:
+        """The settings that `landscapes` needs."""
+        return {**self.grid, "intrinsic_dimension": self.settings["intrinsic_dimension"]}
+
     def sweeps(self) -> list[Sweep]:
         """Every training job of the study, in a fixed order."""
         split_axes = [field for field in AXES if field not in self.settings["stack"]]
@@ -54,6 +67,37 @@ class Study:
             for seed in self.settings["seeds"]
             for part in self._sweep(dataset, objective, architecture, seed).split_by(split_axes)
         ]
+
+    def landscapes(self) -> list[Landscape]:
+        """Every loss landscape whose intrinsic dimension is measured, in a fixed order."""
+        settings = self.settings["intrinsic_dimension"]
+        return [
+            self._landscape(dataset, architecture, seed)
+            for dataset in self.settings["datasets"]
+            for architecture in self._landscape_architectures(dataset)
+            for seed in settings["seeds"]
+        ]
+
+    def _landscape_architectures(self, dataset: str) -> list[Architecture]:
+        networks = self.settings["intrinsic_dimension"]["networks"]
+        found = [REFERENCE] if "reference" in networks else []
+        if "architectures" in networks:
+            found += [other for other in self._architectures(dataset) if other not in found]
+        return found
+
+    def _landscape(self, dataset: str, architecture: Architecture, seed: int) -> Landscape:
+        settings = self.settings["intrinsic_dimension"]
+        chosen = {key: _choose(self.settings[key], dataset) for key in _PER_DATASET}
+        chosen |= {key: _choose(settings[key], dataset) for key in ("epochs", "batch_size")}
+        return Landscape(
+            dataset=dataset,
+            architecture=architecture,
+            dimensions=geometric_grid(**settings["dimensions"]),
+            seed=seed,
+            validation_fraction=self.settings["validation_fraction"],
+            **{key: settings[key] for key in ("projection", "refinements", "learning_rate")},
+            **chosen,
+        )
 
     def _sweep(self, dataset: str, objective: str, architecture: Architecture, seed: int) -> Sweep:
         settings = self.settings
@@ -175,6 +219,12 @@ def _check_together(settings: Mapping[str, Any]) -> None:
     low, high = settings["grid_range"]
     if not low < high:
         raise _error(["grid_range"], [low, high], "two numbers, the lower one first")
+    tried = settings["intrinsic_dimension"]["dimensions"]
+    if not tried["lowest"] <= tried["highest"]:
+        path = ["intrinsic_dimension", "dimensions", "highest"]
+        raise _error(
+            path, tried["highest"], f"a whole number, at least the lowest, {tried['lowest']}"
+        )
     own = settings["data"]["own"]
     for name in own:
         if name in DATASETS:
@@ -183,7 +233,8 @@ def _check_together(settings: Mapping[str, Any]) -> None:
         if dataset not in own and (dataset not in DATASETS or dataset == "custom"):
             raise _error(["datasets", position], dataset, f"one of {_known(own)}")
     by_dataset = {(key,): settings[key] for key in (*_PER_DATASET, "hidden_widths")}
-    by_dataset |= {("hsic", key): settings["hsic"][key] for key in ("batch_size", "epochs")}
+    for part in ("hsic", "intrinsic_dimension"):
+        by_dataset |= {(part, key): settings[part][key] for key in ("batch_size", "epochs")}
     for (path, value), dataset in product(by_dataset.items(), settings["datasets"]):
         if isinstance(value, Mapping) and dataset not in value and "default" not in value:
             raise _error([*path], value, f"a value for {dataset}, or a default")

@@ -68,6 +68,12 @@ def training_minutes(wildcards, attempt):
     return min(minutes * 2 ** (attempt - 1), resources.MAX_MINUTES)
 
 
+def landscape_code(wildcards):
+    """Digest of what a landscape really runs: the search, and its model."""
+    model = LANDSCAPES[wildcards.landscape].architecture.model
+    return planned_digest("workflow_scripts/landscape.py", networks.MODULES[model])
+
+
 def figure_code(name):
     """Digest of what draws a figure: the script and the figure's own module."""
     return planned_digest("workflow_scripts/figure.py", f"kancore.figures.{name}")
