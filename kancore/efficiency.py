@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from kancore.statistics import SCHEME, SETTING, best_schemes, main_grid
 from kancore.tables import EFFICIENCY, EFFICIENCY_RANKS, KEY_NAMES
 
 
@@ -83,6 +84,36 @@ def efficiency_by_source(runs: pd.DataFrame, dimensions: pd.DataFrame) -> pd.Dat
         columns = (table[column].astype(float) for column in (accuracy, epoch, "parameters"))
         table[name] = efficiency(*columns, known)
     return table.sort_values(["source", *KEY_NAMES], ignore_index=True)[EFFICIENCY.names]
+
+
+def best_scheme_efficiency(table: pd.DataFrame, source: str) -> pd.DataFrame:
+    """Tell how efficient the best scheme of each architecture is.
+
+    Parameters
+    ----------
+    table
+        With the columns of `kancore.tables.EFFICIENCY`.
+    source
+        The source of the intrinsic dimension that ``efficiency`` is under.
+
+    Returns
+    -------
+    DataFrame
+        The rows of `kancore.statistics.best_schemes` of the main grid, with the efficiency of the
+        best scheme, averaged over seeds, under that source (``efficiency``), and the least and
+        greatest under any (``least``, ``greatest``), and the median over schemes
+        (``median_efficiency``).
+    """
+    table = main_grid(table)
+    own = table[table["source"] == source]
+    schemes = [*SETTING, *SCHEME]
+    by_source = table.groupby([*schemes, "source"], dropna=False)["efficiency"].mean()
+    over_sources = by_source.groupby(schemes, dropna=False).agg(least="min", greatest="max")
+    means = own.groupby(schemes, dropna=False)["efficiency"].mean()
+    median = means.groupby(list(SETTING), dropna=False).median().rename("median_efficiency")
+    best = best_schemes(own).merge(means.reset_index(), on=schemes, how="left")
+    best = best.merge(over_sources.reset_index(), on=schemes, how="left")
+    return best.merge(median.reset_index(), on=list(SETTING), how="left")
 
 
 def rank_correlations(table: pd.DataFrame) -> pd.DataFrame:

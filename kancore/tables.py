@@ -183,6 +183,16 @@ EFFICIENCY_RANKS = pa.schema(
     ]
 )
 
+# Tables that figures are drawn from, by name.
+SCHEMAS = {
+    "history": HISTORY,
+    "runs": RUNS,
+    "landscapes": LANDSCAPES,
+    "intrinsic_dimension": INTRINSIC_DIMENSIONS,
+    "efficiency": EFFICIENCY,
+    "efficiency_ranks": EFFICIENCY_RANKS,
+}
+
 
 def write_table(
     path: str | os.PathLike, rows: pd.DataFrame | list[dict], schema: pa.Schema

@@ -1,9 +1,19 @@
 # Tables and figures -> one HTML file.
 
 # Figures in the order of the report.
-REPORTED = ["accuracy_bars", "scheme_boxplots", "learning_curves", "parameters_accuracy"]
-if "hsic" in STUDY.settings["objectives"]:
-    REPORTED.insert(1, "hsic_accuracy")
+REPORTED = [
+    "accuracy_bars",
+    *(["hsic_accuracy"] if "hsic" in STUDY.settings["objectives"] else []),
+    "scheme_boxplots",
+    "learning_curves",
+    "best_epochs",
+    "parameters_accuracy",
+    *(["dimension_accuracy"] if LANDSCAPES else []),
+    "dimension_estimates",
+    "efficiency_bars",
+    "parameters_efficiency",
+    "efficiency_ranks",
+]
 
 
 localrules:

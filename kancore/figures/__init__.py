@@ -1,7 +1,7 @@
 """Figures of a study: one module each, with ``TABLE`` and ``draw(table) -> Figure``.
 
-``TABLE`` names the table that a figure is drawn from, ``runs`` or ``history``. Modules are imported
-by name and only when drawn, so that a change to one figure re-draws that one alone.
+``TABLE`` names the table that a figure is drawn from, one of `kancore.tables.SCHEMAS`. Modules are
+imported by name and only when drawn, so that a change to one figure re-draws that one alone.
 """
 
 from importlib import import_module
@@ -19,6 +19,12 @@ FIGURES = (
     "scheme_boxplots",
     "learning_curves",
     "parameters_accuracy",
+    "best_epochs",
+    "dimension_accuracy",
+    "dimension_estimates",
+    "efficiency_bars",
+    "parameters_efficiency",
+    "efficiency_ranks",
 )
 
 # Neither the time nor the version of the writer: the same table gives the same bytes.

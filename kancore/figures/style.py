@@ -36,7 +36,14 @@ _SCHEMES = {
     "sgd_momentum": "SGD, momentum",
     "adam": "Adam",
 }
-_NAMES = {**_MODELS, **_DATASETS, **_OBJECTIVES, **_SCHEMES}
+_DIMENSIONS = {
+    "paper": "the paper's constant",
+    "two_nn": "TwoNN",
+    "mle": "MLE",
+    "landscape_absolute": "landscape, 90% accuracy",
+    "landscape_relative": "landscape, 90% of direct",
+}
+_NAMES = {**_MODELS, **_DATASETS, **_OBJECTIVES, **_SCHEMES, **_DIMENSIONS}
 _ORDER = {name: place for place, name in enumerate(_NAMES)}
 
 LINES = {"backprop": "-", "hsic": "--"}
@@ -152,7 +159,7 @@ def architecture_panels(table: pd.DataFrame, height: float, **options: Any) -> t
     """
     objectives = in_order(table["objective"])
     pairs = architectures(table)
-    figure, by_name = _panels(in_order(table["dataset"]), 4 - len(objectives), height, **options)
+    figure, by_name = panels(in_order(table["dataset"]), 4 - len(objectives), height, **options)
     for axes in by_name.values():
         axes.set_xticks(range(len(pairs)), [depth.removesuffix("layers") for _, depth in pairs])
         axes.set_xlim(-0.6, len(pairs) - 0.4)
@@ -169,8 +176,27 @@ def architecture_panels(table: pd.DataFrame, height: float, **options: Any) -> t
     return figure, place
 
 
-def _panels(names: list[str], columns: int, height: float, **options: Any) -> tuple[Figure, dict]:
-    """Make a figure with a titled panel for each data set, `columns` side by side at most."""
+def panels(
+    names: list[str], columns: int, height: float, **options: Any
+) -> tuple[Figure, dict[str, Axes]]:
+    """Make a figure with a titled panel for each data set.
+
+    Parameters
+    ----------
+    names
+        The data sets, in order.
+    columns
+        Most panels side by side.
+    height
+        Height of a panel, inches.
+    **options
+        For `matplotlib.figure.Figure.subplots`.
+
+    Returns
+    -------
+    tuple
+        The figure, and the panel of each data set.
+    """
     rows = math.ceil(len(names) / columns)
     columns = math.ceil(len(names) / rows)
     width, _ = mpl.rcParams["figure.figsize"]
