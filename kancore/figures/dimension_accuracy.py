@@ -14,7 +14,7 @@ TABLE = "landscapes"
 
 _THRESHOLDS = {"landscape_absolute": ":", "landscape_relative": "--"}
 _PUBLISHED = {"ls": "", "marker": "D", "ms": 5, "mfc": "white", "mec": "black", "zorder": 4}
-_CROSSING = {"ls": "", "marker": "v", "ms": 7, "mec": "white", "zorder": 5}
+_CROSSING = {"ls": "", "marker": "v", "ms": 6, "mec": "white", "mew": 0.6, "zorder": 5}
 
 
 def draw(table: pd.DataFrame) -> Figure:
@@ -55,7 +55,7 @@ def draw(table: pd.DataFrame) -> Figure:
 
 
 def _looks(networks: list[str]) -> dict[str, dict]:
-    """Colour of each network's model, lighter lines for deeper networks; black is the reference."""
+    """Colour of each network's model, thinner lines for deeper networks; black is the reference."""
     colours = style.colours([network.split("-")[0] for network in networks])
     looks = {}
     for network in networks:
@@ -100,5 +100,5 @@ def _handles(looks: dict[str, dict], sources: set[str]) -> list[Line2D]:
     published = [
         Line2D([], [], **_PUBLISHED, label=source) for source in sorted(sources - {MEASURED})
     ]
-    crossing = Line2D([], [], color=style.GREY, **_CROSSING, label="estimate")
+    crossing = Line2D([], [], color=style.GREY, **_CROSSING, label="estimate of d")
     return [*networks, *thresholds, crossing, *published]

@@ -58,7 +58,7 @@ def _name(row) -> str:
     """Name of an estimate's row: its estimator, and neighbours or a network of its own."""
     name = style.display_name(row.estimator)
     if row.estimator == "mle":
-        return f"{name}, k = {row.neighbors}"
+        return f"{name}, k = {row.neighbors:.0f}"
     if pd.isna(row.network) or row.network == REFERENCE.name:
         return name
     return f"{name}: {'-'.join(row.network.split('-')[:2])}"

@@ -2,6 +2,7 @@
 
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
 
 from kancore.efficiency import best_scheme_efficiency
 from kancore.figures.parameters import parameters_panel
@@ -28,5 +29,8 @@ def draw(table: pd.DataFrame) -> Figure:
     best = best_scheme_efficiency(table, PAPER)
     figure = parameters_panel(best, "efficiency", "Efficiency of the best scheme")
     if best["efficiency"].notna().any():
-        figure.axes[0].set_yscale("log")
+        (axes,) = figure.axes
+        axes.set_yscale("log")
+        for which in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+            which(LogFormatter(minor_thresholds=(1.5, 0.5)))
     return figure

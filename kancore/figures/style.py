@@ -37,11 +37,11 @@ _SCHEMES = {
     "adam": "Adam",
 }
 _DIMENSIONS = {
-    "paper": "the paper's constant",
+    "paper": "Paper's constant",
     "two_nn": "TwoNN",
     "mle": "MLE",
-    "landscape_absolute": "landscape, 90% accuracy",
-    "landscape_relative": "landscape, 90% of direct",
+    "landscape_absolute": "Landscape, 90% accuracy",
+    "landscape_relative": "Landscape, 90% of direct",
 }
 _NAMES = {**_MODELS, **_DATASETS, **_OBJECTIVES, **_SCHEMES, **_DIMENSIONS}
 _ORDER = {name: place for place, name in enumerate(_NAMES)}

@@ -16,6 +16,7 @@ PROJECT = (
     "envs",
     "kancore",
     "profiles",
+    "published",
     "report",
     "rules",
     "schemas",
@@ -33,6 +34,12 @@ studies:
     epochs: 2
     evaluate_every: 1
     batch_size: 50
+    intrinsic_dimension:
+      seeds: [0]
+      dimensions: {lowest: 20, highest: 200, count: 2}
+      refinements: 1
+      epochs: 4
+      learning_rate: 0.01
 """
 
 

@@ -10,7 +10,10 @@ from kancore.figures import FIGURES
 # The tiny study has no runs with HSIC.
 REPORTED = [figure for figure in FIGURES if figure != "hsic_accuracy"]
 EVERY_FIGURE = dict.fromkeys(REPORTED, 1)
-DOWNSTREAM = {"tables": 1, **EVERY_FIGURE, "report": 1}
+OF_DIMENSIONS = {"dimension_accuracy": 1, "dimension_estimates": 1}
+OF_EFFICIENCY = {"efficiency_bars": 1, "parameters_efficiency": 1, "efficiency_ranks": 1}
+OF_RUNS = {name: 1 for name in REPORTED if name not in OF_DIMENSIONS}
+DOWNSTREAM = {"tables": 1, "efficiency": 1, **OF_RUNS, "report": 1}
 
 
 def test_a_fresh_clone_with_results_has_nothing_to_do(project):
@@ -43,9 +46,41 @@ def test_an_edit_in_splines_retrains_kans_and_no_mlp(project):
 
 def test_an_edit_in_a_data_set_prepares_it_again_and_retrains(project):
     project.append("kancore/data/digits.py")
-    assert project.plan() == {"prepare": 1, "train": 2, **DOWNSTREAM}
+    dimensions = {"manifold": 1, "landscape": 1, "intrinsic_dimension": 1, **OF_DIMENSIONS}
+    assert project.plan() == {"prepare": 1, "train": 2, **dimensions, **DOWNSTREAM}
     project.append("kancore/data/breast_cancer.py")
     assert project.plan()["prepare"] == 1
+
+
+def test_an_edit_in_landscapes_trains_no_sweep_again(project):
+    project.append("kancore/intrinsic_dimension/landscape.py")
+    below = {"intrinsic_dimension": 1, **OF_DIMENSIONS, "efficiency": 1, **OF_EFFICIENCY}
+    assert project.plan() == {"landscape": 1, **below, "report": 1}
+
+
+def test_an_edit_in_manifolds_estimates_them_again(project):
+    project.append("kancore/intrinsic_dimension/manifold.py")
+    assert project.plan("results/tiny/tables/efficiency.parquet") == {
+        "manifold": 1,
+        "intrinsic_dimension": 1,
+        "efficiency": 1,
+    }
+
+
+def test_published_dimensions_are_an_input(project):
+    with open(project.path / "published" / "intrinsic_dimension.csv", "a") as file:
+        file.write("digits,efficiency,,,,5,,Somebody 2025\n")
+    below = {"intrinsic_dimension": 1, **OF_DIMENSIONS, "efficiency": 1, **OF_EFFICIENCY}
+    assert project.plan() == {**below, "report": 1}
+
+
+def test_every_network_and_seed_of_a_landscape_is_a_job(project):
+    options = 'intrinsic_dimension={"networks": ["reference", "architectures"], "seeds": [0, 1]}'
+    assert project.plan("--config", options)["landscape"] == (1 + 2) * 2 - 1
+    none = project.plan("--config", 'intrinsic_dimension={"networks": []}')
+    assert none["intrinsic_dimension"] == 1
+    assert "landscape" not in none
+    assert "dimension_accuracy" not in none
 
 
 def test_an_edit_in_the_report_re_runs_the_report(project):

@@ -9,7 +9,16 @@ import psutil
 import pytest
 
 from kancore.figures import FIGURES
-from kancore.tables import HISTORY, RUNS, TIMINGS, read_table
+from kancore.tables import (
+    EFFICIENCY,
+    EFFICIENCY_RANKS,
+    HISTORY,
+    INTRINSIC_DIMENSIONS,
+    LANDSCAPES,
+    RUNS,
+    TIMINGS,
+    read_table,
+)
 
 # The tiny study has no runs with HSIC.
 REPORTED = [figure for figure in FIGURES if figure != "hsic_accuracy"]
@@ -43,6 +52,32 @@ def test_csv_says_what_parquet_says(results):
     assert len(lines) == 1 + 2 * 9
 
 
+def test_dimensions_and_efficiency_are_of_every_source(results):
+    landscapes = read_table(results / "tables" / "landscapes.parquet", LANDSCAPES)
+    assert landscapes["direct"].sum() == 1
+    assert landscapes["dimension"].max() == 64 * 200 + 200 * 200 + 200 * 10 + 410
+    assert {20, 200} < set(landscapes["dimension"])
+    estimates = read_table(results / "tables" / "intrinsic_dimension.parquet", INTRINSIC_DIMENSIONS)
+    assert estimates["estimator"].value_counts().to_dict() == {
+        "two_nn": 1,
+        "mle": 4,
+        "landscape_absolute": 1,
+        "landscape_relative": 1,
+    }
+    two_nn = estimates[estimates["estimator"] == "two_nn"].iloc[0]
+    assert 5 < two_nn["low"] < two_nn["dimension"] < two_nn["high"] < 15
+    assert two_nn["observations"] == 1438
+    table = read_table(results / "tables" / "efficiency.parquet", EFFICIENCY)
+    assert table.groupby("source").size().to_dict() == dict.fromkeys(
+        ("paper", "two_nn", "mle", "landscape_absolute", "landscape_relative"), 2 * 9
+    )
+    assert table.loc[table["source"] == "paper", "efficiency"].notna().all()
+    ranks = read_table(results / "tables" / "efficiency_ranks.parquet", EFFICIENCY_RANKS)
+    assert len(ranks) == 5 * 5
+    lines = (results / "tables" / "efficiency_ranks.csv").read_text().splitlines()
+    assert lines[0].split(",") == EFFICIENCY_RANKS.names
+
+
 @pytest.mark.parametrize("figure", REPORTED)
 def test_every_figure_is_png_and_svg(figure, results):
     assert (results / "figures" / f"{figure}.png").read_bytes()[:4] == b"\x89PNG"
@@ -59,6 +94,10 @@ def test_the_same_study_gives_the_same_bytes(project):
     shutil.move(before, project.path / "before")
     project.snakemake("--cores", "2", "--forceall")
     names = ["tables/runs.parquet", "tables/history.parquet", "tables/runs.csv"]
+    names += [
+        f"tables/{name}.parquet"
+        for name in ("landscapes", "intrinsic_dimension", "efficiency", "efficiency_ranks")
+    ]
     names += [f"figures/{figure}.{kind}" for figure in REPORTED for kind in ("png", "svg")]
     for name in names:
         assert (before / name).read_bytes() == (project.path / "before" / name).read_bytes(), name
