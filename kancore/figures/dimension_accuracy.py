@@ -66,7 +66,7 @@ def _looks(networks: list[str]) -> dict[str, dict]:
             "label": f"{style.display_name(model)} {widths}",
         }
     if REFERENCE.name in looks:
-        looks[REFERENCE.name] = {"color": "black", "lw": 1.2, "label": "reference, 200x200"}
+        looks[REFERENCE.name] = {"color": "black", "lw": 1.2, "label": "Reference, 200x200"}
     return looks
 
 
@@ -100,5 +100,5 @@ def _handles(looks: dict[str, dict], sources: set[str]) -> list[Line2D]:
     published = [
         Line2D([], [], **_PUBLISHED, label=source) for source in sorted(sources - {MEASURED})
     ]
-    crossing = Line2D([], [], color=style.GREY, **_CROSSING, label="estimate of d")
+    crossing = Line2D([], [], color=style.GREY, **_CROSSING, label="Estimate")
     return [*networks, *thresholds, crossing, *published]

@@ -2,7 +2,7 @@
 
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogFormatter
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from kancore.efficiency import best_scheme_efficiency
 from kancore.figures.parameters import parameters_panel
@@ -29,8 +29,9 @@ def draw(table: pd.DataFrame) -> Figure:
     best = best_scheme_efficiency(table, PAPER)
     figure = parameters_panel(best, "efficiency", "Efficiency of the best scheme")
     if best["efficiency"].notna().any():
-        (axes,) = figure.axes
-        axes.set_yscale("log")
-        for which in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
-            which(LogFormatter(minor_thresholds=(1.5, 0.5)))
+        axis = figure.axes[0].yaxis
+        figure.axes[0].set_yscale("log")
+        axis.set_major_locator(LogLocator(subs=(1, 2, 3, 4, 5, 7)))
+        axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axis.set_minor_formatter(NullFormatter())
     return figure
