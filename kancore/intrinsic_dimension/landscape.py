@@ -25,6 +25,7 @@ from kancore.intrinsic_dimension.search import refine, thresholds
 from kancore.intrinsic_dimension.subspaces import Landscape, Subspace
 from kancore.optimizers import ADAM_EPSILON, BETAS
 from kancore.schemes import derive_seed
+from kancore.state import State
 from kancore.training import Training
 
 _PROJECTIONS = {
@@ -131,10 +132,17 @@ class SubspaceTraining(Training):
     The parameters are those of `kancore.training.Training`, with a landscape for the sweep.
     """
 
-    def _optimizer(self, parameters: list[Tensor], schemes: Sequence[Subspace]) -> SubspaceAdam:
-        size, device = sum(parameter[0].numel() for parameter in parameters), parameters[0].device
+    def _build(self, schemes: Sequence[Subspace], device: torch.device) -> State:
+        data, landscape = self.dataset, self.sweep
+        network = networks.build(
+            landscape.architecture, data.features, data.classes, len(schemes)
+        ).to(device)
+        parameters = list(network.parameters())
+        size = sum(parameter[0].numel() for parameter in parameters)
         projections = [self._projection(each.dimension, size).to(device) for each in schemes]
-        return SubspaceAdam(parameters, schemes, projections, self.sweep.learning_rate)
+        optimizer = SubspaceAdam(parameters, schemes, projections, landscape.learning_rate)
+        loss = torch.zeros(len(schemes), device=device)
+        return State(network, optimizer, loss, self._chunk(network))
 
     def _projection(self, dimension: int | None, size: int) -> nn.Module:
         if dimension is None:

@@ -8,7 +8,7 @@ from torch.func import functional_call
 
 from kancore.data.digits import prepare
 from kancore.data.preparation import take
-from kancore.intrinsic_dimension.landscape import SubspaceTraining, measure_landscape
+from kancore.intrinsic_dimension.landscape import SubspaceAdam, SubspaceTraining, measure_landscape
 from kancore.intrinsic_dimension.subspaces import PROJECTIONS, Landscape, Subspace
 from kancore.schemes import Architecture
 
@@ -47,8 +47,8 @@ def test_is_adam_on_the_coordinates(projection, architecture, dataset):
     projections = [each.double() for each in state.optimizer.projections]
     state.network.double()
     start = {name: value.detach().clone() for name, value in state.network.named_parameters()}
-    optimizer = training._optimizer(list(state.network.parameters()), what.schemes)
-    optimizer.projections = projections
+    parameters = list(state.network.parameters())
+    optimizer = SubspaceAdam(parameters, what.schemes, projections, what.learning_rate)
     z = [torch.zeros(each.dimension, dtype=torch.float64).requires_grad_() for each in projections]
     adam = torch.optim.Adam(z, lr=what.learning_rate)
     flat = torch.cat([value.flatten(1) for value in start.values()], dim=1)
@@ -63,7 +63,7 @@ def test_is_adam_on_the_coordinates(projection, architecture, dataset):
         x, y = training.batch("train", torch.arange(32) + 32 * number)
         losses = training.objective.losses(state.network, x.double(), y, what)
         optimizer.advance()
-        gradients = torch.autograd.grad(losses.sum(), list(state.network.parameters()))
+        gradients = torch.autograd.grad(losses.sum(), parameters)
         optimizer.update(gradients, slice(0, len(what.schemes)))
         logits = functional_call(state.network, moved(), (x.double(),))
         adam.zero_grad()
