@@ -22,6 +22,8 @@ _NOT_GRID = (
     "figure_style",
     "intrinsic_dimension",
 )
+# Keys of the grid that `Study.landscapes` does not need.
+_OF_SWEEPS = ("objectives", "seeds", "stack", "hsic", *AXES.values())
 # Keys with one value, or one for each data set and a default.
 _PER_DATASET = ("epochs", "batch_size", "evaluate_every", "train_examples", "test_examples")
 
@@ -52,8 +54,9 @@ class Study:
 
     @property
     def landscape_settings(self) -> dict[str, Any]:
-        """The settings that `landscapes` needs."""
-        return {**self.grid, "intrinsic_dimension": self.settings["intrinsic_dimension"]}
+        """The settings that make landscapes: all that `landscapes` needs."""
+        needed = {key: value for key, value in self.grid.items() if key not in _OF_SWEEPS}
+        return {**needed, "intrinsic_dimension": self.settings["intrinsic_dimension"]}
 
     def sweeps(self) -> list[Sweep]:
         """Every training job of the study, in a fixed order."""

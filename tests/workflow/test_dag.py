@@ -126,7 +126,7 @@ def test_code_edited_during_a_run_is_refused(project):
     output, _ = run.communicate(timeout=120)
     assert run.returncode != 0
     assert "the code has changed since this job was planned" in output
-    assert not (project.path / "results" / "tiny" / "tables").exists()
+    assert not (project.path / "results" / "tiny" / "tables" / "runs.parquet").exists()
 
 
 def test_the_papers_dag_builds_in_ten_seconds(project):
