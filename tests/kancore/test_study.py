@@ -114,13 +114,16 @@ def test_hsic_has_settings_batch_size_and_epochs_of_its_own():
 
 
 def test_landscapes_are_of_every_data_set_network_and_seed():
-    options = {"seeds": [3, 4], "epochs": {"default": 9, "digits": 7}, "projection": "sparse"}
+    options = {"seeds": [3, 4], "epochs": {"mnist_sample": 9, "digits": 7}, "projection": "sparse"}
     some = study(study="quick", intrinsic_dimension=options, train_examples=300)
     landscapes = some.landscapes()
     assert len(landscapes) == 3 * 2
     for landscape in landscapes:
         assert landscape.architecture == REFERENCE
-        assert landscape.epochs == (7 if landscape.dataset == "digits" else 9)
+        assert (
+            landscape.epochs
+            == {"digits": 7, "mnist_sample": 9, "breast_cancer": 30}[landscape.dataset]
+        )
         assert (landscape.projection, landscape.train_examples) == ("sparse", 300)
         assert landscape.evaluate_every == 2
     assert study(**{**some.settings, "datasets": ["digits"]}).landscapes()[0].seed == 3
@@ -211,7 +214,11 @@ def changed(path, value):
         (["intrinsic_dimension"], {"projection": "rp"}, ["projection is 'rp'", "fastfood"]),
         (["intrinsic_dimension"], {"networks": ["lenet"]}, ["'lenet'", "reference, architectures"]),
         (["intrinsic_dimension"], {"seeds": []}, ["seeds is []", "whole numbers from 0"]),
-        (["intrinsic_dimension"], {"epochs": {"digits": 3}}, ["a default", "epochs is"]),
+        (
+            ["studies", "quick", "intrinsic_dimension"],
+            {"epochs": {"digits": 3}},
+            ["intrinsic_dimension.epochs is", "a value for breast_cancer, or a default"],
+        ),
         (
             ["intrinsic_dimension"],
             {"dimensions": {"lowest": 50, "highest": 20}},
