@@ -207,6 +207,8 @@ def panels(
         axes.set_title(display_name(name), loc="left", fontweight="bold")
     for axes in grid[len(names) :]:
         axes.remove()
+    for axes in grid[: len(names)][-columns:]:  # the lowest panel of each column
+        axes.tick_params(labelbottom=True)
     return figure, by_name
 
 
