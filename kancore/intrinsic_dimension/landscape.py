@@ -64,34 +64,31 @@ class SubspaceAdam:
         self._square = [self.parameters[0].new_zeros(d) for d in coordinates]
         self._steps = torch.zeros((), device=self.parameters[0].device)
 
-    def advance(self) -> None:
-        """Begin a step; `update` then does it, part by part."""
-        self._steps += 1
+    def fuse(self, network: nn.Module) -> None:
+        """Leave the layers as they are: a step is known only once all of them have gradients."""
 
     @torch.no_grad()
-    def update(self, gradients: Sequence[Tensor], part: slice) -> None:
-        """Move a part of the stack by P times Adam's step, from gradients ``[networks, ...]``."""
-        projections = self.projections[part]
+    def step(self, gradients: Sequence[Tensor]) -> None:
+        """Move the stacked parameters by P times Adam's step, from gradients of their shapes."""
         by_network = torch.cat([gradient.flatten(1) for gradient in gradients], dim=1)
-        pairs = zip(projections, by_network, strict=True)
-        moves = self._moves([projection.adjoint(gradient) for projection, gradient in pairs], part)
+        pairs = zip(self.projections, by_network, strict=True)
+        moves = self._moves([projection.adjoint(gradient) for projection, gradient in pairs])
         shapes = [parameter.shape[1:] for parameter in self.parameters]
-        for index, projection, move in zip(
-            range(part.start, part.stop), projections, moves, strict=True
-        ):
-            pieces = projection(move).split([shape.numel() for shape in shapes])
+        for index, projection in enumerate(self.projections):
+            pieces = projection(moves[index]).split([shape.numel() for shape in shapes])
             for parameter, piece, shape in zip(self.parameters, pieces, shapes, strict=True):
                 parameter[index] += piece.view(shape)
 
-    def _moves(self, gradients: list[Tensor], part: slice) -> list[Tensor]:
+    def _moves(self, gradients: list[Tensor]) -> list[Tensor]:
         """Adam's step in the coordinates of each subspace."""
+        self._steps += 1
         moves = [torch.zeros_like(gradient) for gradient in gradients]
         # Called directly for the reason that kancore.optimizers gives.
         torch._fused_adam_(
             moves,
             [gradient.contiguous() for gradient in gradients],
-            self._mean[part],
-            self._square[part],
+            self._mean,
+            self._square,
             [],
             [self._steps] * len(moves),
             lr=self.learning_rate,
@@ -137,12 +134,12 @@ class SubspaceTraining(Training):
         network = networks.build(
             landscape.architecture, data.features, data.classes, len(schemes)
         ).to(device)
+        network.expect(self.background)
         parameters = list(network.parameters())
         size = sum(parameter[0].numel() for parameter in parameters)
         projections = [self._projection(each.dimension, size).to(device) for each in schemes]
         optimizer = SubspaceAdam(parameters, schemes, projections, landscape.learning_rate)
-        loss = torch.zeros(len(schemes), device=device)
-        return State(network, optimizer, loss, self._chunk(network))
+        return State(network, optimizer, torch.zeros(len(schemes), device=device))
 
     def _projection(self, dimension: int | None, size: int) -> nn.Module:
         if dimension is None:

@@ -62,9 +62,7 @@ def test_is_adam_on_the_coordinates(projection, architecture, dataset):
     for number in range(10):
         x, y = training.batch("train", torch.arange(32) + 32 * number)
         losses = training.objective.losses(state.network, x.double(), y, what)
-        optimizer.advance()
-        gradients = torch.autograd.grad(losses.sum(), parameters)
-        optimizer.update(gradients, slice(0, len(what.schemes)))
+        optimizer.step(torch.autograd.grad(losses.sum(), parameters))
         logits = functional_call(state.network, moved(), (x.double(),))
         adam.zero_grad()
         sum(torch.nn.functional.cross_entropy(each, y) for each in logits).backward()
