@@ -32,7 +32,7 @@ class Shape:
     test: int
 
 
-# FACTS: paper, section 4. One of the user's own is taken to be as large as the largest of these.
+# The paper, section 4. One of the user's own is taken to be as large as the largest of these.
 _SHAPES = {
     "mnist": Shape(784, 10, 60_000, 10_000),
     "fashion_mnist": Shape(784, 10, 60_000, 10_000),

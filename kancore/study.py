@@ -19,6 +19,8 @@ _NOT_GRID = (
     "device",
     "threads",
     "checkpoint_seconds",
+    "tf32",
+    "compile",
     "figure_style",
     "intrinsic_dimension",
 )

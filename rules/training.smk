@@ -29,6 +29,8 @@ rule train:
         # How a job runs, not what it gives: unlike params, a change of these re-runs nothing.
         device=STUDY.settings["device"],
         checkpoint_seconds=STUDY.settings["checkpoint_seconds"],
+        tf32=int(STUDY.settings["tf32"]),
+        compile=int(STUDY.settings["compile"]),
     params:
         code=training_code,
         sweep=lambda wildcards: json.dumps(SWEEPS[wildcards.sweep].to_dict(), sort_keys=True),
@@ -40,5 +42,6 @@ rule train:
         " --study {params.study} --sweep {params.sweep:q}"
         " --data {input.data:q} --device {resources.device} --threads {threads}"
         " --checkpoint-seconds {resources.checkpoint_seconds}"
+        " --tf32 {resources.tf32} --compile {resources.compile}"
         " --history {output.history:q} --timings {output.timings:q}"
         " --code {params.code} 2> {log:q}"

@@ -30,6 +30,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, required=True, help="prepared data set")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     parser.add_argument("--threads", type=int, default=1, help="threads on the CPU")
+    parser.add_argument("--tf32", type=int, choices=[0, 1], help="products of 3 digits on a GPU")
+    parser.add_argument("--compile", type=int, choices=[0, 1], help="compile the steps")
     parser.add_argument("--checkpoint-seconds", type=int, default=60)
     parser.add_argument("--history", type=Path, required=True, help="table to write")
     parser.add_argument("--timings", type=Path, required=True, help="table to write")
@@ -40,7 +42,7 @@ def arguments() -> argparse.Namespace:
 def train(args: argparse.Namespace, sweep: Sweep, checkpoint: Path, stop: StopSignal) -> None:
     """Train on a device that is this job's alone, and write the tables."""
     with lease(args.device) as device:
-        options = checkpoint, args.checkpoint_seconds, args.code, stop
+        options = checkpoint, args.checkpoint_seconds, args.code, stop, bool(args.compile)
         try:
             training = Training(sweep, load(args.data), device, *options)
         except ValueError as error:
@@ -61,6 +63,7 @@ def main() -> None:
     modules = networks.MODULES[sweep.architecture.model], objectives.MODULES[sweep.objective]
     check_code(__file__, args.code, *modules)
     torch.set_num_threads(args.threads)
+    torch.backends.cuda.matmul.allow_tf32 = bool(args.tf32)
     keep_freed_memory()
     checkpoint = args.history.with_name("checkpoint.pt")
     busy = f"{sweep.name}: waiting for another process that trains it to end"
