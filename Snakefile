@@ -33,6 +33,7 @@ include: "rules/intrinsic_dimension.smk"
 include: "rules/efficiency.smk"
 include: "rules/figures.smk"
 include: "rules/report.smk"
+include: "rules/bench.smk"
 
 
 # In place of Snakemake's own lock, which a run that is killed leaves behind.
