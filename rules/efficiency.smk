@@ -1,6 +1,10 @@
 # Runs and intrinsic dimensions -> the efficiency of every run under each source of the dimension.
 
 
+localrules:
+    efficiency,
+
+
 rule efficiency:
     input:
         runs=rules.tables.output.runs,

@@ -9,6 +9,12 @@ localrules:
     scheme_boxplots,
     learning_curves,
     parameters_accuracy,
+    best_epochs,
+    dimension_accuracy,
+    dimension_estimates,
+    efficiency_bars,
+    parameters_efficiency,
+    efficiency_ranks,
 
 
 rule accuracy_bars:

@@ -4,6 +4,10 @@ LANDSCAPES = {landscape.name: landscape for landscape in STUDY.landscapes()}
 PUBLISHED_DIMENSIONS = from_here("published/intrinsic_dimension.csv")
 
 
+localrules:
+    intrinsic_dimension,
+
+
 # Shared by all studies, as the data are.
 rule manifold:
     input:
