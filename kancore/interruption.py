@@ -3,7 +3,13 @@
 import os
 import signal
 import subprocess
+import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from kancore.locks import first_free
 
 # sysexits.h: a temporary failure; trying again goes on from the checkpoint.
 EXIT_STOPPED = 75
@@ -12,6 +18,10 @@ EXIT_STOPPED = 75
 WARNING = signal.SIGURG
 # More than Slurm takes to end the processes of a job.
 KILL_SECONDS = 120
+
+
+class Stopped(Exception):
+    """Work was asked to stop; it goes on from its last checkpoint."""
 
 
 class StopSignal:
@@ -55,3 +65,36 @@ def requeue() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if subprocess.run(["scontrol", "requeue", job], check=False).returncode == 0:
         time.sleep(KILL_SECONDS)  # to end with an error now would be a failure of the job
+
+
+@contextmanager
+def resumable(name: str, lock: Path) -> Iterator[StopSignal]:
+    """Do work that may be stopped, and that no other process does at the same time.
+
+    Parameters
+    ----------
+    name
+        What the work is called where it has to wait.
+    lock
+        File that is locked meanwhile.
+
+    Yields
+    ------
+    StopSignal
+        Tells the work when to raise `Stopped`.
+
+    Raises
+    ------
+    SystemExit
+        With `EXIT_STOPPED`, if the work was stopped; under Slurm, after a warning of the time
+        limit, the job is in the queue again.
+    """
+    stop = StopSignal()
+    try:
+        with first_free([lock], f"{name}: waiting for another process that does it to end"):
+            yield stop
+    except Stopped:
+        print("stopped; the next run goes on from the checkpoint", file=sys.stderr)
+        if stop.warned:
+            requeue()
+        raise SystemExit(EXIT_STOPPED) from None

@@ -12,6 +12,7 @@ from torch import Tensor
 from kancore import networks, objectives
 from kancore.data import Dataset, dense_rows, longest_row, rows, split
 from kancore.data.preparation import missing_classes, take
+from kancore.interruption import Stopped
 from kancore.objectives.backprop import cross_entropy
 from kancore.optimizers import StackedOptimizer
 from kancore.schemes import Scheme, Sweep, derive_seed
@@ -22,10 +23,6 @@ from kancore.state import State
 EVALUATION_BATCH = 128
 # Greatest share of entries other than zero at which it pays to leave out the zeros.
 SPARSE = 0.7
-
-
-class Stopped(Exception):
-    """Training was asked to stop; its last checkpoint is where it goes on from."""
 
 
 class Training:

@@ -25,7 +25,7 @@ rule manifold:
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
-        gpu=0 if STUDY.settings["device"] == "cpu" else 1,
+        gpu=int(GPU),
         device=STUDY.settings["device"],
     params:
         code=planned_digest("workflow_scripts/manifold.py"),
@@ -54,7 +54,7 @@ rule landscape:
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 240 * attempt,
-        gpu=0 if STUDY.settings["device"] == "cpu" else 1,
+        gpu=int(GPU),
         # How a job runs, not what it gives: unlike params, a change of these re-runs nothing.
         device=STUDY.settings["device"],
         checkpoint_seconds=STUDY.settings["checkpoint_seconds"],
@@ -67,7 +67,7 @@ rule landscape:
     message:
         "train {wildcards.landscape} in random subspaces"
     shell:
-        "THP_MEM_ALLOC_ENABLE=1 exec python -m workflow_scripts.landscape"
+        "exec python -m workflow_scripts.landscape"
         " --study {params.study} --landscape {params.landscape:q}"
         " --data {input.data:q} --device {resources.device} --threads {threads}"
         " --checkpoint-seconds {resources.checkpoint_seconds} --out {output:q}"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from kancore.efficiency import efficiency_by_source, rank_correlations
-from kancore.files import write_atomically
+from kancore.files import run_plainly, write_atomically
 from kancore.intrinsic_dimension.estimates import dimensions_for_efficiency
 from kancore.provenance import check_code
 from kancore.tables import (
@@ -46,4 +46,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_plainly(main)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from kancore.files import write_atomically
+from kancore.files import run_plainly, write_atomically
 from kancore.intrinsic_dimension.estimates import (
     estimate_landscapes,
     published_curves,
@@ -52,4 +52,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_plainly(main)

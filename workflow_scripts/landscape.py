@@ -8,11 +8,15 @@ import torch
 
 from kancore import checkpoints, networks
 from kancore.data import load
+from kancore.devices import lease
+from kancore.files import run_plainly
+from kancore.interruption import resumable
 from kancore.intrinsic_dimension.landscape import measure_landscape
 from kancore.intrinsic_dimension.subspaces import Landscape
+from kancore.memory import keep_freed_memory
+from kancore.progress import progress
 from kancore.provenance import check_code
 from kancore.tables import LANDSCAPES, write_table
-from kancore.training import progress
 
 
 def main() -> None:
@@ -30,22 +34,22 @@ def main() -> None:
     landscape = Landscape.from_dict(args.landscape)
     check_code(__file__, args.code, networks.MODULES[landscape.architecture.model])
     torch.set_num_threads(args.threads)
-    device = args.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+    keep_freed_memory()
     folder = args.out.parent
-    try:
-        rows = measure_landscape(
-            landscape,
-            load(args.data),
-            device,
-            folder,
-            args.checkpoint_seconds,
-            args.code,
-            progress,
-        )
-    except (OSError, ValueError) as error:
-        raise SystemExit(f"{landscape.dataset}: {error}") from error
+    with resumable(landscape.name, folder / "landscape.lock") as stop, lease(args.device) as device:
+        try:
+            rows = measure_landscape(
+                landscape,
+                load(args.data),
+                device,
+                folder,
+                args.checkpoint_seconds,
+                args.code,
+                progress,
+                stop,
+            )
+        except ValueError as error:
+            raise SystemExit(f"{landscape.dataset}: {error}") from error
     key = {
         "study": args.study,
         "dataset": landscape.dataset,
@@ -61,4 +65,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_plainly(main)

@@ -7,6 +7,8 @@ from pathlib import Path
 import torch
 
 from kancore.data import load
+from kancore.devices import lease
+from kancore.files import run_plainly
 from kancore.intrinsic_dimension.manifold import estimate_dimension
 from kancore.provenance import check_code
 from kancore.tables import INTRINSIC_DIMENSIONS, write_table
@@ -23,14 +25,12 @@ def main() -> None:
     args = parser.parse_args()
     check_code(__file__, args.code)
     torch.set_num_threads(args.threads)
-    device = args.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        dataset = load(args.data)
-        estimates = estimate_dimension(dataset.x_train.to(device))
-    except (OSError, ValueError) as error:
-        raise SystemExit(f"{args.data}: {error}") from error
+    with lease(args.device) as device:
+        try:
+            dataset = load(args.data)
+            estimates = estimate_dimension(dataset.x_train.to(device))
+        except ValueError as error:
+            raise SystemExit(f"{args.data}: {error}") from error
     rows = []
     for estimate in estimates:
         values = asdict(estimate)
@@ -41,4 +41,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_plainly(main)

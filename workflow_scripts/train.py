@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
 import torch
@@ -11,15 +10,14 @@ from kancore import checkpoints, networks, objectives
 from kancore.data import load
 from kancore.devices import lease
 from kancore.files import run_plainly
-from kancore.interruption import EXIT_STOPPED, StopSignal, requeue
-from kancore.locks import first_free
+from kancore.interruption import resumable
 from kancore.memory import keep_freed_memory
 from kancore.progress import progress
 from kancore.provenance import check_code
 from kancore.schemes import Sweep
 from kancore.tables import HISTORY, TIMINGS, sweep_key, write_table
 from kancore.timings import timing
-from kancore.training import Stopped, Training
+from kancore.training import Training
 
 
 def arguments() -> argparse.Namespace:
@@ -39,9 +37,20 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def train(args: argparse.Namespace, sweep: Sweep, checkpoint: Path, stop: StopSignal) -> None:
-    """Train on a device that is this job's alone, and write the tables."""
-    with lease(args.device) as device:
+def main() -> None:
+    """Run the command line."""
+    args = arguments()
+    sweep = Sweep.from_dict(args.sweep)
+    modules = networks.MODULES[sweep.architecture.model], objectives.MODULES[sweep.objective]
+    check_code(__file__, args.code, *modules)
+    torch.set_num_threads(args.threads)
+    torch.backends.cuda.matmul.allow_tf32 = bool(args.tf32)
+    keep_freed_memory()
+    checkpoint = args.history.with_name("checkpoint.pt")
+    with (
+        resumable(sweep.name, checkpoint.with_suffix(".lock")) as stop,
+        lease(args.device) as device,
+    ):
         options = checkpoint, args.checkpoint_seconds, args.code, stop, bool(args.compile)
         try:
             training = Training(sweep, load(args.data), device, *options)
@@ -54,27 +63,6 @@ def train(args: argparse.Namespace, sweep: Sweep, checkpoint: Path, stop: StopSi
         write_table(args.history, [{**key, **row, **origin} for row in rows], HISTORY)
         write_table(args.timings, [timing(training, args.study, args.threads)], TIMINGS)
     checkpoints.remove(checkpoint)
-
-
-def main() -> None:
-    """Run the command line."""
-    stop, args = StopSignal(), arguments()
-    sweep = Sweep.from_dict(args.sweep)
-    modules = networks.MODULES[sweep.architecture.model], objectives.MODULES[sweep.objective]
-    check_code(__file__, args.code, *modules)
-    torch.set_num_threads(args.threads)
-    torch.backends.cuda.matmul.allow_tf32 = bool(args.tf32)
-    keep_freed_memory()
-    checkpoint = args.history.with_name("checkpoint.pt")
-    busy = f"{sweep.name}: waiting for another process that trains it to end"
-    try:
-        with first_free([checkpoint.with_suffix(".lock")], busy):
-            train(args, sweep, checkpoint, stop)
-    except Stopped:
-        print("stopped; the next run goes on from the checkpoint", file=sys.stderr)
-        if stop.warned:
-            requeue()
-        raise SystemExit(EXIT_STOPPED) from None
 
 
 if __name__ == "__main__":

@@ -159,6 +159,7 @@ def measure_landscape(
     checkpoint_seconds: float = 60.0,
     identity: str = "",
     report: Callable[[Training], None] | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> list[dict]:
     """Measure accuracy against the dimension of the subspace that a network trains in.
 
@@ -176,7 +177,7 @@ def measure_landscape(
     folder
         Where the checkpoint of each stack is kept, or ``None`` for none. Called again with the same
         folder, it goes on where it was stopped.
-    checkpoint_seconds, identity
+    checkpoint_seconds, identity, should_stop
         As for `kancore.training.Training`.
     report
         Called after each epoch.
@@ -195,7 +196,7 @@ def measure_landscape(
     for number in range(landscape.refinements + 1):
         checkpoint = folder and folder / f"checkpoint{number}.pt"
         training = SubspaceTraining(
-            stack, dataset, device, checkpoint, checkpoint_seconds, identity
+            stack, dataset, device, checkpoint, checkpoint_seconds, identity, should_stop
         )
         found += _summarize(training.run(report), size)
         if checkpoint:

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 KILLS = 10  # of each kind
-STUDY = ("--cores", "2", "--config", "epochs=60", "checkpoint_seconds=0")
+STUDY = ("--cores", "2", "--config", "epochs=300", "checkpoint_seconds=0")
 TABLES = ("runs.parquet", "runs.csv", "history.parquet")
 
 
