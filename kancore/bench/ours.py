@@ -80,9 +80,10 @@ def training(
 
 
 def step_of(training: Training) -> Callable[[], None]:
-    """Step of training, from the rows of the data set to the updated parameters."""
+    """Give a step of training: forward, backward and update, on one batch as peers have it."""
     index = torch.arange(training.sweep.batch_size, device=training.device)
-    return lambda: training.step(*training.batch("train", index))
+    x, y = training.batch("train", index)
+    return lambda: training.step(x, y)
 
 
 def product_shapes(widths: Sequence[int]) -> list[tuple[int, int]]:
