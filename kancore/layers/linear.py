@@ -15,12 +15,19 @@ class _Product(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, features, weight):
+    def forward(ctx, features, weight, bias):
         ctx.save_for_backward(features, weight)
+        ctx.biased = bias is not None
         if features.dim() == 3:
-            return torch.bmm(features, weight.transpose(1, 2))
+            if bias is None:
+                return torch.bmm(features, weight.transpose(1, 2))
+            return torch.baddbmm(bias.unsqueeze(1), features, weight.transpose(1, 2))
         stack, outputs, inputs = weight.shape
-        product = torch.mm(features, weight.view(stack * outputs, inputs).t())
+        flat = weight.view(stack * outputs, inputs).t()
+        if bias is None:
+            product = torch.mm(features, flat)
+        else:
+            product = torch.addmm(bias.view(-1), features, flat)
         return product.view(-1, stack, outputs).transpose(0, 1)
 
     @staticmethod
@@ -29,17 +36,18 @@ class _Product(torch.autograd.Function):
         features, weight = ctx.saved_tensors
         stack, outputs, inputs = weight.shape
         to_features = None
+        to_bias = gradient.sum(1) if ctx.biased else None
         if features.dim() == 3:
             if ctx.needs_input_grad[0]:
                 to_features = torch.bmm(gradient, weight)
-            return to_features, torch.bmm(gradient.transpose(1, 2), features)
+            return to_features, torch.bmm(gradient.transpose(1, 2), features), to_bias
         flat = gradient.transpose(0, 1).reshape(-1, stack * outputs)
         if ctx.needs_input_grad[0]:
             to_features = torch.mm(flat, weight.view(stack * outputs, inputs))
-        return to_features, torch.mm(flat.t(), features).view_as(weight)
+        return to_features, torch.mm(flat.t(), features).view_as(weight), to_bias
 
 
-def stacked_product(features: Tensor, weight: Tensor) -> Tensor:
+def stacked_product(features: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Multiply features with the transposed weights of each network.
 
     Parameters
@@ -48,13 +56,15 @@ def stacked_product(features: Tensor, weight: Tensor) -> Tensor:
         ``[batch, in]``, shared by all networks, or ``[S, batch, in]``, one for each.
     weight
         ``[S, out, in]``, contiguous.
+    bias
+        ``[S, out]``, added to the outputs.
 
     Returns
     -------
     Tensor
         ``[S, batch, out]``. Shared features cost one matrix product for the whole stack.
     """
-    return _Product.apply(features, weight)
+    return _Product.apply(features, weight, bias)
 
 
 class Linear(nn.Module):
@@ -79,7 +89,7 @@ class Linear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``[batch, in]`` or ``[S, batch, in]`` to ``[S, batch, out]``."""
-        return stacked_product(x, self.weight) + self.bias.unsqueeze(1)
+        return stacked_product(x, self.weight, self.bias)
 
 
 class BatchNorm(nn.Module):
