@@ -28,6 +28,7 @@ include: "rules/common.smk"
 include: "rules/data.smk"
 include: "rules/training.smk"
 include: "rules/tables.smk"
+include: "rules/follow_ups.smk"
 include: "rules/figures.smk"
 include: "rules/report.smk"
 

@@ -146,6 +146,40 @@ def best_schemes(runs: pd.DataFrame) -> pd.DataFrame:
     return settings.merge(best, on=list(SETTING), how="left")
 
 
+def best_kan_scheme(runs: pd.DataFrame, dataset: str) -> Scheme:
+    """Choose the scheme that suits the KANs of a data set, of all depths, best.
+
+    Parameters
+    ----------
+    runs
+        Runs of the grid, with the columns of `kancore.tables.RUNS`.
+    dataset
+        Name of the data set.
+
+    Returns
+    -------
+    Scheme
+        That with the best validation accuracy under backpropagation, as a mean over depths and
+        seeds (test accuracy where there is no validation data); before it comes any with fewer
+        runs that diverged.
+
+    Raises
+    ------
+    ValueError
+        If no scheme was ever evaluated.
+    """
+    runs = main_grid(runs[(runs["objective"] == "backprop") & (runs["model"] == "kan")])
+    runs = runs[runs["dataset"] == dataset]
+    score = runs["validation_accuracy"].fillna(runs["test_accuracy"])
+    schemes = runs.assign(score=score).groupby(list(SCHEME), as_index=False)
+    schemes = schemes.agg(diverged=("diverged", "sum"), score=("score", "mean"))
+    schemes = schemes.dropna(subset="score")
+    if schemes.empty:
+        raise ValueError(f"no scheme to go on with: all KANs on {dataset} diverged at once")
+    ranked = schemes.sort_values(["diverged", "score"], ascending=[True, False], kind="stable")
+    return Scheme(**ranked.iloc[0][list(SCHEME)])
+
+
 def median_interval(
     values: pd.Series | np.ndarray, confidence: float = 0.95, resamples: int = 2000
 ) -> tuple[float, float]:

@@ -30,13 +30,14 @@ rule train:
         checkpoint_seconds=STUDY.settings["checkpoint_seconds"],
     params:
         code=training_code,
-        sweep=lambda wildcards: json.dumps(SWEEPS[wildcards.sweep].to_dict(), sort_keys=True),
+        sweeps=lambda wildcards: "--sweep "
+        + shlex.quote(json.dumps(SWEEPS[wildcards.sweep].to_dict(), sort_keys=True)),
         study=STUDY.name,
     message:
         "train {wildcards.sweep}"
     shell:
         "THP_MEM_ALLOC_ENABLE=1 exec python -m workflow_scripts.train"
-        " --study {params.study} --sweep {params.sweep:q}"
+        " --study {params.study} {params.sweeps}"
         " --data {input.data:q} --device {resources.device} --threads {threads}"
         " --checkpoint-seconds {resources.checkpoint_seconds}"
         " --history {output.history:q} --timings {output.timings:q}"

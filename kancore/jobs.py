@@ -1,0 +1,133 @@
+"""A training job: sweeps in turn, its progress for others to read, its rows at the end."""
+
+import json
+import platform
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import kancore
+from kancore import checkpoints
+from kancore.data import Dataset
+from kancore.files import write_atomically
+from kancore.provenance import git_revision
+from kancore.schemes import Sweep
+from kancore.tables import sweep_key
+from kancore.training import Training, position, progress
+
+# Epochs of small data sets take milliseconds; nobody reads faster than this, in seconds.
+_PERIOD = 1.0
+
+
+class Job:
+    """Sweeps that one process trains in turn, on one data set.
+
+    Parameters
+    ----------
+    sweeps
+        The sweeps.
+    folder
+        Where checkpoints and ``progress.json`` go while the job runs.
+    """
+
+    def __init__(self, sweeps: Sequence[Sweep], folder: Path):
+        self.sweeps = sweeps
+        self.checkpoints = [
+            folder / ("checkpoint.pt" if len(sweeps) == 1 else f"checkpoint{number}.pt")
+            for number in range(1, len(sweeps) + 1)
+        ]
+        self.progress = folder / "progress.json"
+        self._written = float("-inf")
+
+    def run(
+        self, dataset: Dataset, device: str, checkpoint_seconds: float, identity: str
+    ) -> Iterator[tuple[Training, list[dict]]]:
+        """Train each sweep to its end; what a stopped job had finished is not trained again.
+
+        Parameters
+        ----------
+        dataset, device, checkpoint_seconds, identity
+            As for `Training`.
+
+        Yields
+        ------
+        Training, list of dict
+            A finished sweep and what its `Training.run` returned.
+        """
+        for number, (sweep, checkpoint) in enumerate(
+            zip(self.sweeps, self.checkpoints, strict=True), start=1
+        ):
+            training = Training(sweep, dataset, device, checkpoint, checkpoint_seconds, identity)
+            rows = training.run(lambda training, number=number: self._report(number, training))
+            # Of a stack that has diverged nothing is left to save.
+            if number < len(self.sweeps) and training.state.optimizer.schemes:
+                training.save()
+            yield training, rows
+
+    def _report(self, number: int, training: Training) -> None:
+        progress(training)
+        if time.monotonic() - self._written < _PERIOD:
+            return
+        values = {"sweep": number, "sweeps": len(self.sweeps), **position(training)}
+        text = json.dumps({**values, "written": time.time()})
+        write_atomically(self.progress, lambda part: part.write_text(text))
+        self._written = time.monotonic()
+
+    def remove_traces(self) -> None:
+        """Remove what only a job that still runs, or goes on, needs."""
+        for path in self.checkpoints:
+            checkpoints.remove(path)
+        self.progress.unlink(missing_ok=True)
+
+
+def device_name(device: torch.device) -> str:
+    """Name of the GPU, or the CPU's kind and widest vectors."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
+
+
+def history_rows(training: Training, rows: list[dict], **origin: Any) -> list[dict]:
+    """Rows of `kancore.tables.HISTORY` for a finished sweep.
+
+    Parameters
+    ----------
+    training, rows
+        The sweep and what its `Training.run` returned.
+    **origin
+        The study, the experiment and the digest of the code.
+    """
+    common = {
+        **origin,
+        **sweep_key(training.sweep),
+        "parameters": training.state.network.num_parameters,
+    }
+    return [{**common, **row} for row in rows]
+
+
+def timing_row(training: Training, study: str, experiment: str) -> dict:
+    """Row of `kancore.tables.TIMINGS` for a finished sweep."""
+    state = training.state
+    return {
+        "study": study,
+        "experiment": experiment,
+        **sweep_key(training.sweep),
+        "sweep": training.sweep.name,
+        "parameters": state.network.num_parameters,
+        "schemes": len(training.sweep.schemes),
+        "steps": state.step,
+        "epochs": state.step // training.steps_per_epoch,
+        "seconds": state.clock.total,
+        "training_seconds": state.clock.training,
+        "evaluation_seconds": state.clock.evaluation,
+        "resumes": state.clock.resumes,
+        "device": device_name(training.device),
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "kancore": kancore.__version__,
+        "git_revision": git_revision(),
+    }
