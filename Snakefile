@@ -30,6 +30,7 @@ include: "rules/training.smk"
 include: "rules/tables.smk"
 include: "rules/follow_ups.smk"
 include: "rules/figures.smk"
+include: "rules/claims.smk"
 include: "rules/report.smk"
 
 

@@ -9,9 +9,9 @@ from kancore import figures
 from kancore.figures.style import apply
 from kancore.files import write_atomically
 from kancore.provenance import check_code
-from kancore.tables import HISTORY, RUNS, read_table
+from kancore.tables import HISTORY, RUNS, TIMINGS, read_table
 
-SCHEMAS = {"history": HISTORY, "runs": RUNS}
+SCHEMAS = {"history": HISTORY, "runs": RUNS, "timings": TIMINGS, "follow_ups": RUNS}
 
 
 def main() -> None:

@@ -45,7 +45,10 @@ def main() -> None:
     """Run the command line."""
     args = arguments()
     experiment, sweeps = planned(args)
-    modules = networks.MODULES[sweeps[0].architecture.model], objectives.MODULES[sweeps[0].objective]
+    modules = (
+        networks.MODULES[sweeps[0].architecture.model],
+        objectives.MODULES[sweeps[0].objective],
+    )
     check_code(__file__, args.code, *modules)
     torch.set_num_threads(args.threads)
     device = args.device

@@ -1,7 +1,8 @@
 """Figures of a study: one module each, with ``TABLE`` and ``draw(table) -> Figure``.
 
-``TABLE`` names the table that a figure is drawn from, ``runs`` or ``history``. Modules are imported
-by name and only when drawn, so that a change to one figure re-draws that one alone.
+``TABLE`` names the table that a figure is drawn from: ``runs``, ``history`` or ``timings`` of the
+grid, or ``follow_ups``, the runs of the follow-up experiments. Modules are imported by name and
+only when drawn, so that a change to one figure re-draws that one alone.
 """
 
 from importlib import import_module
@@ -15,10 +16,16 @@ from kancore.figures.style import apply
 
 FIGURES = (
     "accuracy_bars",
-    "hsic_accuracy",
     "scheme_boxplots",
+    "sensitivity",
+    "scheme_heatmaps",
     "learning_curves",
     "parameters_accuracy",
+    "time_parameters",
+    "activation_accuracy",
+    "width_degree",
+    "degree_depth",
+    "grid_size",
 )
 
 # Neither the time nor the version of the writer: the same table gives the same bytes.

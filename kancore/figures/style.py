@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 # Okabe & Ito's palette, told apart by all common forms of colour vision; black is left out.
-_PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
 GREY = "#555555"
 
 _MODELS = {"mlp": "MLP", "kan": "KAN", "wide_mlp": "Wide MLP"}
@@ -36,7 +36,8 @@ _SCHEMES = {
     "sgd_momentum": "SGD, momentum",
     "adam": "Adam",
 }
-_NAMES = {**_MODELS, **_DATASETS, **_OBJECTIVES, **_SCHEMES}
+_ACTIVATIONS = {"gelu": "GELU", "silu": "SiLU", "elu": "ELU", "relu": "ReLU", "cosine": "Cosine"}
+_NAMES = {**_MODELS, **_DATASETS, **_OBJECTIVES, **_SCHEMES, **_ACTIVATIONS}
 _ORDER = {name: place for place, name in enumerate(_NAMES)}
 
 LINES = {"backprop": "-", "hsic": "--"}
@@ -118,7 +119,7 @@ def colours(models: Iterable[str]) -> dict[str, str]:
     """Colour of each model, in order; a known model has the same one in every figure."""
     models = in_order(models)
     everyone = [*_MODELS, *(model for model in models if model not in _MODELS)]
-    return {model: _PALETTE[everyone.index(model) % len(_PALETTE)] for model in models}
+    return {model: PALETTE[everyone.index(model) % len(PALETTE)] for model in models}
 
 
 def architectures(table: pd.DataFrame) -> list[tuple[str, str]]:
@@ -152,7 +153,7 @@ def architecture_panels(table: pd.DataFrame, height: float, **options: Any) -> t
     """
     objectives = in_order(table["objective"])
     pairs = architectures(table)
-    figure, by_name = _panels(in_order(table["dataset"]), 4 - len(objectives), height, **options)
+    figure, by_name = panels(in_order(table["dataset"]), 4 - len(objectives), height, **options)
     for axes in by_name.values():
         axes.set_xticks(range(len(pairs)), [depth.removesuffix("layers") for _, depth in pairs])
         axes.set_xlim(-0.6, len(pairs) - 0.4)
@@ -169,7 +170,7 @@ def architecture_panels(table: pd.DataFrame, height: float, **options: Any) -> t
     return figure, place
 
 
-def _panels(names: list[str], columns: int, height: float, **options: Any) -> tuple[Figure, dict]:
+def panels(names: list[str], columns: int, height: float, **options: Any) -> tuple[Figure, dict]:
     """Make a figure with a titled panel for each data set, `columns` side by side at most."""
     rows = math.ceil(len(names) / columns)
     columns = math.ceil(len(names) / rows)
