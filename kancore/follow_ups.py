@@ -6,7 +6,7 @@ from typing import Any
 
 from kancore.schemes import AXES, Architecture, Scheme, Sweep
 
-# Base activations; widths and degrees of one hidden layer and of two; grid sizes (paper, section 5).
+# Base activations; widths and degrees of one and two hidden layers; grid sizes (paper, section 5).
 EXPERIMENTS = ("activation", "width_degree", "grid_size")
 
 

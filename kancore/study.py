@@ -87,7 +87,7 @@ class Study:
         return tuple(replace(kan, **{experiment: value}) for kan, value in product(kans, values))
 
     def _options(self, dataset: str) -> dict[str, Any]:
-        """What a sweep of a data set is told beside its schemes, architecture and seed."""
+        """Give what sweeps of a data set take beside schemes, architecture, objective and seed."""
         chosen = {key: _choose(self.settings[key], dataset) for key in _PER_DATASET}
         return {**chosen, "validation_fraction": self.settings["validation_fraction"]}
 

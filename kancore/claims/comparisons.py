@@ -72,7 +72,7 @@ def published(figures: pd.DataFrame) -> Evidence:
 
 def _with_efficiency(runs: pd.DataFrame) -> pd.DataFrame:
     """Add the logarithm of the efficiency, null where the formula has no value."""
-    dimension = runs["dataset"].map(PAPER_DIMENSIONS).fillna(0)
+    dimension = runs["dataset"].map(PAPER_DIMENSIONS).astype(float).fillna(0)
     accuracy, epochs, parameters = (
         runs[name].to_numpy(float, na_value=np.nan)
         for name in ("test_accuracy", "best_epoch", "parameters")
@@ -127,7 +127,7 @@ def next_depth(table: pd.DataFrame, value: str) -> pd.DataFrame:
 
 
 def spread(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows of `Evidence.best` with how far the median scheme falls behind the best one."""
+    """Add to rows of `Evidence.best` how far the median scheme falls behind the best one."""
     return table.assign(spread=table["test_accuracy"] - table["median"])
 
 
@@ -201,7 +201,7 @@ def narrow_for_wide(evidence: Evidence) -> pd.DataFrame:
 
 
 def layer_against_degree(evidence: Evidence) -> pd.DataFrame:
-    """What one more layer gains less what one more degree gains, in accuracy for each parameter.
+    """Gain of one more layer less that of one more degree, in accuracy for each parameter.
 
     Both start from the same network of one hidden layer; the layer has the width and the degree of
     the one before it.

@@ -224,7 +224,7 @@ CLAIMS = (
     Claim(
         "C7",
         "GELU beats SiLU and ELU almost everywhere in KANs.",
-        "the follow-up `activation` with gelu, silu and elu",
+        "the follow-up activation with gelu, silu and elu",
         tuple(
             Part(
                 f"Share of pairs in which GELU beats {name}: same depth and seed",
@@ -239,7 +239,7 @@ CLAIMS = (
         "C8",
         "Width cannot be traded for degree; a higher degree helps less, for each parameter, than "
         "another layer.",
-        "the follow-up `width_degree` with several degrees, and widths of which one is half another",
+        "the follow-up width_degree with several degrees and with widths twice one another",
         (
             Part(
                 "Half the width with its best higher degree - the whole width",

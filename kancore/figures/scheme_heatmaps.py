@@ -35,23 +35,23 @@ def draw(table: pd.DataFrame) -> Figure:
     ]
     width, _ = mpl.rcParams["figure.figsize"]
     optimizers = runs["optimizer"].nunique()
-    height = len(pairs) * (0.24 * optimizers + 0.75) + 0.4
+    height = len(pairs) * (0.26 * optimizers + 0.5) + 0.8
     figure = Figure(figsize=(width, height), layout="constrained")
     grid = figure.subplots(len(pairs), len(models), squeeze=False, sharey=True)
     several = runs["objective"].nunique() > 1
-    for (name, objective), row in zip(pairs, grid, strict=True):
+    for number, ((name, objective), row) in enumerate(zip(pairs, grid, strict=True), start=1):
         cells = runs[(runs["dataset"] == name) & (runs["objective"] == objective)]
         keys = ["model", "optimizer", "depth", "learning_rate"]
         means = cells.groupby(keys)["test_accuracy"].mean()
         for model, axes in zip(models, row, strict=True):
-            title = style.display_name(model)
-            axes.set_title(title, loc="left", fontsize="medium")
+            axes.set_title(style.display_name(model), loc="left", fontweight="bold", pad=15)
             if model in means.index.unique("model"):
                 _draw_panel(axes, means.loc[model], (means.min(), means.max()))
+            axes.tick_params(labelbottom=number == len(pairs))
         label = style.display_name(name)
         label += f"\n{style.display_name(objective)}" if several else ""
         row[0].set_ylabel(label, fontweight="bold")
-    figure.supxlabel("Learning rate, by number of layers", fontsize="medium")
+    figure.supxlabel("Learning rate", fontsize="medium")
     return figure
 
 
@@ -70,9 +70,10 @@ def _draw_panel(axes: Axes, means: pd.Series, limits: tuple[float, float]) -> No
         left = place * len(rates) - 0.5
         axes.axvline(left, color="white", lw=3)
         axes.annotate(
-            depth.removesuffix("layers"),
-            (left + len(rates) / 2, 1.02),
+            style.display_name(depth),
+            (left + len(rates) / 2, 1.03),
             xycoords=("data", "axes fraction"),
             ha="center",
+            fontsize="small",
             color=style.GREY,
         )

@@ -34,8 +34,8 @@ def draw(table: pd.DataFrame) -> Figure:
         filled = row.objective == "backprop"
         look = {"marker": "o", "ms": 7, "mec": colour, "mfc": colour if filled else "white"}
         axes.plot(place, row.test_accuracy - row.median, **look)
-        axes.set_ylim(bottom=0)
-    figure.supylabel("Best scheme less median scheme, test accuracy", fontsize="medium")
+        axes.axhline(0, color="black", lw=0.8)
+    figure.supylabel("Best less median scheme", fontsize="medium")
     interval = Line2D([], [], color=style.GREY, lw=2, label="95% bootstrap interval")
     style.legend_above(figure, [*style.line_handles(best), interval])
     return figure

@@ -186,4 +186,4 @@ def schemes(runs: pd.DataFrame) -> Table:
 
 
 def _models(frame: pd.DataFrame) -> dict[str, tuple[str, str]]:
-    return {model: (f"{display_name(model)}, %", "percent") for model in in_order(frame["model"])}
+    return {model: (display_name(model), "percent") for model in in_order(frame["model"])}
