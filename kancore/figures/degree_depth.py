@@ -4,6 +4,7 @@ import pandas as pd
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
 from kancore.figures import style
 
@@ -48,6 +49,9 @@ def draw(table: pd.DataFrame) -> Figure:
         )
     for axes in panels.values():
         axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+        axes.xaxis.set_minor_formatter(NullFormatter())
         axes.yaxis.set_major_formatter(style.percent)
     figure.supxlabel("Trainable parameters", fontsize="medium")
     figure.supylabel("Test accuracy", fontsize="medium")

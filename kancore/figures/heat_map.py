@@ -9,7 +9,7 @@ from matplotlib.colors import Normalize
 _COLOURS = colormaps["cividis"]
 
 
-def draw(axes: Axes, values: pd.DataFrame, limits: tuple[float, float]) -> None:
+def draw(axes: Axes, values: pd.DataFrame, limits: tuple[float, float], decimals: int = 0) -> None:
     """Draw a table of accuracies, in percent.
 
     Parameters
@@ -20,6 +20,8 @@ def draw(axes: Axes, values: pd.DataFrame, limits: tuple[float, float]) -> None:
         Accuracies; its index labels the rows, its columns the columns. Null cells stay white.
     limits
         Accuracies of the darkest and of the lightest colour.
+    decimals
+        Decimals of the percentages.
     """
     colours = _COLOURS(Normalize(*limits)(values.to_numpy(float)))
     colours[values.isna().to_numpy()] = 1
@@ -37,7 +39,7 @@ def draw(axes: Axes, values: pd.DataFrame, limits: tuple[float, float]) -> None:
             axes.text(
                 column,
                 row,
-                "\N{EN DASH}" if pd.isna(value) else f"{100 * value:.0f}",
+                "\N{EN DASH}" if pd.isna(value) else f"{100 * value:.{decimals}f}",
                 ha="center",
                 va="center",
                 fontsize="small",

@@ -35,7 +35,7 @@ def draw(table: pd.DataFrame) -> Figure:
         rows = runs[runs["dataset"] == name]
         means = rows.groupby(["layers", "degree", "width"])["test_accuracy"].mean()
         for count, axes in zip(layers, row, strict=True):
-            heat_map.draw(axes, means.loc[count].unstack(), (means.min(), means.max()))
+            heat_map.draw(axes, means.loc[count].unstack(), (means.min(), means.max()), 1)
             plural = "s" if count > 1 else ""
             title = f"{style.display_name(name)}: {count} hidden layer{plural}"
             axes.set_title(title, loc="left", fontweight="bold")

@@ -38,7 +38,8 @@ def measured(part: Mapping[str, Any]) -> str:
 def needed(part: Mapping[str, Any]) -> str:
     """Write the bounds between which the interval must lie."""
     above, below = (
-        None if part[end] is None else quantity(part[end], part) for end in ("above", "below")
+        None if part[end] is None else quantity(part[end], part).replace("+0.00", "0")
+        for end in ("above", "below")
     )
     if above and below:
         return f"{above} to {below}"
@@ -54,19 +55,22 @@ def published(part: Mapping[str, Any]) -> str:
 
 
 def overview(claims: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
-    """One row a claim: its name, statement, verdict, mark, and what its first test measured."""
-    return [
-        {
-            "name": claim["name"],
-            "statement": claim["statement"],
-            "verdict": claim["verdict"],
-            "mark": MARKS[claim["verdict"]],
-            "measured": measured(claim["parts"][0]),
-            "published": published(claim["parts"][0]),
-            "reason": claim["reason"] or "",
-        }
-        for claim in claims
-    ]
+    """One row a claim: name, statement, verdict, its mark, and the first test that has it."""
+    rows = []
+    for claim in claims:
+        verdict = claim["verdict"]
+        part = next(part for part in claim["parts"] if part["verdict"] == verdict)
+        rows.append(
+            {
+                **{name: claim[name] for name in ("name", "statement", "verdict")},
+                "mark": MARKS[verdict],
+                "question": part["question"],
+                "measured": measured(part),
+                "published": published(part),
+                "reason": claim["reason"] or "",
+            }
+        )
+    return rows
 
 
 def details(claims: Iterable[Mapping[str, Any]]) -> Table:

@@ -289,6 +289,7 @@ def test_tests_of_claims_are_written_with_their_units(page):
     efficiency = next(row for row in rows if row["Claim"] == "C9")
     assert efficiency["Needed"] == "above \N{MULTIPLICATION SIGN}1.00"
     share = next(row for row in rows if row["Claim"] == "C7")
+    assert next(row for row in rows if row["Claim"] == "C3")["Needed"] == "above 0"
     assert (share["Needed"], share["Measured [95%]"]) == ("above 75%", "100% [100%, 100%]")
 
 
