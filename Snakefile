@@ -20,6 +20,7 @@ sys.path.insert(0, str(workflow.basedir))
 
 from kancore import networks, objectives
 from kancore.datasets import PUBLISHED
+from kancore.files import write_atomically
 from kancore.provenance import planned_digest, run_beside_here
 from kancore.study import ConfigError, resolve
 
@@ -32,6 +33,17 @@ include: "rules/follow_ups.smk"
 include: "rules/figures.smk"
 include: "rules/claims.smk"
 include: "rules/report.smk"
+
+
+# What `python -m kancore.status` counts by.
+onstart:
+    jobs = [
+        *(f"sweeps/{name}" for name in SWEEPS),
+        *(f"follow_ups/{name}" for name in FOLLOW_UPS),
+    ]
+    write_atomically(
+        Path(OUT, "plan.json"), lambda part: part.write_text(json.dumps({"jobs": jobs}))
+    )
 
 
 localrules:

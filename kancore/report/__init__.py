@@ -19,6 +19,7 @@ from markupsafe import Markup
 from kancore.figures.style import display_name, in_order
 from kancore.report import tables, verdicts
 from kancore.statistics import SCHEME, best_schemes
+from kancore.status import duration
 
 # Data sets give the same architecture different widths, so widths do not count here.
 _ARCHITECTURE = ("model", "depth", "activation", "degree", "grid_size")
@@ -150,15 +151,9 @@ def _facts(
         ("Runs of the grid", f"{len(runs):,}"),
         ("Runs of follow-ups", f"{len(follow_ups):,}"),
         ("Diverged", f"{diverged:,}{share}"),
-        ("Time of all jobs", _duration(timings["seconds"].sum())),
+        ("Time of all jobs", duration(timings["seconds"].sum())),
         ("Devices", ", ".join(sorted(set(timings["device"])))),
     ]
-
-
-def _duration(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s"
 
 
 def _sample(runs: pd.DataFrame) -> str:
