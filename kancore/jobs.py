@@ -64,7 +64,7 @@ class Job:
             rows = training.run(lambda training, number=number: self._report(number, training))
             # Of a stack that has diverged nothing is left to save.
             if number < len(self.sweeps) and training.state.optimizer.schemes:
-                training.save()
+                training.stacks.save()
             yield training, rows
 
     def _report(self, number: int, training: Training) -> None:

@@ -24,9 +24,9 @@ def draw(table: pd.DataFrame) -> Figure:
         One panel a data set; lines are 95% bootstrap intervals over schemes. An architecture all of
         whose schemes diverged has no mark.
     """
-    best = best_schemes(main_grid(table)).dropna(subset="test_accuracy")
+    best = best_schemes(main_grid(table))
     figure, places = style.architecture_panels(best, 2.4)
-    for row in best.itertuples():
+    for row in best.dropna(subset="test_accuracy").itertuples():
         axes, place, _ = places(row.dataset, row.model, row.depth, row.objective)
         colour = style.colours([row.model])[row.model]
         ends = row.test_accuracy - row.median_high, row.test_accuracy - row.median_low
