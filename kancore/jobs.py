@@ -1,19 +1,14 @@
-"""A training job: sweeps in turn, its progress for others to read, its rows at the end."""
+"""A training job: sweeps in turn, its progress for others to read, its history at the end."""
 
 import json
-import platform
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
-import kancore
 from kancore import checkpoints
 from kancore.data import Dataset
 from kancore.files import write_atomically
-from kancore.provenance import git_revision
 from kancore.schemes import Sweep
 from kancore.tables import sweep_key
 from kancore.training import Training, position, progress
@@ -83,13 +78,6 @@ class Job:
         self.progress.unlink(missing_ok=True)
 
 
-def device_name(device: torch.device) -> str:
-    """Name of the GPU, or the CPU's kind and widest vectors."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
-
-
 def history_rows(training: Training, rows: list[dict], **origin: Any) -> list[dict]:
     """Rows of `kancore.tables.HISTORY` for a finished sweep.
 
@@ -106,28 +94,3 @@ def history_rows(training: Training, rows: list[dict], **origin: Any) -> list[di
         "parameters": training.state.network.num_parameters,
     }
     return [{**common, **row} for row in rows]
-
-
-def timing_row(training: Training, study: str, experiment: str) -> dict:
-    """Row of `kancore.tables.TIMINGS` for a finished sweep."""
-    state = training.state
-    return {
-        "study": study,
-        "experiment": experiment,
-        **sweep_key(training.sweep),
-        "sweep": training.sweep.name,
-        "parameters": state.network.num_parameters,
-        "schemes": len(training.sweep.schemes),
-        "steps": state.step,
-        "epochs": state.step // training.steps_per_epoch,
-        "seconds": state.clock.total,
-        "training_seconds": state.clock.training,
-        "evaluation_seconds": state.clock.evaluation,
-        "resumes": state.clock.resumes,
-        "device": device_name(training.device),
-        "threads": torch.get_num_threads(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "kancore": kancore.__version__,
-        "git_revision": git_revision(),
-    }

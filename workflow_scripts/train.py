@@ -9,10 +9,11 @@ import torch
 from kancore import networks, objectives
 from kancore.data import load
 from kancore.follow_ups import FollowUp
-from kancore.jobs import Job, history_rows, timing_row
+from kancore.jobs import Job, history_rows
 from kancore.provenance import check_code
 from kancore.schemes import Scheme, Sweep
 from kancore.tables import HISTORY, TIMINGS, write_table
+from kancore.timings import timing
 
 
 def arguments() -> argparse.Namespace:
@@ -61,7 +62,7 @@ def main() -> None:
         for training, rows in job.run(dataset, device, args.checkpoint_seconds, args.code):
             origin = {"study": args.study, "experiment": experiment}
             history += history_rows(training, rows, **origin, code=args.code)
-            timings.append(timing_row(training, **origin))
+            timings.append(timing(training, **origin, threads=args.threads))
     except (OSError, ValueError) as error:
         raise SystemExit(f"{sweeps[0].dataset}: {error}") from error
     write_table(args.history, history, HISTORY)

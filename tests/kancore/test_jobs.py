@@ -8,9 +8,10 @@ import torch
 
 from kancore.data.preparation import make_dataset
 from kancore.follow_ups import FollowUp
-from kancore.jobs import Job, history_rows, timing_row
+from kancore.jobs import Job, history_rows
 from kancore.schemes import Architecture, Scheme
 from kancore.tables import HISTORY, TIMINGS
+from kancore.timings import timing
 from kancore.training import Training
 
 OPTIONS = ("cpu", 60, "code")
@@ -71,7 +72,7 @@ def test_rows_fill_the_tables(dataset, tmp_path):
         for row in history_rows(training, rows, **ORIGIN, code="abc"):
             assert set(row) == set(HISTORY.names)
             assert row["parameters"] == 10 * (4 * 3 + 3 * 2)
-        row = timing_row(training, **ORIGIN)
+        row = timing(training, **ORIGIN, threads=1)
         assert set(row) == set(TIMINGS.names)
         assert (row["schemes"], row["epochs"], row["sweep"]) == (1, 2, training.sweep.name)
         assert np.isfinite(row["seconds"])

@@ -1,0 +1,52 @@
+"""The row of a sweep in the table of timings: all that differs between two machines."""
+
+import platform
+
+import torch
+
+import kancore
+from kancore.provenance import git_revision
+from kancore.tables import sweep_key
+from kancore.training import Training
+
+
+def timing(training: Training, study: str, experiment: str, threads: int) -> dict[str, object]:
+    """Describe a sweep that has ended, in the columns of `kancore.tables.TIMINGS`.
+
+    Parameters
+    ----------
+    training
+        The sweep, trained to its end.
+    study, experiment
+        Names of the study and of the experiment in it.
+    threads
+        Threads of the process.
+    """
+    state = training.state
+    return {
+        "study": study,
+        "experiment": experiment,
+        **sweep_key(training.sweep),
+        "sweep": training.sweep.name,
+        "parameters": state.network.num_parameters,
+        "schemes": len(training.sweep.schemes),
+        "steps": state.step,
+        "epochs": state.step // training.steps_per_epoch,
+        "seconds": state.clock.total,
+        "training_seconds": state.clock.training,
+        "evaluation_seconds": state.clock.evaluation,
+        "resumes": state.clock.resumes,
+        "device": _device_name(training.device),
+        "threads": threads,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "kancore": kancore.__version__,
+        "git_revision": git_revision(),
+    }
+
+
+def _device_name(device: torch.device) -> str:
+    """Name of the GPU, or the CPU's kind and widest vectors."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
