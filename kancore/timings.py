@@ -1,6 +1,9 @@
 """The row of a sweep in the table of timings: all that differs between two machines."""
 
+import os
 import platform
+import re
+from pathlib import Path
 
 import torch
 
@@ -46,7 +49,17 @@ def timing(training: Training, study: str, experiment: str, threads: int) -> dic
 
 
 def _device_name(device: torch.device) -> str:
-    """Name of the GPU, or the CPU's kind and widest vectors."""
+    """Name of the GPU, or of the processor with its cores and widest vectors."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
+    return f"{_processor()}, {os.cpu_count()} cores, {torch.backends.cpu.get_cpu_capability()}"
+
+
+def _processor() -> str:
+    """Model of the processor where the system tells it, else its kind."""
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        text = ""
+    model = re.search(r"^model name\s*: (.+)$", text, re.MULTILINE)
+    return model[1] if model else platform.machine()

@@ -97,8 +97,8 @@ class Claim:
     parts: tuple[Part, ...]
 
 
-def _best_models(evidence: Evidence, first: str, second: str, value: str = "test_accuracy"):
-    return paired(backprop(evidence.best), "model", first, second, value, CELL)
+def _best_models(evidence: Evidence, first: str, second: str) -> pd.DataFrame:
+    return paired(backprop(evidence.best), "model", first, second, "test_accuracy", CELL)
 
 
 def _wide_against_kan(evidence: Evidence, higgs: bool) -> pd.DataFrame:

@@ -76,3 +76,4 @@ def test_rows_fill_the_tables(dataset, tmp_path):
         assert set(row) == set(TIMINGS.names)
         assert (row["schemes"], row["epochs"], row["sweep"]) == (1, 2, training.sweep.name)
         assert np.isfinite(row["seconds"])
+        assert row["device"].endswith(f" cores, {torch.backends.cpu.get_cpu_capability()}")
