@@ -41,9 +41,11 @@ def test_best_runs_are_those_of_the_best_scheme_in_every_seed(make_history, foll
 def test_pairs_of_models_agree_in_what_they_are_paired_by(evidence, runs):
     by = (*CELL, *SCHEME)
     pairs = paired(backprop(evidence.runs), "model", "kan", "mlp", "generalization_gap", by)
+    key = [*by, "model"]
+    by_key = {tuple(run[name] for name in key): run for run in runs.to_dict("records")}
     expected = []
     for run in rows_of(runs, model="kan"):
-        (other,) = rows_of(runs, model="mlp", **{name: run[name] for name in by})
+        other = by_key[(*(run[name] for name in by), "mlp")]
         expected.append(run["generalization_gap"] - other["generalization_gap"])
     expected = [value for value in expected if not np.isnan(value)]
     assert sorted(pairs["difference"]) == pytest.approx(sorted(expected))

@@ -72,14 +72,18 @@ def figure(name="a", caption=CAPTION, svg="<svg></svg>", experiment="grid"):
     return {"name": name, "caption": caption, "svg": svg, "experiment": experiment}
 
 
+def verdicts_on(runs, follow_ups):
+    return judge(measured(runs, follow_ups), published(PUBLISHED))
+
+
 def contents_of(runs, timings, **changes):
-    follow_ups = changes.get("follow_ups", runs.iloc[:0])
+    nothing = runs.iloc[:0]
     given = {
         "study": "made_up",
         "settings": {"epochs": 20, "datasets": ["mnist"]},
         "figures": [figure()],
-        "follow_ups": follow_ups,
-        "claims": judge(measured(runs, follow_ups), published(PUBLISHED)),
+        "follow_ups": nothing,
+        "claims": changes.get("claims") or verdicts_on(nothing, nothing),
         "published": PUBLISHED,
         "datasets": [dataset(name) for name in dict.fromkeys(runs["dataset"])],
         **changes,
@@ -93,7 +97,8 @@ def page_of(runs, timings, **changes):
 
 @pytest.fixture(scope="module")
 def shown(runs, timings, follow_ups):
-    return contents_of(runs, timings, follow_ups=follow_ups)
+    claims = verdicts_on(runs, follow_ups)
+    return contents_of(runs, timings, follow_ups=follow_ups, claims=claims)
 
 
 @pytest.fixture(scope="module")
@@ -181,7 +186,8 @@ def test_page_is_whole_and_the_same_each_time(page, runs, timings, follow_ups):
     for source in sources:
         assert source.startswith("data:image/svg+xml;base64,") or source[1:] in ids
     assert parsed.all("link") == []
-    assert page == page_of(runs, timings, follow_ups=follow_ups)
+    claims = verdicts_on(runs, follow_ups)
+    assert page == page_of(runs, timings, follow_ups=follow_ups, claims=claims)
 
 
 def test_page_is_accessible(page):
@@ -200,7 +206,7 @@ def test_page_escapes_what_it_shows(runs, timings, shown):
     runs = runs[runs["dataset"] == "mnist"].assign(dataset=NASTY, code=NASTY)
     timings = timings.assign(device=NASTY, sweep=NASTY, git_revision=NASTY)
     nasty = figure(caption=f"{NASTY}\n{'=' * 40}\n\n{NASTY}\n", svg=NASTY)
-    claims = judge(measured(runs.iloc[:0], runs.iloc[:0]), published(PUBLISHED))
+    claims = verdicts_on(runs.iloc[:0], runs.iloc[:0])
     changes = {
         "study": NASTY,
         "settings": {NASTY: NASTY},
@@ -251,14 +257,13 @@ def test_bad_caption_is_named(runs, timings, caption, message):
 
 
 @pytest.mark.parametrize("name", figures.FIGURES)
-def test_every_figure_has_a_caption(runs, timings, name):
+def test_every_figure_has_a_caption(name, shown):
     caption = (REPORT / f"{name}.rst").read_text(encoding="utf-8")
-    page = page_of(runs, timings, figures=[figure(name, caption)])
     title = caption.splitlines()[0]
-    assert f"<h3>{title}</h3>" in page
+    found = {**shown, "figures": [{**figure(name, caption), "sample": ""}]}
+    assert f"<h3>{title}</h3>" in html(TEMPLATE, found)
     assert "{{" not in caption
-    text = markdown(MARKDOWN, contents_of(runs, timings, figures=[figure(name, caption)]))
-    assert f"### {title}\n\n![{title}](figures/{name}.svg)\n" in text
+    assert f"### {title}\n\n![{title}](figures/{name}.svg)\n" in markdown(MARKDOWN, found)
 
 
 def test_a_report_needs_no_torch():
