@@ -31,11 +31,9 @@ def draw(table: pd.DataFrame) -> Figure:
         colour = style.colours([row.model])[row.model]
         ends = row.test_accuracy - row.median_high, row.test_accuracy - row.median_low
         axes.vlines(place, *ends, color=colour, lw=2)
-        filled = row.objective == "backprop"
-        look = {"marker": "o", "ms": 7, "mec": colour, "mfc": colour if filled else "white"}
-        axes.plot(place, row.test_accuracy - row.median, **look)
+        axes.plot(place, row.test_accuracy - row.median, **style.mark(colour, row.objective))
         axes.axhline(0, color="black", lw=0.8)
     figure.supylabel("Best less median scheme", fontsize="medium")
     interval = Line2D([], [], color=style.GREY, lw=2, label="95% bootstrap interval")
-    style.legend_above(figure, [*style.line_handles(best), interval])
+    style.legend_above(figure, [*style.mark_handles(best), interval])
     return figure

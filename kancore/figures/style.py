@@ -225,6 +225,25 @@ def line_handles(table: pd.DataFrame) -> list[Line2D]:
     return [*models, *(dashed if len(dashed) > 1 else [])]
 
 
+def mark_handles(table: pd.DataFrame) -> list[Line2D]:
+    """Legend of the models, and of the objectives if there are several, as filled and open marks."""
+    objectives = in_order(table["objective"])
+    models = [
+        Line2D([], [], color=colour, lw=3, label=display_name(model))
+        for model, colour in colours(table["model"]).items()
+    ]
+    marks = [
+        Line2D([], [], **mark(GREY, name), ls="", label=display_name(name)) for name in objectives
+    ]
+    return [*models, *(marks if len(marks) > 1 else [])]
+
+
+def mark(colour: str, objective: str) -> dict[str, Any]:
+    """Look of a mark: filled under backpropagation, open under another objective."""
+    filled = objective == "backprop"
+    return {"marker": "o", "ms": 7, "mec": colour, "mfc": colour if filled else "white"}
+
+
 def legend_above(figure: Figure, handles: list) -> None:
     """Put one legend for all panels above them, in as few rows as its words allow.
 

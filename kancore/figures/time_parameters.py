@@ -40,9 +40,7 @@ def draw(table: pd.DataFrame) -> Figure:
     left, right = figure.subplots(1, 2, sharey=True)
     for row in sums.itertuples():
         colour = style.colours([row.model])[row.model]
-        filled = row.objective == "backprop"
-        look = {"marker": markers[row.dataset], "ms": 7, "mec": colour, "alpha": 0.85}
-        look["mfc"] = colour if filled else "white"
+        look = {**style.mark(colour, row.objective), "marker": markers[row.dataset], "alpha": 0.85}
         place = pairs.index((row.model, row.depth))
         left.plot(float(row.parameters), place, **look)
         right.plot(row.seconds / row.networks, place, **look)
@@ -57,5 +55,5 @@ def draw(table: pd.DataFrame) -> Figure:
         Line2D([], [], color=style.GREY, ls="", ms=7, marker=marker, label=style.display_name(name))
         for name, marker in markers.items()
     ]
-    style.legend_above(figure, [*style.line_handles(sums), *datasets])
+    style.legend_above(figure, [*style.mark_handles(sums), *datasets])
     return figure

@@ -287,6 +287,18 @@ def test_sensitivity_is_best_less_median(cases):
     assert np.array(ends) == pytest.approx(np.array([low, high]).T)
 
 
+def test_second_objective_has_open_marks_in_figure_and_legend(cases):
+    figure = draw("sensitivity", cases["objectives"])
+    drawn = [
+        line.get_markerfacecolor() for line in figure.axes[0].lines if line.get_marker() == "o"
+    ]
+    assert drawn.count("white") == 9 == len(drawn) - 9
+    texts = [text.get_text() for text in figure.legends[0].get_texts()]
+    handles = dict(zip(texts, figure.legends[0].legend_handles, strict=True))
+    assert handles["HSIC bottleneck"].get_markerfacecolor() == "white"
+    assert handles["backpropagation"].get_markerfacecolor() == style.GREY
+
+
 def test_times_are_seconds_an_epoch_of_one_network(timings):
     left, right = draw("time_parameters", timings).axes
     sweep = timings[(timings["model"] == "kan") & (timings["dataset"] == "mnist")].iloc[0]
