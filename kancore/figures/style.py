@@ -226,7 +226,7 @@ def line_handles(table: pd.DataFrame) -> list[Line2D]:
 
 
 def mark_handles(table: pd.DataFrame) -> list[Line2D]:
-    """Legend of the models, and of the objectives if there are several, as filled and open marks."""
+    """Legend of the models, and of the objectives if there are several, as marks."""
     objectives = in_order(table["objective"])
     models = [
         Line2D([], [], color=colour, lw=3, label=display_name(model))
