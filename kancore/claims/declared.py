@@ -132,7 +132,7 @@ CLAIMS = (
         "KANs and MLPs of one depth",
         (
             Part(
-                "Best scheme of a KAN - of the MLP of the same depth and width",
+                "Best scheme of a KAN less that of the MLP of the same depth and width",
                 partial(_best_models, first="kan", second="mlp"),
                 above=-COMPARABLE,
                 below=COMPARABLE,
@@ -145,7 +145,7 @@ CLAIMS = (
         "KANs and wide MLPs of one depth",
         (
             Part(
-                "Best scheme of a wide MLP - of the KAN of the same depth, without HIGGS",
+                "Best scheme of a wide MLP less that of the KAN of the same depth, without HIGGS",
                 partial(_wide_against_kan, higgs=False),
                 above=0,
             ),
@@ -162,7 +162,9 @@ CLAIMS = (
         "KANs overfit more than MLPs: a larger generalization gap, for all schemes.",
         "KANs and MLPs of one depth",
         (
-            Part("Gap of a KAN - of the MLP with the same scheme", _gaps, above=0, unit="gap"),
+            Part(
+                "Gap of a KAN less that of the MLP with the same scheme", _gaps, above=0, unit="gap"
+            ),
             Part(
                 "Share of these pairs in which the KAN has the larger gap",
                 _gaps,
@@ -178,7 +180,7 @@ CLAIMS = (
         "KANs with each of these and with others",
         tuple(
             Part(
-                f"{words} - the best other {axis.replace('_', ' ')}, the rest as claimed",
+                f"{words} less the best other {axis.replace('_', ' ')}, the rest as claimed",
                 lambda evidence, axis=axis: best_rival(kans(evidence.runs), axis, _CLAIMED),
                 above=0,
             )
@@ -195,7 +197,7 @@ CLAIMS = (
         "KANs and MLPs of one depth, with several schemes",
         (
             Part(
-                "Best scheme less median scheme: of a KAN - of the MLP of the same depth",
+                "Best less median scheme: of a KAN less that of the MLP of the same depth",
                 _spreads,
                 above=0,
             ),
@@ -207,7 +209,7 @@ CLAIMS = (
         "architectures under both objectives",
         (
             Part(
-                "Best scheme under HSIC - under backpropagation",
+                "Best scheme under HSIC less that under backpropagation",
                 _objectives,
                 above=-MARGINAL,
                 below=0,
@@ -242,7 +244,7 @@ CLAIMS = (
         "the follow-up width_degree with several degrees and with widths twice one another",
         (
             Part(
-                "Half the width with its best higher degree - the whole width",
+                "Half the width with its best higher degree less the whole width",
                 narrow_for_wide,
                 below=0,
             ),
@@ -261,7 +263,7 @@ CLAIMS = (
         "KANs and wide MLPs of one depth",
         (
             Part(
-                "ln E of a KAN - of the wide MLP of the same depth and scheme",
+                "Efficiency of a KAN over that of the wide MLP of the same depth and scheme",
                 _efficiencies,
                 above=0,
                 unit="log_efficiency",
@@ -274,13 +276,13 @@ CLAIMS = (
         "KANs of neighbouring depths",
         (
             Part(
-                "ln E of a KAN with one more layer - without it, same scheme",
+                "Efficiency of a KAN with one more layer over that without it, same scheme",
                 lambda evidence: next_depth(kans(evidence.runs), "log_efficiency"),
                 below=0,
                 unit="log_efficiency",
             ),
             Part(
-                "Gap of a KAN with one more layer - without it, same scheme",
+                "Gap of a KAN with one more layer less that without it, same scheme",
                 lambda evidence: next_depth(kans(evidence.runs), "generalization_gap"),
                 above=-SAME_GAP,
                 unit="gap",
