@@ -221,6 +221,7 @@ def test_curves_are_means_over_seeds_of_the_best_scheme(cases):
     assert test.get_ydata() == pytest.approx(expected.to_numpy())
     assert (train.get_ydata() >= test.get_ydata()).all()
     assert len(figure.axes[0].collections) == 3  # a band for each model
+    assert "seed" in figure.legends[0].get_texts()[-1].get_text()
 
 
 def test_a_single_evaluation_is_a_mark(cases):
