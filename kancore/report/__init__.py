@@ -144,7 +144,7 @@ def _facts(
     diverged = int(runs["diverged"].sum() + follow_ups["diverged"].sum())
     share = f" ({diverged / everything:.1%})" if diverged else ""
     return [
-        ("Data sets", ", ".join(map(display_name, in_order(runs["dataset"])))),
+        ("Data sets", "; ".join(map(display_name, in_order(runs["dataset"])))),
         ("Architectures", count(_ARCHITECTURE)),
         ("Schemes", count(SCHEME)),
         ("Seeds", count(["seed"])),
