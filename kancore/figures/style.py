@@ -170,8 +170,27 @@ def architecture_panels(table: pd.DataFrame, height: float, **options: Any) -> t
     return figure, place
 
 
-def panels(names: list[str], columns: int, height: float, **options: Any) -> tuple[Figure, dict]:
-    """Make a figure with a titled panel for each data set, `columns` side by side at most."""
+def panels(
+    names: list[str], columns: int, height: float, **options: Any
+) -> tuple[Figure, dict[str, Axes]]:
+    """Make a figure with a titled panel for each data set.
+
+    Parameters
+    ----------
+    names
+        The data sets, in order.
+    columns
+        Most panels side by side.
+    height
+        Height of a panel, inches.
+    **options
+        For `matplotlib.figure.Figure.subplots`.
+
+    Returns
+    -------
+    tuple
+        The figure, and the panel of each data set.
+    """
     rows = math.ceil(len(names) / columns)
     columns = math.ceil(len(names) / rows)
     width, _ = mpl.rcParams["figure.figsize"]
