@@ -106,6 +106,9 @@ TIMINGS = pa.schema(
     ]
 )
 
+# Schemas of the tables that figures are drawn from, by the figure's ``TABLE``.
+SCHEMAS = {"history": HISTORY, "runs": RUNS, "timings": TIMINGS, "follow_ups": RUNS}
+
 
 def write_table(
     path: str | os.PathLike, rows: pd.DataFrame | list[dict], schema: pa.Schema

@@ -9,9 +9,7 @@ from kancore import figures
 from kancore.figures.style import apply
 from kancore.files import write_atomically
 from kancore.provenance import check_code
-from kancore.tables import HISTORY, RUNS, TIMINGS, read_table
-
-SCHEMAS = {"history": HISTORY, "runs": RUNS, "timings": TIMINGS, "follow_ups": RUNS}
+from kancore.tables import SCHEMAS, read_table
 
 
 def main() -> None:

@@ -1,8 +1,7 @@
 """Figures of a study: one module each, with ``TABLE`` and ``draw(table) -> Figure``.
 
-``TABLE`` names the table that a figure is drawn from: ``runs``, ``history`` or ``timings`` of the
-grid, or ``follow_ups``, the runs of the follow-up experiments. Modules are imported by name and
-only when drawn, so that a change to one figure re-draws that one alone.
+``TABLE`` names the table that a figure is drawn from, one of `kancore.tables.SCHEMAS`. Modules are
+imported by name and only when drawn, so that a change to one figure re-draws that one alone.
 """
 
 from importlib import import_module
