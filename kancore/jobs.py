@@ -56,6 +56,7 @@ class Job:
             zip(self.sweeps, self.checkpoints, strict=True), start=1
         ):
             training = Training(sweep, dataset, device, checkpoint, checkpoint_seconds, identity)
+            self._tell(number, training)
             rows = training.run(lambda training, number=number: self._report(number, training))
             # Of a stack that has diverged nothing is left to save.
             if number < len(self.sweeps) and training.state.optimizer.schemes:
@@ -64,6 +65,10 @@ class Job:
 
     def _report(self, number: int, training: Training) -> None:
         progress(training)
+        self._tell(number, training)
+
+    def _tell(self, number: int, training: Training) -> None:
+        """Write the progress of the job's sweep `number`, counted from 1, unless it is fresh."""
         if time.monotonic() - self._written < _PERIOD:
             return
         values = {"sweep": number, "sweeps": len(self.sweeps), **position(training)}

@@ -75,7 +75,7 @@ def lines(status: StudyStatus, now: float) -> Iterator[str]:
             f"{at['schemes']}",
             f"{at['best_accuracy']:.4f}",
             f"{at['steps_per_second']:.1f}",
-            duration(at["seconds_left"]),
+            "?" if at["seconds_left"] is None else duration(at["seconds_left"]),
             f"{duration(now - at['written'])} ago",
         )
         for job, at in sorted(status.begun.items())

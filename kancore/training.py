@@ -275,14 +275,14 @@ class Training:
         return loss / examples, correct / examples
 
 
-def position(training: Training) -> dict[str, float]:
+def position(training: Training) -> dict[str, float | None]:
     """Say in numbers how far a sweep is.
 
     Returns
     -------
     dict
         ``epoch`` of ``epochs``, ``schemes`` that still train, ``steps_per_second``,
-        ``best_accuracy`` on validation data and ``seconds_left``.
+        ``best_accuracy`` on validation data and ``seconds_left``, ``None`` in the first epoch.
     """
     state, sweep = training.state, training.sweep
     epoch = state.step // training.steps_per_epoch
@@ -294,7 +294,7 @@ def position(training: Training) -> dict[str, float]:
         "best_accuracy": max(
             (row.get("validation_accuracy") or 0.0 for row in state.rows), default=0.0
         ),
-        "seconds_left": state.clock.total / max(epoch, 1) * (sweep.epochs - epoch),
+        "seconds_left": state.clock.total / epoch * (sweep.epochs - epoch) if epoch else None,
     }
 
 

@@ -58,8 +58,10 @@ def test_a_sweep_that_diverges_stops_no_other(dataset, tmp_path):
 
 def test_progress_is_told_while_a_job_runs_and_removed_with_its_checkpoints(dataset, tmp_path):
     job = Job(sweeps(), tmp_path)
-    list(job.run(dataset, *OPTIONS))
+    running = job.run(dataset, *OPTIONS)
+    next(running)
     at = json.loads((tmp_path / "progress.json").read_text())
+    list(running)
     assert (at["sweep"], at["sweeps"], at["epochs"], at["schemes"]) == (1, 2, 2, 1)
     assert 0 <= at["best_accuracy"] <= 1
     assert len(list(tmp_path.glob("*.pt"))) == 1

@@ -46,6 +46,8 @@ def test_text(study):
     cells = ["sweeps/a/two", "2/15", "3/12", "27", "0.9712", "123.5", "1 min 5 s", "3 s ago"]
     assert [cell.strip() for cell in re.split(r"\s{2,}", job.strip())] == cells
     assert len(headings) == len(job)
+    first_epoch = StudyStatus("new", 0, 0, {"a": {**AT, "epoch": 0, "seconds_left": None}})
+    assert " ?  " in list(lines(first_epoch, now=1003))[-1]
     assert list(lines(StudyStatus("idle", 3, 0, {}), 0)) == [
         "idle: 3 jobs finished, 0 running, 0 waiting"
     ]
