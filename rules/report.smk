@@ -3,6 +3,7 @@
 # Figures in the order of the report, each with the experiment that it shows.
 SHOWN = {
     "accuracy_bars": "grid",
+    **({"hsic_accuracy": "grid"} if "hsic" in STUDY.settings["objectives"] else {}),
     "scheme_boxplots": "grid",
     "sensitivity": "grid",
     "scheme_heatmaps": "grid",

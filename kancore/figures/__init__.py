@@ -15,6 +15,7 @@ from kancore.figures.style import apply
 
 FIGURES = (
     "accuracy_bars",
+    "hsic_accuracy",
     "scheme_boxplots",
     "sensitivity",
     "scheme_heatmaps",

@@ -182,6 +182,7 @@ def changed(path, value):
         (["follow_ups"], {"width_degree": {"widths": [0]}}, ["widths.0 is 0", "from 1"]),
         (["follow_ups"], {"activation": {"seeds": []}}, ["activation.seeds is []", "a list"]),
         (["follow_ups"], {"width_degree": {"degrees": [7]}}, ["degrees.0 is 7", "1 to 5"]),
+        (["hsic"], {"output": "linear"}, ["hsic.output is 'linear'", "cross_entropy or hsic"]),
         (["data"], {"mirrors": "x"}, ["data.mirrors", "did you mean mirror?"]),
         (["data"], {"cifar10": {"image_size": 30}}, ["image_size is 30", "28 or 32"]),
         (["data"], {"imdb": {"words": 0}}, ["data.imdb.words is 0", "from 1"]),
