@@ -1,17 +1,18 @@
 """A training job: sweeps in turn, its progress for others to read, its history at the end."""
 
 import json
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from kancore import checkpoints
 from kancore.data import Dataset
 from kancore.files import write_atomically
 from kancore.schemes import Sweep
 from kancore.tables import sweep_key
-from kancore.training import Training, position, progress
+from kancore.training import Training
 
 # Epochs of small data sets take milliseconds; nobody reads faster than this, in seconds.
 _PERIOD = 1.0
@@ -99,3 +100,51 @@ def history_rows(training: Training, rows: list[dict], **origin: Any) -> list[di
         "parameters": training.state.network.num_parameters,
     }
     return [{**common, **row} for row in rows]
+
+
+def position(training: Training) -> dict[str, float | None]:
+    """Say in numbers how far a sweep is.
+
+    Returns
+    -------
+    dict
+        ``epoch`` of ``epochs``, ``schemes`` that still train, ``steps_per_second``,
+        ``best_accuracy`` on validation data and ``seconds_left``, ``None`` in the first epoch.
+    """
+    state, sweep = training.state, training.sweep
+    epoch = state.step // training.steps_per_epoch
+    return {
+        "epoch": epoch,
+        "epochs": sweep.epochs,
+        "schemes": len(state.optimizer.schemes),
+        "steps_per_second": state.step / max(state.clock.training, 1e-9),
+        "best_accuracy": max(
+            (row.get("validation_accuracy") or 0.0 for row in state.rows), default=0.0
+        ),
+        "seconds_left": state.clock.total / epoch * (sweep.epochs - epoch) if epoch else None,
+    }
+
+
+def progress(training: Training, stream: TextIO | None = None) -> None:
+    """Say how far a sweep is: a line at each evaluation, or one live line on a terminal.
+
+    Parameters
+    ----------
+    training
+        The sweep, after an epoch.
+    stream
+        Where to; standard error by default.
+    """
+    stream = stream or sys.stderr
+    at = position(training)
+    rows = training.state.rows
+    evaluated = bool(rows) and rows[-1]["epoch"] == at["epoch"]
+    if not (evaluated or stream.isatty()):
+        return
+    line = (
+        f"epoch {at['epoch']}/{at['epochs']}  {at['schemes']} schemes  "
+        f"{at['steps_per_second']:.1f} steps/s  "
+        f"best validation accuracy {at['best_accuracy']:.4f}  {at['seconds_left']:.0f} s left"
+    )
+    end = "\n" if not stream.isatty() or at["epoch"] == at["epochs"] else ""
+    print(f"\r{line}\x1b[K" if stream.isatty() else line, end=end, file=stream, flush=True)

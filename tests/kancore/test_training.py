@@ -9,6 +9,7 @@ import torch
 
 from kancore.data import rows, split
 from kancore.data.preparation import make_dataset
+from kancore.jobs import progress
 from kancore.networks import build
 from kancore.objectives.backprop import cross_entropy, losses
 from kancore.schemes import (
@@ -20,7 +21,7 @@ from kancore.schemes import (
     Sweep,
     derive_seed,
 )
-from kancore.training import Stopped, Training, progress
+from kancore.training import Stopped, Training
 
 RATES = (0.05, 0.005)
 WILD = 1e30
