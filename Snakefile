@@ -18,9 +18,10 @@ configfile: Path(workflow.basedir) / "config.yaml"
 # The kancore beside this file is the one whose code is digested, so it is the one that jobs import.
 sys.path.insert(0, str(workflow.basedir))
 
-from kancore import networks, objectives
+from kancore import networks, objectives, resources
 from kancore.datasets import PUBLISHED
 from kancore.files import write_atomically
+from kancore.locks import lock
 from kancore.provenance import planned_digest, run_beside_here
 from kancore.study import ConfigError, resolve
 
@@ -30,13 +31,21 @@ include: "rules/data.smk"
 include: "rules/training.smk"
 include: "rules/tables.smk"
 include: "rules/follow_ups.smk"
+include: "rules/intrinsic_dimension.smk"
+include: "rules/efficiency.smk"
 include: "rules/figures.smk"
 include: "rules/claims.smk"
 include: "rules/report.smk"
+include: "rules/bench.smk"
 
 
-# What `python -m kancore.status` counts by.
+# In place of Snakemake's own lock, which a run that is killed leaves behind.
 onstart:
+    global running
+    running = lock(Path(".snakemake", "running.lock"))
+    if running is None:
+        raise WorkflowError(f"another snakemake is at work in {Path.cwd()}")
+    # What `python -m kancore.status` counts by.
     jobs = [
         *(f"sweeps/{name}" for name in SWEEPS),
         *(f"follow_ups/{name}" for name in FOLLOW_UPS),

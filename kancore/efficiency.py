@@ -1,7 +1,13 @@
 """Efficiency of a run: accuracy for the epochs and parameters spent (paper, section 6.1)."""
 
+from itertools import product
+
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
+
+from kancore.statistics import SCHEME, SETTING, best_schemes, main_grid
+from kancore.tables import EFFICIENCY, EFFICIENCY_RANKS, KEY_NAMES
 
 
 def efficiency(
@@ -48,6 +54,104 @@ def efficiency(
     _refuse(e < 1, "epochs >= 1", epochs=e)
     _refuse(n <= d, "parameters > intrinsic dimension", parameters=n, intrinsic_dimension=d)
     return a / (e * np.log1p(n - d))
+
+
+def efficiency_by_source(runs: pd.DataFrame, dimensions: pd.DataFrame) -> pd.DataFrame:
+    """Compute the efficiency of every run under every source of its data set's dimension.
+
+    Parameters
+    ----------
+    runs
+        Runs, with the columns of `kancore.tables.RUNS`.
+    dimensions
+        Columns ``dataset``, ``source``, ``intrinsic_dimension``.
+
+    Returns
+    -------
+    DataFrame
+        One row a run and source, with the columns of `kancore.tables.EFFICIENCY`. Efficiencies
+        are null where the run has no accuracy, the dimension is unknown, or there are no more
+        parameters than dimensions; the last is told by ``undefined``.
+    """
+    table = runs.merge(dimensions, on="dataset")
+    undefined = table["parameters"].astype(float) <= table["intrinsic_dimension"]
+    known = table["intrinsic_dimension"].mask(undefined)
+    table = table.assign(undefined=undefined)
+    for name, accuracy, epoch in (
+        ("efficiency", "test_accuracy", "best_epoch"),
+        ("efficiency_on_test", "best_test_accuracy", "best_test_epoch"),
+    ):
+        columns = (table[column].astype(float) for column in (accuracy, epoch, "parameters"))
+        table[name] = efficiency(*columns, known)
+    return table.sort_values(["source", *KEY_NAMES], ignore_index=True)[EFFICIENCY.names]
+
+
+def best_scheme_efficiency(table: pd.DataFrame, source: str) -> pd.DataFrame:
+    """Tell how efficient the best scheme of each architecture is.
+
+    Parameters
+    ----------
+    table
+        With the columns of `kancore.tables.EFFICIENCY`.
+    source
+        The source of the intrinsic dimension that ``efficiency`` is under.
+
+    Returns
+    -------
+    DataFrame
+        The rows of `kancore.statistics.best_schemes` of the main grid, with the efficiency of the
+        best scheme, averaged over seeds, under that source (``efficiency``), and the least and
+        greatest under any (``least``, ``greatest``), and the median over schemes
+        (``median_efficiency``).
+    """
+    table = main_grid(table)
+    own = table[table["source"] == source]
+    schemes = [*SETTING, *SCHEME]
+    by_source = table.groupby([*schemes, "source"], dropna=False)["efficiency"].mean()
+    over_sources = by_source.groupby(schemes, dropna=False).agg(least="min", greatest="max")
+    means = own.groupby(schemes, dropna=False)["efficiency"].mean()
+    median = means.groupby(list(SETTING), dropna=False).median().rename("median_efficiency")
+    best = best_schemes(own).merge(means.reset_index(), on=schemes, how="left")
+    best = best.merge(over_sources.reset_index(), on=schemes, how="left")
+    return best.merge(median.reset_index(), on=list(SETTING), how="left")
+
+
+def rank_correlations(table: pd.DataFrame) -> pd.DataFrame:
+    """Compare how different sources of the dimension rank the runs of each data set.
+
+    Parameters
+    ----------
+    table
+        With the columns of `kancore.tables.EFFICIENCY`.
+
+    Returns
+    -------
+    DataFrame
+        One row a data set and ordered pair of sources, with the columns of
+        `kancore.tables.EFFICIENCY_RANKS`. Spearman's correlation is null for fewer than two runs,
+        or where all efficiencies of a source are equal.
+    """
+    rows = []
+    for (study, dataset), group in table.groupby(["study", "dataset"]):
+        by_run = group.assign(run=group.groupby("source").cumcount())
+        wide = by_run.pivot(index="run", columns="source", values="efficiency")
+        correlations = wide.corr(method="spearman")
+        for source, other in product(wide, repeat=2):
+            own = group[group["source"] == source]
+            rows.append(
+                {
+                    "study": study,
+                    "dataset": dataset,
+                    "source": source,
+                    "intrinsic_dimension": own["intrinsic_dimension"].iloc[0],
+                    "runs": len(own),
+                    "undefined": own["undefined"].sum(),
+                    "other": other,
+                    "spearman": correlations.loc[source, other],
+                    "compared": wide[[source, other]].notna().all(axis=1).sum(),
+                }
+            )
+    return pd.DataFrame(rows, columns=EFFICIENCY_RANKS.names)
 
 
 def _refuse(bad: np.ndarray, expected: str, **values: np.ndarray) -> None:

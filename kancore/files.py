@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and errors of the system as a user reads them."""
 
 import os
 from collections.abc import Callable
@@ -51,3 +51,19 @@ def _system_error(error: BaseException | None) -> OSError | None:
     while error is not None and not (isinstance(error, OSError) and error.errno):
         error = error.__cause__ or error.__context__
     return error
+
+
+def run_plainly(main: Callable[[], None]) -> None:
+    """Run a program; end it with one line where a file or the memory is the matter.
+
+    Raises
+    ------
+    SystemExit
+        With the message of an `OSError` or `MemoryError`, in place of its traceback.
+    """
+    try:
+        return main()
+    except (OSError, MemoryError) as error:
+        message = str(error)
+    # Out here, what the error held open is closed: on a full disk, the message's log has room.
+    raise SystemExit(message)

@@ -1,15 +1,17 @@
 """A training job: sweeps in turn, its progress for others to read, its history at the end."""
 
 import json
-import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
+
+import torch
 
 from kancore import checkpoints
 from kancore.data import Dataset
 from kancore.files import write_atomically
+from kancore.progress import position, progress
 from kancore.schemes import Sweep
 from kancore.tables import sweep_key
 from kancore.training import Training
@@ -39,24 +41,36 @@ class Job:
         self._written = float("-inf")
 
     def run(
-        self, dataset: Dataset, device: str, checkpoint_seconds: float, identity: str
+        self,
+        dataset: Dataset,
+        device: torch.device | str,
+        checkpoint_seconds: float,
+        identity: str,
+        should_stop: Callable[[], bool] = lambda: False,
+        compiled: bool = False,
     ) -> Iterator[tuple[Training, list[dict]]]:
         """Train each sweep to its end; what a stopped job had finished is not trained again.
 
         Parameters
         ----------
-        dataset, device, checkpoint_seconds, identity
+        dataset, device, checkpoint_seconds, identity, should_stop, compiled
             As for `Training`.
 
         Yields
         ------
         Training, list of dict
             A finished sweep and what its `Training.run` returned.
+
+        Raises
+        ------
+        kancore.interruption.Stopped
+            If `should_stop` says so; called again, it goes on from the last checkpoint.
         """
+        options = checkpoint_seconds, identity, should_stop, compiled
         for number, (sweep, checkpoint) in enumerate(
             zip(self.sweeps, self.checkpoints, strict=True), start=1
         ):
-            training = Training(sweep, dataset, device, checkpoint, checkpoint_seconds, identity)
+            training = Training(sweep, dataset, device, checkpoint, *options)
             self._tell(number, training)
             rows = training.run(lambda training, number=number: self._report(number, training))
             # Of a stack that has diverged nothing is left to save.
@@ -100,51 +114,3 @@ def history_rows(training: Training, rows: list[dict], **origin: Any) -> list[di
         "parameters": training.state.network.num_parameters,
     }
     return [{**common, **row} for row in rows]
-
-
-def position(training: Training) -> dict[str, float | None]:
-    """Say in numbers how far a sweep is.
-
-    Returns
-    -------
-    dict
-        ``epoch`` of ``epochs``, ``schemes`` that still train, ``steps_per_second``,
-        ``best_accuracy`` on validation data and ``seconds_left``, ``None`` in the first epoch.
-    """
-    state, sweep = training.state, training.sweep
-    epoch = state.step // training.steps_per_epoch
-    return {
-        "epoch": epoch,
-        "epochs": sweep.epochs,
-        "schemes": len(state.optimizer.schemes),
-        "steps_per_second": state.step / max(state.clock.training, 1e-9),
-        "best_accuracy": max(
-            (row.get("validation_accuracy") or 0.0 for row in state.rows), default=0.0
-        ),
-        "seconds_left": state.clock.total / epoch * (sweep.epochs - epoch) if epoch else None,
-    }
-
-
-def progress(training: Training, stream: TextIO | None = None) -> None:
-    """Say how far a sweep is: a line at each evaluation, or one live line on a terminal.
-
-    Parameters
-    ----------
-    training
-        The sweep, after an epoch.
-    stream
-        Where to; standard error by default.
-    """
-    stream = stream or sys.stderr
-    at = position(training)
-    rows = training.state.rows
-    evaluated = bool(rows) and rows[-1]["epoch"] == at["epoch"]
-    if not (evaluated or stream.isatty()):
-        return
-    line = (
-        f"epoch {at['epoch']}/{at['epochs']}  {at['schemes']} schemes  "
-        f"{at['steps_per_second']:.1f} steps/s  "
-        f"best validation accuracy {at['best_accuracy']:.4f}  {at['seconds_left']:.0f} s left"
-    )
-    end = "\n" if not stream.isatty() or at["epoch"] == at["epochs"] else ""
-    print(f"\r{line}\x1b[K" if stream.isatty() else line, end=end, file=stream, flush=True)

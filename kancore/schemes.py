@@ -92,7 +92,7 @@ class Architecture:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Architecture":
         """Build an architecture from plain values, as read from JSON."""
-        return cls(**_tuples(values))
+        return cls(**tuples(values))
 
 
 @dataclass(frozen=True)
@@ -198,10 +198,10 @@ class Sweep:
         """Build a sweep from plain values, as read from JSON."""
         architecture = Architecture.from_dict(values["architecture"])
         hsic = values["hsic"] and HsicBottleneck(**values["hsic"])
-        return cls(**{**_tuples(values), "architecture": architecture, "hsic": hsic})
+        return cls(**{**tuples(values), "architecture": architecture, "hsic": hsic})
 
 
-def _tuples(values: Mapping[str, Any]) -> dict[str, Any]:
+def tuples(values: Mapping[str, Any]) -> dict[str, Any]:
     """Turn lists, as JSON has them, into tuples."""
     return {
         key: tuple(value) if isinstance(value, list) else value for key, value in values.items()

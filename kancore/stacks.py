@@ -54,12 +54,14 @@ class Stacks:
     ):
         self._build, self._initialize, self._device = build, initialize, device
         self._checkpoint, self._identity = checkpoint, identity
+        self._kind = type(schemes[0])
         self.state: State | None = None
         # As saved. The first is what `state` began from; one that is new is known by its schemes.
         new = {"schemes": [vars(scheme) for scheme in schemes], "rows": [], "clock": vars(Clock())}
-        self._left = self._saved() or [new]
+        saved = self._saved()
+        self._left = saved or [new]
         self._until_it_fits(self._take_up)
-        self.state.clock.resumes += self.state.step > 0
+        self.state.clock.resumes += saved is not None
 
     def train(self, work: Callable[[], None]) -> None:
         """Let `work` train `state` to its end, and so on with the stacks that are left."""
@@ -98,7 +100,7 @@ class Stacks:
         self.state = self._restore(self._left[0], self._device)
 
     def _restore(self, saved: dict, device: torch.device) -> State:
-        state = self._build([Scheme(**scheme) for scheme in saved["schemes"]], device)
+        state = self._build([self._kind(**scheme) for scheme in saved["schemes"]], device)
         if "network" in saved:
             state.load(saved)
         else:

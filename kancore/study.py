@@ -4,16 +4,30 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from itertools import product
+from math import isfinite
 from typing import Any
 
 from jsonschema import Draft202012Validator, ValidationError
 
 from kancore.datasets import DATASETS
 from kancore.follow_ups import FollowUp
+from kancore.intrinsic_dimension.subspaces import REFERENCE, Landscape, geometric_grid
 from kancore.schemes import AXES, Architecture, HsicBottleneck, Sweep
 
 # Keys that `Study.sweeps` does not need: where data come from, how a study runs, how it looks.
-_NOT_GRID = ("data", "device", "threads", "checkpoint_seconds", "figure_style", "follow_ups")
+_NOT_GRID = (
+    "data",
+    "device",
+    "threads",
+    "checkpoint_seconds",
+    "tf32",
+    "compile",
+    "figure_style",
+    "follow_ups",
+    "intrinsic_dimension",
+)
+# Keys of the grid that `Study.landscapes` does not need.
+_OF_SWEEPS = ("objectives", "seeds", "stack", "hsic", *AXES.values())
 # Keys with one value, or one for each data set and a default.
 _PER_DATASET = ("epochs", "batch_size", "evaluate_every", "train_examples", "test_examples")
 
@@ -41,6 +55,12 @@ class Study:
     def grid(self) -> dict[str, Any]:
         """The settings that make the grid: all that `sweeps` needs."""
         return {key: value for key, value in self.settings.items() if key not in _NOT_GRID}
+
+    @property
+    def landscape_settings(self) -> dict[str, Any]:
+        """The settings that make landscapes: all that `landscapes` needs."""
+        needed = {key: value for key, value in self.grid.items() if key not in _OF_SWEEPS}
+        return {**needed, "intrinsic_dimension": self.settings["intrinsic_dimension"]}
 
     def sweeps(self) -> list[Sweep]:
         """Every training job of the study, in a fixed order."""
@@ -85,6 +105,36 @@ class Study:
             )
         values = axes["activations"] if experiment == "activation" else axes["grid_sizes"]
         return tuple(replace(kan, **{experiment: value}) for kan, value in product(kans, values))
+
+    def landscapes(self) -> list[Landscape]:
+        """Every loss landscape whose intrinsic dimension is measured, in a fixed order."""
+        settings = self.settings["intrinsic_dimension"]
+        return [
+            self._landscape(dataset, architecture, seed)
+            for dataset in self.settings["datasets"]
+            for architecture in self._landscape_architectures(dataset)
+            for seed in settings["seeds"]
+        ]
+
+    def _landscape_architectures(self, dataset: str) -> list[Architecture]:
+        networks = self.settings["intrinsic_dimension"]["networks"]
+        found = [REFERENCE] if "reference" in networks else []
+        if "architectures" in networks:
+            found += [other for other in self._architectures(dataset) if other not in found]
+        return found
+
+    def _landscape(self, dataset: str, architecture: Architecture, seed: int) -> Landscape:
+        settings = self.settings["intrinsic_dimension"]
+        options = self._options(dataset)
+        options |= {key: _choose(settings[key], dataset) for key in ("epochs", "batch_size")}
+        return Landscape(
+            dataset=dataset,
+            architecture=architecture,
+            dimensions=geometric_grid(**settings["dimensions"]),
+            seed=seed,
+            **{key: settings[key] for key in ("projection", "refinements", "learning_rate")},
+            **options,
+        )
 
     def _options(self, dataset: str) -> dict[str, Any]:
         """Give what sweeps of a data set take beside schemes, architecture, objective and seed."""
@@ -206,9 +256,16 @@ def _typed(value: Any) -> Any:
 
 def _check_together(settings: Mapping[str, Any]) -> None:
     """Check what single keys cannot tell."""
+    _check_finite(settings, [])
     low, high = settings["grid_range"]
     if not low < high:
         raise _error(["grid_range"], [low, high], "two numbers, the lower one first")
+    tried = settings["intrinsic_dimension"]["dimensions"]
+    if not tried["lowest"] <= tried["highest"]:
+        path = ["intrinsic_dimension", "dimensions", "highest"]
+        raise _error(
+            path, tried["highest"], f"a whole number, at least the lowest, {tried['lowest']}"
+        )
     own = settings["data"]["own"]
     for name in own:
         if name in DATASETS:
@@ -217,7 +274,8 @@ def _check_together(settings: Mapping[str, Any]) -> None:
         if dataset not in own and (dataset not in DATASETS or dataset == "custom"):
             raise _error(["datasets", position], dataset, f"one of {_known(own)}")
     by_dataset = {(key,): settings[key] for key in (*_PER_DATASET, "hidden_widths")}
-    by_dataset |= {("hsic", key): settings["hsic"][key] for key in ("batch_size", "epochs")}
+    for part in ("hsic", "intrinsic_dimension"):
+        by_dataset |= {(part, key): settings[part][key] for key in ("batch_size", "epochs")}
     for (path, value), dataset in product(by_dataset.items(), settings["datasets"]):
         if isinstance(value, Mapping) and dataset not in value and "default" not in value:
             raise _error([*path], value, f"a value for {dataset}, or a default")
@@ -227,6 +285,15 @@ def _check_together(settings: Mapping[str, Any]) -> None:
         if widths is None or len(widths) != needed:
             key = dataset if dataset in settings["hidden_widths"] else "default"
             raise _error(["hidden_widths", key, depth], widths, f"a list of {needed} widths")
+
+
+def _check_finite(value: Any, path: list) -> None:
+    if isinstance(value, Mapping | list):
+        parts = value.items() if isinstance(value, Mapping) else enumerate(value)
+        for key, part in parts:
+            _check_finite(part, [*path, key])
+    elif isinstance(value, float) and not isfinite(value):
+        raise _error(path, value, "a finite number")
 
 
 def _validate(config: Mapping[str, Any], schema: Mapping[str, Any]) -> None:

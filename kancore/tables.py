@@ -106,8 +106,97 @@ TIMINGS = pa.schema(
     ]
 )
 
+# One row a subspace and seed; the network that trains in all its parameters is one of them.
+LANDSCAPES = pa.schema(
+    [
+        _column("study", pa.string(), "name of the study; null if published"),
+        _column("dataset", pa.string(), "name of the data set"),
+        _column("network", pa.string(), "name of the architecture"),
+        _column("projection", pa.string(), "kind of random projection; null if published"),
+        _column("seed", pa.int64(), "seed of weights and subspaces; null if published"),
+        _column("dimension", pa.int64(), "dimension of the subspace; all parameters if direct"),
+        _column("direct", pa.bool_(), "the network trained in all its parameters"),
+        _column("parameters", pa.int64(), "numbers that training moves: the space of subspaces"),
+        _column("epochs", pa.int64(), "epochs completed at the last evaluation", "epochs"),
+        _column("best_epoch", pa.int64(), "first epoch of the best validation accuracy", "epochs"),
+        _column("train_accuracy", pa.float64(), "training accuracy at best_epoch", "fraction"),
+        _column("validation_accuracy", pa.float64(), "accuracy at best_epoch", "fraction"),
+        _column("test_accuracy", pa.float64(), "test accuracy at best_epoch", "fraction"),
+        _column("diverged", pa.bool_(), "the loss became non-finite before the last epoch"),
+        _column("source", pa.string(), "measured, or where it was published"),
+        _column("code", pa.string(), "digest of the code that trained it; null if published"),
+    ]
+)
+
+# One row an estimate.
+INTRINSIC_DIMENSIONS = pa.schema(
+    [
+        _column("study", pa.string(), "name of the study; null if published"),
+        _column("dataset", pa.string(), "name of the data set"),
+        _column(
+            "estimator",
+            pa.string(),
+            "two_nn or mle, of the data; landscape_absolute (90% accuracy) or landscape_relative "
+            "(90% of the directly trained network's), of a network's loss landscape",
+        ),
+        _column("neighbors", pa.int64(), "nearest neighbours used; null of a landscape"),
+        _column("network", pa.string(), "name of the architecture; null of data"),
+        _column("parameters", pa.int64(), "parameters of that network; null of data"),
+        _column("dimension", pa.float64(), "the estimate; null if its threshold is not reached"),
+        _column("low", pa.float64(), "lower bound of its 95% bootstrap interval, if it has one"),
+        _column("high", pa.float64(), "upper bound of its 95% bootstrap interval, if it has one"),
+        _column("observations", pa.int64(), "what is resampled: distinct points, or seeds"),
+        _column("source", pa.string(), "measured, or where it was published"),
+    ]
+)
+
+# One row a run and source of the intrinsic dimension.
+EFFICIENCY = pa.schema(
+    [
+        *RUNS,
+        _column(
+            "source", pa.string(), "where the intrinsic dimension is from: paper, or estimator"
+        ),
+        _column("intrinsic_dimension", pa.float64(), "of the data set; null if unknown"),
+        _column("undefined", pa.bool_(), "no more parameters than dimensions: no efficiency"),
+        _column(
+            "efficiency", pa.float64(), "of test_accuracy, reached at best_epoch", "1 / epochs"
+        ),
+        _column(
+            "efficiency_on_test",
+            pa.float64(),
+            "as published: of best_test_accuracy, reached at best_test_epoch",
+            "1 / epochs",
+        ),
+    ]
+)
+
+# One row a data set and ordered pair of sources of the intrinsic dimension.
+EFFICIENCY_RANKS = pa.schema(
+    [
+        _column("study", pa.string(), "name of the study"),
+        _column("dataset", pa.string(), "name of the data set"),
+        _column("source", pa.string(), "where the intrinsic dimension is from"),
+        _column("intrinsic_dimension", pa.float64(), "from that source; null if unknown"),
+        _column("runs", pa.int64(), "runs of the data set"),
+        _column("undefined", pa.int64(), "runs with no more parameters than dimensions"),
+        _column("other", pa.string(), "the source that it is compared with"),
+        _column("spearman", pa.float64(), "rank correlation of efficiencies over runs"),
+        _column("compared", pa.int64(), "runs with both efficiencies"),
+    ]
+)
+
 # Schemas of the tables that figures are drawn from, by the figure's ``TABLE``.
-SCHEMAS = {"history": HISTORY, "runs": RUNS, "timings": TIMINGS, "follow_ups": RUNS}
+SCHEMAS = {
+    "history": HISTORY,
+    "runs": RUNS,
+    "timings": TIMINGS,
+    "follow_ups": RUNS,
+    "landscapes": LANDSCAPES,
+    "intrinsic_dimension": INTRINSIC_DIMENSIONS,
+    "efficiency": EFFICIENCY,
+    "efficiency_ranks": EFFICIENCY_RANKS,
+}
 
 
 def write_table(

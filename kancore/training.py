@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from kancore import networks, objectives
-from kancore.data import Dataset, rows, split
-from kancore.data.preparation import take
+from kancore.data import Dataset, dense_rows, longest_row, rows, split
+from kancore.data.preparation import missing_classes, take
+from kancore.interruption import Stopped
 from kancore.objectives.backprop import cross_entropy
 from kancore.optimizers import StackedOptimizer
 from kancore.schemes import Scheme, Sweep, derive_seed
@@ -22,10 +23,6 @@ from kancore.state import State
 EVALUATION_BATCH = 128
 # Greatest share of entries other than zero at which it pays to leave out the zeros.
 SPARSE = 0.7
-
-
-class Stopped(Exception):
-    """Training was asked to stop; its last checkpoint is where it goes on from."""
 
 
 class Training:
@@ -48,6 +45,9 @@ class Training:
     should_stop
         Asked before each step and each batch of an evaluation; once it says yes, `run` raises
         `Stopped`. Before a step it writes a checkpoint first.
+    compiled
+        Whether `torch.compile` makes one program of the losses and their gradients, and on a GPU a
+        CUDA graph of it; its first steps take up to a minute.
 
     Raises
     ------
@@ -64,6 +64,7 @@ class Training:
         checkpoint_seconds: float = 60.0,
         identity: str = "",
         should_stop: Callable[[], bool] = lambda: False,
+        compiled: bool = False,
     ):
         self.sweep, self.device = sweep, torch.device(device)
         self.checkpoint_seconds, self.should_stop = checkpoint_seconds, should_stop
@@ -71,9 +72,15 @@ class Training:
             dataset = take(dataset, sweep.train_examples, sweep.test_examples)
         identity = f"{sweep.to_dict()} {dataset.checksum} {identity}"
         self.objective = import_module(objectives.MODULES[sweep.objective])
+        self.losses = self.objective.losses
+        if compiled:
+            mode = "reduce-overhead" if self.device.type == "cuda" else "default"
+            self.losses = torch.compile(self.losses, mode=mode)
         self.dataset = dataset.to(self.device)
         self.parts = self._divide()
         self.background = self._background()
+        if self.dataset.sparse:
+            self._longest = {part: longest_row(x) for part, (x, _) in self.parts.items()}
         self.steps_per_epoch = max(1, len(self.parts["train"][1]) // sweep.batch_size)
         self.stacks = Stacks(
             sweep.schemes, self._build, self._initialize, self.device, checkpoint, identity
@@ -91,6 +98,11 @@ class Training:
         seed = derive_seed("split", data.name, sweep.seed)
         train, validation = split(data.y_train, sweep.validation_fraction, seed)
         train, validation = train.to(self.device), validation.to(self.device)
+        if missing := missing_classes(data.y_train[train], data.class_names):
+            fraction = sweep.validation_fraction
+            raise ValueError(
+                f"validation fraction {fraction} leaves no training example of classes {missing}"
+            )
         return {
             "train": (rows(data.x_train, train), data.y_train[train]),
             "validation": (rows(data.x_train, validation), data.y_train[validation]),
@@ -132,8 +144,9 @@ class Training:
     def batch(self, part: str, index: Tensor) -> tuple[Tensor, Tensor]:
         """Look up examples: inputs ``[len(index), in]``, standardized on the device, and labels."""
         x, y = self.parts[part]
-        x = self.dataset.standardize(rows(x, index))
-        return (x.to_dense() if self.dataset.sparse else x), y[index]
+        if self.dataset.sparse:
+            return dense_rows(x, index, self._longest[part]), y[index]
+        return self.dataset.standardize(rows(x, index)), y[index]
 
     def run(self, report: Callable[["Training"], None] | None = None) -> list[dict]:
         """Train to the end, and evaluate every `evaluate_every` epochs and at the end.
@@ -181,7 +194,7 @@ class Training:
         if self.sweep.architecture.dropout:
             # Masks come from the device's own generator; seeding each step makes them resumable.
             self._generator().manual_seed(self._seed("masks", state.step))
-        losses = self.objective.losses(state.network, x, y, self.sweep)
+        losses = self.losses(state.network, x, y, self.sweep)
         # Fused layers update their weights in the backward pass, and give no gradient.
         parameters = state.optimizer.parameters
         gradients = torch.autograd.grad(losses.sum(), parameters, allow_unused=True)

@@ -1,6 +1,10 @@
 # The runs of a study and the published figures -> verdicts on the paper's claims.
 
-PUBLISHED_FIGURES = from_here("report/published.csv")
+PUBLISHED_FIGURES = from_here("published/accuracies.csv")
+
+
+localrules:
+    claims,
 
 
 rule claims:
@@ -8,6 +12,7 @@ rule claims:
         runs=rules.tables.output.runs,
         follow_ups=rules.follow_up_tables.output.runs if FOLLOW_UPS else [],
         published=PUBLISHED_FIGURES,
+        dimensions=PUBLISHED_DIMENSIONS,
     output:
         f"{OUT}/claims.json",
     log:
@@ -30,5 +35,5 @@ rule claims:
         "test the claims on study {STUDY.name}"
     shell:
         "python -m workflow_scripts.claims --study {params.study} --runs {input.runs:q}"
-        " {params.follow_ups} --published {input.published:q} --out {output:q}"
-        " --code {params.code} 2> {log:q}"
+        " {params.follow_ups} --published {input.published:q}"
+        " --dimensions {input.dimensions:q} --out {output:q} --code {params.code} 2> {log:q}"

@@ -3,6 +3,27 @@
 FIGURE_STYLE = json.dumps(STUDY.settings["figure_style"], sort_keys=True)
 
 
+localrules:
+    accuracy_bars,
+    hsic_accuracy,
+    scheme_boxplots,
+    learning_curves,
+    parameters_accuracy,
+    best_epochs,
+    dimension_accuracy,
+    dimension_estimates,
+    efficiency_bars,
+    parameters_efficiency,
+    efficiency_ranks,
+    sensitivity,
+    scheme_heatmaps,
+    time_parameters,
+    activation_accuracy,
+    width_degree,
+    degree_depth,
+    grid_size,
+
+
 rule accuracy_bars:
     input:
         table=rules.tables.output.runs,
@@ -254,4 +275,130 @@ use rule accuracy_bars as grid_size with:
     params:
         figure="grid_size",
         code=figure_code("grid_size"),
+        style=FIGURE_STYLE,
+
+
+use rule accuracy_bars as best_epochs with:
+    input:
+        table=rules.tables.output.runs,
+    output:
+        png=f"{OUT}/figures/best_epochs.png",
+        svg=report(
+            f"{OUT}/figures/best_epochs.svg",
+            caption="../report/best_epochs.rst",
+            category="Training",
+            labels={"figure": "best epochs"},
+        ),
+    log:
+        f"{OUT}/logs/best_epochs.log",
+    benchmark:
+        f"{OUT}/benchmarks/best_epochs.tsv"
+    params:
+        figure="best_epochs",
+        code=figure_code("best_epochs"),
+        style=FIGURE_STYLE,
+
+
+use rule accuracy_bars as dimension_accuracy with:
+    input:
+        table=rules.intrinsic_dimension.output.landscapes,
+    output:
+        png=f"{OUT}/figures/dimension_accuracy.png",
+        svg=report(
+            f"{OUT}/figures/dimension_accuracy.svg",
+            caption="../report/dimension_accuracy.rst",
+            category="Intrinsic dimension",
+            labels={"figure": "accuracy in random subspaces"},
+        ),
+    log:
+        f"{OUT}/logs/dimension_accuracy.log",
+    benchmark:
+        f"{OUT}/benchmarks/dimension_accuracy.tsv"
+    params:
+        figure="dimension_accuracy",
+        code=figure_code("dimension_accuracy"),
+        style=FIGURE_STYLE,
+
+
+use rule accuracy_bars as dimension_estimates with:
+    input:
+        table=rules.intrinsic_dimension.output.estimates,
+    output:
+        png=f"{OUT}/figures/dimension_estimates.png",
+        svg=report(
+            f"{OUT}/figures/dimension_estimates.svg",
+            caption="../report/dimension_estimates.rst",
+            category="Intrinsic dimension",
+            labels={"figure": "estimates"},
+        ),
+    log:
+        f"{OUT}/logs/dimension_estimates.log",
+    benchmark:
+        f"{OUT}/benchmarks/dimension_estimates.tsv"
+    params:
+        figure="dimension_estimates",
+        code=figure_code("dimension_estimates"),
+        style=FIGURE_STYLE,
+
+
+use rule accuracy_bars as efficiency_bars with:
+    input:
+        table=rules.efficiency.output.efficiency,
+    output:
+        png=f"{OUT}/figures/efficiency_bars.png",
+        svg=report(
+            f"{OUT}/figures/efficiency_bars.svg",
+            caption="../report/efficiency_bars.rst",
+            category="Efficiency",
+            labels={"figure": "efficiency and generalization gap"},
+        ),
+    log:
+        f"{OUT}/logs/efficiency_bars.log",
+    benchmark:
+        f"{OUT}/benchmarks/efficiency_bars.tsv"
+    params:
+        figure="efficiency_bars",
+        code=figure_code("efficiency_bars"),
+        style=FIGURE_STYLE,
+
+
+use rule accuracy_bars as parameters_efficiency with:
+    input:
+        table=rules.efficiency.output.efficiency,
+    output:
+        png=f"{OUT}/figures/parameters_efficiency.png",
+        svg=report(
+            f"{OUT}/figures/parameters_efficiency.svg",
+            caption="../report/parameters_efficiency.rst",
+            category="Efficiency",
+            labels={"figure": "parameters against efficiency"},
+        ),
+    log:
+        f"{OUT}/logs/parameters_efficiency.log",
+    benchmark:
+        f"{OUT}/benchmarks/parameters_efficiency.tsv"
+    params:
+        figure="parameters_efficiency",
+        code=figure_code("parameters_efficiency"),
+        style=FIGURE_STYLE,
+
+
+use rule accuracy_bars as efficiency_ranks with:
+    input:
+        table=rules.efficiency.output.ranks,
+    output:
+        png=f"{OUT}/figures/efficiency_ranks.png",
+        svg=report(
+            f"{OUT}/figures/efficiency_ranks.svg",
+            caption="../report/efficiency_ranks.rst",
+            category="Efficiency",
+            labels={"figure": "what the dimension changes"},
+        ),
+    log:
+        f"{OUT}/logs/efficiency_ranks.log",
+    benchmark:
+        f"{OUT}/benchmarks/efficiency_ranks.tsv"
+    params:
+        figure="efficiency_ranks",
+        code=figure_code("efficiency_ranks"),
         style=FIGURE_STYLE,

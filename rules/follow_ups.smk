@@ -9,6 +9,11 @@ wildcard_constraints:
     follow_up=r"[a-z_]+/[a-z0-9_]+/seed\d+",
 
 
+localrules:
+    best_scheme,
+    follow_up_tables,
+
+
 rule best_scheme:
     input:
         rules.tables.output.runs,

@@ -8,8 +8,14 @@ SHOWN = {
     "sensitivity": "grid",
     "scheme_heatmaps": "grid",
     "learning_curves": "grid",
+    "best_epochs": "grid",
     "parameters_accuracy": "grid",
     "time_parameters": "grid",
+    **({"dimension_accuracy": "grid"} if LANDSCAPES else {}),
+    "dimension_estimates": "grid",
+    "efficiency_bars": "grid",
+    "parameters_efficiency": "grid",
+    "efficiency_ranks": "grid",
     "activation_accuracy": "activation",
     "width_degree": "width_degree",
     "degree_depth": "width_degree",
@@ -17,6 +23,10 @@ SHOWN = {
 }
 CONDUCTED = {"grid", *(follow_up.experiment for follow_up in FOLLOW_UPS.values())}
 REPORTED = [figure for figure, experiment in SHOWN.items() if experiment in CONDUCTED]
+
+
+localrules:
+    report,
 
 
 rule report:

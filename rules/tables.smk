@@ -1,6 +1,10 @@
 # The histories of all sweeps -> one row an evaluation, one row a run, one row a job.
 
 
+localrules:
+    tables,
+
+
 rule tables:
     input:
         expand(

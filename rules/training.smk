@@ -1,6 +1,7 @@
 # A data set -> the history of all runs of one sweep.
 
 SWEEPS = {sweep.name: sweep for sweep in STUDY.sweeps()}
+GPU = STUDY.settings["device"] != "cpu"
 
 
 rule train:
@@ -22,12 +23,14 @@ rule train:
         "../envs/kancore.yaml"
     threads: STUDY.settings["threads"]
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 240 * attempt,
-        gpu=0 if STUDY.settings["device"] == "cpu" else 1,
+        mem_mb=training_memory,
+        runtime=training_minutes,
+        gpu=int(GPU),
         # How a job runs, not what it gives: unlike params, a change of these re-runs nothing.
         device=STUDY.settings["device"],
         checkpoint_seconds=STUDY.settings["checkpoint_seconds"],
+        tf32=int(STUDY.settings["tf32"]),
+        compile=int(STUDY.settings["compile"]),
     params:
         code=training_code,
         sweeps=lambda wildcards: "--sweep "
@@ -36,9 +39,10 @@ rule train:
     message:
         "train {wildcards.sweep}"
     shell:
-        "THP_MEM_ALLOC_ENABLE=1 exec python -m workflow_scripts.train"
+        "exec python -m workflow_scripts.train"
         " --study {params.study} {params.sweeps}"
         " --data {input.data:q} --device {resources.device} --threads {threads}"
         " --checkpoint-seconds {resources.checkpoint_seconds}"
+        " --tf32 {resources.tf32} --compile {resources.compile}"
         " --history {output.history:q} --timings {output.timings:q}"
         " --code {params.code} 2> {log:q}"

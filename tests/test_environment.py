@@ -10,6 +10,8 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from kancore.figures import FIGURES
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -64,3 +66,21 @@ def test_every_rule_has_log_benchmark_environment_threads_and_resources(file):
         if block.startswith("rule "):
             needed |= inherited
         assert all(word in block for word in needed), block.splitlines()[0]
+
+
+def test_profiles_name_rules_that_exist():
+    """Snakemake ignores settings of unknown rules silently."""
+    text = "".join(file.read_text() for file in (ROOT / "rules").glob("*.smk"))
+    rules = set(re.findall(r"^(?:rule|use rule \w+ as) (\w+)", text, re.MULTILINE))
+    for file in (ROOT / "profiles").glob("*/config*.yaml"):
+        profile = yaml.safe_load(file.read_text())
+        assert set(profile.get("set-resources", {})) <= rules
+
+
+def test_small_steps_stay_on_the_login_node_of_a_cluster():
+    """A figure takes seconds, a job of a cluster ten more; `use rule` does not hand this down."""
+    text = "".join(file.read_text() for file in (ROOT / "rules").glob("*.smk"))
+    blocks = re.findall(r"^localrules:\n((?:    \w+,\n)+)", text, re.MULTILINE)
+    local = set(re.findall(r"\w+", "".join(blocks)))
+    assert {*FIGURES, "tables", "report", "fetch", "download"} <= local
+    assert not {"train", "prepare"} & local

@@ -5,7 +5,7 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from kancore.files import write_atomically
+from kancore.files import run_plainly, write_atomically
 from kancore.provenance import check_code
 from kancore.statistics import best_kan_scheme
 from kancore.tables import RUNS, read_table
@@ -29,4 +29,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_plainly(main)

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from kancore.data.download import fetch
-from kancore.files import write_atomically
+from kancore.files import run_plainly, write_atomically
 from kancore.provenance import check_code
 
 
@@ -26,11 +26,11 @@ def main() -> None:
         files = fetch(
             args.dataset, args.folder, mirror=mirror, rows=args.rows, verify=not args.no_verify
         )
-    except (OSError, ValueError) as error:
+    except ValueError as error:
         raise SystemExit(f"{error}") from error
     names = "".join(f"{file.name}\n" for file in files)
     write_atomically(args.list, lambda part: part.write_text(names))
 
 
 if __name__ == "__main__":
-    main()
+    run_plainly(main)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from kancore import figures
 from kancore.figures.style import apply
-from kancore.files import write_atomically
+from kancore.files import run_plainly, write_atomically
 from kancore.provenance import check_code
 from kancore.tables import SCHEMAS, read_table
 
@@ -31,4 +31,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_plainly(main)

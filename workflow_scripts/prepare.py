@@ -6,7 +6,7 @@ from pathlib import Path
 
 from kancore.data import save, summary
 from kancore.datasets import dataset_module
-from kancore.files import write_atomically
+from kancore.files import run_plainly, write_atomically
 from kancore.provenance import check_code
 
 
@@ -23,7 +23,7 @@ def main() -> None:
     check_code(__file__, args.code, f"kancore.data.{args.dataset}")
     try:
         dataset = dataset_module(args.dataset).prepare(args.raw, **args.options)
-    except (OSError, ValueError) as error:
+    except ValueError as error:
         raise SystemExit(f"{error}") from error
     save(args.out, dataset)
     text = json.dumps(summary(dataset), indent=2) + "\n"
@@ -31,4 +31,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_plainly(main)

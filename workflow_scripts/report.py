@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from kancore.files import write_atomically
+from kancore.files import run_plainly, write_atomically
 from kancore.provenance import check_code
 from kancore.report import contents, html, markdown
 from kancore.tables import RUNS, TIMINGS, read_table
@@ -61,4 +61,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_plainly(main)

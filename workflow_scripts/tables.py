@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from kancore.files import write_atomically
+from kancore.files import run_plainly, write_atomically
 from kancore.provenance import check_code
 from kancore.statistics import summarize_runs
 from kancore.study import Study
@@ -40,4 +40,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_plainly(main)

@@ -8,8 +8,12 @@ import torch
 
 from kancore import networks, objectives
 from kancore.data import load
+from kancore.devices import lease
+from kancore.files import run_plainly
 from kancore.follow_ups import FollowUp
+from kancore.interruption import resumable
 from kancore.jobs import Job, history_rows
+from kancore.memory import keep_freed_memory
 from kancore.provenance import check_code
 from kancore.schemes import Scheme, Sweep
 from kancore.tables import HISTORY, TIMINGS, write_table
@@ -27,6 +31,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, required=True, help="prepared data set")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     parser.add_argument("--threads", type=int, default=1, help="threads on the CPU")
+    parser.add_argument("--tf32", type=int, choices=[0, 1], help="products of 3 digits on a GPU")
+    parser.add_argument("--compile", type=int, choices=[0, 1], help="compile the steps")
     parser.add_argument("--checkpoint-seconds", type=int, default=60)
     parser.add_argument("--history", type=Path, required=True, help="table to write")
     parser.add_argument("--timings", type=Path, required=True, help="table to write")
@@ -46,29 +52,28 @@ def main() -> None:
     """Run the command line."""
     args = arguments()
     experiment, sweeps = planned(args)
-    modules = (
-        networks.MODULES[sweeps[0].architecture.model],
-        objectives.MODULES[sweeps[0].objective],
-    )
-    check_code(__file__, args.code, *modules)
+    model, objective = sweeps[0].architecture.model, sweeps[0].objective
+    check_code(__file__, args.code, networks.MODULES[model], objectives.MODULES[objective])
     torch.set_num_threads(args.threads)
-    device = args.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    job = Job(sweeps, args.history.parent)
+    torch.backends.cuda.matmul.allow_tf32 = bool(args.tf32)
+    keep_freed_memory()
+    folder = args.history.parent
+    job = Job(sweeps, folder)
+    origin = {"study": args.study, "experiment": experiment}
     history, timings = [], []
-    try:
-        dataset = load(args.data)
-        for training, rows in job.run(dataset, device, args.checkpoint_seconds, args.code):
-            origin = {"study": args.study, "experiment": experiment}
-            history += history_rows(training, rows, **origin, code=args.code)
-            timings.append(timing(training, **origin, threads=args.threads))
-    except (OSError, ValueError) as error:
-        raise SystemExit(f"{sweeps[0].dataset}: {error}") from error
-    write_table(args.history, history, HISTORY)
-    write_table(args.timings, timings, TIMINGS)
+    with resumable(str(folder), folder / "checkpoint.lock") as stop, lease(args.device) as device:
+        options = args.checkpoint_seconds, args.code, stop, bool(args.compile)
+        try:
+            for training, rows in job.run(load(args.data), device, *options):
+                history += history_rows(training, rows, **origin, code=args.code)
+                timings.append(timing(training, **origin, threads=args.threads))
+        except ValueError as error:
+            name = f"{sweeps[0].dataset}: "
+            raise SystemExit(name + str(error).removeprefix(name)) from error
+        write_table(args.history, history, HISTORY)
+        write_table(args.timings, timings, TIMINGS)
     job.remove_traces()
 
 
 if __name__ == "__main__":
-    main()
+    run_plainly(main)

@@ -1,9 +1,12 @@
 """Our side of the benchmark: the training that the workflow does, step by step."""
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import torch
 
+from kancore.bench.measure import growth
+from kancore.bench.peers import DEGREE, GRID_SIZE
 from kancore.data import Dataset
 from kancore.data.preparation import make_dataset
 from kancore.schemes import INITIALIZATIONS, OPTIMIZERS, Architecture, Sweep
@@ -58,9 +61,11 @@ def training(
     device: str = "cpu",
 ) -> Training:
     """Begin the training of one scheme, or of all of a sweep, without dropout."""
-    kan = {"degree": 3, "grid_size": 5, "grid_range": (-1.0, 1.0)} if model == "kan" else {}
+    grid = {"degree": DEGREE, "grid_size": GRID_SIZE, "grid_range": (-1.0, 1.0)}
     hidden = tuple(widths[1:-1])
-    architecture = Architecture(model, hidden, activation="silu", **kan)
+    architecture = Architecture(
+        model, hidden, activation="silu", **(grid if model == "kan" else {})
+    )
     sweep = Sweep(
         dataset=data.name,
         objective="backprop",
@@ -78,3 +83,27 @@ def step_of(training: Training) -> Callable[[], None]:
     """Step of training, from the rows of the data set to the updated parameters."""
     index = torch.arange(training.sweep.batch_size, device=training.device)
     return lambda: training.step(*training.batch("train", index))
+
+
+def product_shapes(widths: Sequence[int]) -> list[tuple[int, int]]:
+    """Dense products of a KAN's layers, as `kancore.bench.peers.products_of` takes them."""
+    return [(after, before * (GRID_SIZE + DEGREE + 1)) for before, after in pairwise(widths)]
+
+
+def memory_of(widths: Sequence[int], kind: str, batch: int) -> tuple[int, int]:
+    """Peak memory of a few steps of a sweep of 27 KANs, and of what it holds, in bytes.
+
+    That is parameters and gradients of all networks, the buffers of their optimizers, and the
+    features of one batch that the dense products of all layers take.
+    """
+    data = inputs(kind, widths[0], widths[-1], batch)
+    with growth() as grown:
+        sweep = training("kan", widths, data, ALL_SCHEMES)
+        step = step_of(sweep)
+        for _ in range(3):
+            step()
+    parameters = sum(p.numel() for p in sweep.state.network.parameters())
+    buffers = parameters  # none, one or two, each of a third of the schemes
+    first, *others = (columns for _, columns in product_shapes(widths))
+    features = batch * (first + len(sweep.sweep.schemes) * sum(others))
+    return grown.bytes, 4 * (2 * parameters + buffers + features)

@@ -5,7 +5,8 @@ Every peer trains by `torch.optim` with fused kernels, as ours does.
 
 import warnings
 from collections.abc import Callable, Sequence
-from importlib.util import find_spec
+from functools import cache, partial
+from importlib import import_module
 from itertools import pairwise
 
 import torch
@@ -66,11 +67,11 @@ def recursive(widths: Sequence[int]) -> nn.Module:
     return nn.Sequential(*(RecursiveLayer(*pair) for pair in pairwise(widths)))
 
 
-def inkan(mode: str) -> Callable[[Sequence[int]], nn.Module]:
-    """Build networks of the package inkan with a basis mode, ``local`` or ``dense``."""
+def inkan(mode: str, widths: Sequence[int]) -> nn.Module:
+    """Build a network of the package inkan with a basis mode, ``local`` or ``dense``."""
     from inkan import KANNetwork
 
-    return lambda widths: KANNetwork(list(widths), basis_mode=mode)
+    return KANNetwork(list(widths), basis_mode=mode)
 
 
 def pykan(widths: Sequence[int]) -> nn.Module:
@@ -83,23 +84,32 @@ def pykan(widths: Sequence[int]) -> nn.Module:
     return network.speed()
 
 
-# Names of peers, and the packages that they need.
-PACKAGES = {"recursive": None, "inkan": "inkan", "inkan dense": "inkan", "pykan": "kan"}
+# Builders of networks from their widths, and the package that each needs.
+BUILDERS = {
+    "recursive": (None, recursive),
+    "inkan": ("inkan", partial(inkan, "local")),
+    "inkan dense": ("inkan", partial(inkan, "dense")),
+    "pykan": ("kan", pykan),
+}
 
 
 def installed() -> dict[str, Callable[[Sequence[int]], nn.Module]]:
-    """Builders of the networks of all peers that are installed, by name."""
-    builders = {"recursive": recursive}
-    if find_spec("inkan"):
-        builders |= {"inkan": inkan("local"), "inkan dense": inkan("dense")}
-    if find_spec("kan"):
-        builders["pykan"] = pykan
-    return builders
+    """Give the builders of all peers that can be imported, by name."""
+    return {name: build for name, (package, build) in BUILDERS.items() if _imports(package)}
 
 
 def missing() -> list[str]:
-    """Names of the peers that are not installed."""
-    return [name for name, package in PACKAGES.items() if package and not find_spec(package)]
+    """Give the names of all other peers."""
+    return [name for name, (package, _) in BUILDERS.items() if not _imports(package)]
+
+
+@cache
+def _imports(package: str | None) -> bool:
+    """Tell whether a package can be imported, with all that it needs but may not have declared."""
+    try:
+        return package is None or import_module(package) is not None
+    except ImportError:
+        return False
 
 
 def optimizer_of(parameters: Sequence[Tensor], name: str) -> torch.optim.Optimizer:
@@ -131,7 +141,7 @@ def step_of(network: nn.Module, optimizer: str, x: Tensor, y: Tensor) -> Callabl
 
 
 def products_of(
-    shapes: Sequence[tuple[int, int]], batch: int, optimizers: Sequence[str]
+    shapes: Sequence[tuple[int, int]], batch: int, optimizers: Sequence[str], device: str = "cpu"
 ) -> Callable[[], None]:
     """Do the matrix products of a step, and the update of its weights.
 
@@ -143,10 +153,15 @@ def products_of(
         Examples.
     optimizers
         Names of the optimizers of the networks that take a step together.
+    device
+        Where.
     """
-    features = [torch.randn(batch, columns) for _, columns in shapes]
-    gradients = [torch.randn(batch, rows) for rows, _ in shapes]
-    weights = [[torch.randn(shape, requires_grad=True) for shape in shapes] for _ in optimizers]
+    features = [torch.randn(batch, columns, device=device) for _, columns in shapes]
+    gradients = [torch.randn(batch, rows, device=device) for rows, _ in shapes]
+    weights = [
+        [torch.randn(shape, device=device, requires_grad=True) for shape in shapes]
+        for _ in optimizers
+    ]
     pairs = zip(weights, optimizers, strict=True)
     updates = [optimizer_of(parameters, name) for parameters, name in pairs]
 

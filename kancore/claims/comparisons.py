@@ -15,8 +15,6 @@ from kancore.efficiency import efficiency
 from kancore.statistics import SCHEME, SETTING, best_schemes, main_grid
 from kancore.tables import RUNS
 
-# The paper's intrinsic dimensions (section 6.1); it takes 0 where it has no estimate.
-PAPER_DIMENSIONS = {"mnist": 750, "cifar10": 9000}
 # What two runs of a pair have in common unless they differ in it.
 CELL = ("dataset", "depth", "seed")
 _NONE = pd.DataFrame({"dataset": pd.Series(dtype=str), "difference": pd.Series(dtype=float)})
@@ -42,18 +40,27 @@ class Evidence:
     follow_ups: pd.DataFrame
 
 
-def measured(runs: pd.DataFrame, follow_ups: pd.DataFrame) -> Evidence:
-    """Evidence of a study, from two tables with the columns of `kancore.tables.RUNS`.
+def measured(runs: pd.DataFrame, follow_ups: pd.DataFrame, dimensions: pd.Series) -> Evidence:
+    """Evidence of a study.
 
     The best scheme is chosen on validation data, one for all seeds of a setting. Runs that diverged
     count with what they had reached before; runs that were never evaluated are left out.
+
+    Parameters
+    ----------
+    runs, follow_ups
+        Runs of the grid and of the follow-ups, with the columns of `kancore.tables.RUNS`.
+    dimensions
+        Intrinsic dimension by data set, for efficiencies; 0 is taken for a data set without one.
     """
     runs = main_grid(runs.dropna(subset="test_accuracy"))
     chosen = best_schemes(runs).dropna(subset="test_accuracy")[[*SETTING, *SCHEME]]
     seeds = runs.groupby([*SETTING, "seed"], dropna=False)["test_accuracy"]
     medians = seeds.median().rename("median").reset_index()
     best = runs.merge(chosen).merge(medians)
-    return Evidence(_with_efficiency(runs), best, follow_ups.dropna(subset="test_accuracy"))
+    return Evidence(
+        _with_efficiency(runs, dimensions), best, follow_ups.dropna(subset="test_accuracy")
+    )
 
 
 def published(figures: pd.DataFrame) -> Evidence:
@@ -70,9 +77,9 @@ def published(figures: pd.DataFrame) -> Evidence:
     return Evidence(figures, figures, pd.DataFrame(columns=RUNS.names))
 
 
-def _with_efficiency(runs: pd.DataFrame) -> pd.DataFrame:
+def _with_efficiency(runs: pd.DataFrame, dimensions: pd.Series) -> pd.DataFrame:
     """Add the logarithm of the efficiency, null where the formula has no value."""
-    dimension = runs["dataset"].map(PAPER_DIMENSIONS).astype(float).fillna(0)
+    dimension = runs["dataset"].map(dimensions).astype(float).fillna(0)
     accuracy, epochs, parameters = (
         runs[name].to_numpy(float, na_value=np.nan)
         for name in ("test_accuracy", "best_epoch", "parameters")

@@ -165,6 +165,7 @@ def load(path: str | os.PathLike) -> Dataset:
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such file; expected a prepared data set")
+    again = "remove it and prepare it again"
     try:
         with safe_open(path, framework="pt") as file:
             metadata = json.loads((file.metadata() or {})["dataset"])
@@ -181,11 +182,11 @@ def load(path: str | os.PathLike) -> Dataset:
             raise ValueError("its arrays do not have the checksum in its header")
         return dataset
     except SafetensorError as error:
-        raise ValueError(f"{path}: not a whole safetensors file ({error})") from error
+        raise ValueError(f"{path}: not a whole safetensors file ({error}); {again}") from error
     except KeyError as error:
-        raise ValueError(f"{path}: not a prepared data set, it lacks {error}") from error
+        raise ValueError(f"{path}: not a prepared data set, it lacks {error}; {again}") from error
     except ValueError as error:
-        raise ValueError(f"{path}: not a prepared data set: {error}") from error
+        raise ValueError(f"{path}: not a prepared data set: {error}; {again}") from error
 
 
 def subset(y: torch.Tensor, n: int, seed: int) -> torch.Tensor:
@@ -272,3 +273,32 @@ def rows(x: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
         size=(len(index), x.shape[1]),
         check_invariants=False,  # they are those of x, and this is done for every batch
     )
+
+
+def longest_row(x: torch.Tensor) -> int:
+    """Count the elements of the row of sparse CSR `x` that has most."""
+    return int(x.crow_indices().diff().max()) if len(x) else 0
+
+
+def dense_rows(x: torch.Tensor, index: torch.Tensor, longest: int) -> torch.Tensor:
+    """Rows `index` of sparse CSR `x`, ``[n, features]`` and dense.
+
+    Unlike ``rows(x, index).to_dense()`` it never waits for a GPU to say how many elements there
+    are.
+
+    Parameters
+    ----------
+    x
+        ``[examples, features]``.
+    index
+        int64 ``[n]``.
+    longest
+        At least the number of elements of any of these rows, from `longest_row`.
+    """
+    start = x.crow_indices()[index].unsqueeze(1)
+    place = start + torch.arange(longest, device=x.device)
+    inside = place < x.crow_indices()[index + 1].unsqueeze(1)
+    place.clamp_(max=max(x.values().numel() - 1, 0))
+    values = torch.where(inside, x.values()[place], 0)
+    dense = values.new_zeros(len(index), x.shape[1])
+    return dense.scatter_add_(1, x.col_indices()[place], values)

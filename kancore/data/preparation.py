@@ -86,9 +86,14 @@ def checks(dataset: Dataset) -> None:
         x, y = getattr(dataset, f"x_{part}"), getattr(dataset, f"y_{part}")
         _check_features(f"{dataset.name}: x_{part}", x, dataset)
         _check_labels(f"{dataset.name}: y_{part}", y, len(x), dataset.classes)
-    counts = torch.bincount(dataset.y_train, minlength=dataset.classes)
-    if empty := [dataset.class_names[label] for label in torch.where(counts == 0)[0]]:
-        raise ValueError(f"{dataset.name}: no training example of classes {', '.join(empty)}")
+    if missing := missing_classes(dataset.y_train, dataset.class_names):
+        raise ValueError(f"{dataset.name}: no training example of classes {missing}")
+
+
+def missing_classes(y: torch.Tensor, class_names: tuple[str, ...]) -> str:
+    """Names, joined by commas, of the classes that no label of `y` is of."""
+    counts = torch.bincount(y, minlength=len(class_names))
+    return ", ".join(class_names[label] for label in torch.where(counts == 0)[0])
 
 
 def _check_features(what: str, x: torch.Tensor, dataset: Dataset) -> None:

@@ -37,7 +37,14 @@ _SCHEMES = {
     "adam": "Adam",
 }
 _ACTIVATIONS = {"gelu": "GELU", "silu": "SiLU", "elu": "ELU", "relu": "ReLU", "cosine": "Cosine"}
-_NAMES = {**_MODELS, **_DATASETS, **_OBJECTIVES, **_SCHEMES, **_ACTIVATIONS}
+_DIMENSIONS = {
+    "paper": "Paper's constant",
+    "two_nn": "TwoNN",
+    "mle": "MLE",
+    "landscape_absolute": "Landscape, 90% accuracy",
+    "landscape_relative": "Landscape, 90% of direct",
+}
+_NAMES = {**_MODELS, **_DATASETS, **_OBJECTIVES, **_SCHEMES, **_ACTIVATIONS, **_DIMENSIONS}
 _ORDER = {name: place for place, name in enumerate(_NAMES)}
 
 LINES = {"backprop": "-", "hsic": "--"}
@@ -201,6 +208,8 @@ def panels(
         axes.set_title(display_name(name), loc="left", fontweight="bold")
     for axes in grid[len(names) :]:
         axes.remove()
+    for axes in grid[: len(names)][-columns:]:  # the lowest panel of each column
+        axes.tick_params(labelbottom=True)
     return figure, by_name
 
 

@@ -1,8 +1,9 @@
 """Random subspaces of a network's parameters: linear maps P from R^d to R^D with unit columns.
 
 Li et al. (2018, arXiv:1804.08838, section 2 and supplement S7) train z in theta = theta_0 + P z.
-A projection takes ``z [..., d]`` to ``P z [..., D]``; its adjoint comes from autograd. It depends
-on its sizes and its seed alone: it is drawn on the CPU, then moved as any module.
+A projection takes ``z [..., d]`` to ``P z [..., D]``, and its adjoint takes the gradient with
+respect to theta to the one with respect to z. It depends on its sizes and its seed alone: it is
+drawn on the CPU, then moved as any module.
 """
 
 import math
@@ -38,11 +39,16 @@ class DenseProjection(nn.Module):
         generator = _generator(dimension, parameters, seed)
         gaussian = torch.randn(parameters, dimension, generator=generator)
         norms = torch.linalg.vector_norm(gaussian, dim=0, dtype=torch.float64)
+        self.dimension = dimension
         self.register_buffer("matrix", gaussian.div_(norms))
 
     def forward(self, z: Tensor) -> Tensor:
         """Map ``z [..., d]`` to ``[..., D]``."""
         return z @ self.matrix.T
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        """Map ``y [..., D]`` to ``P^T y [..., d]``."""
+        return y @ self.matrix
 
 
 class SparseProjection(nn.Module):
@@ -57,6 +63,7 @@ class SparseProjection(nn.Module):
     def __init__(self, dimension: int, parameters: int, seed: int) -> None:
         super().__init__()
         generator = _generator(dimension, parameters, seed)
+        self.dimension = dimension
         entries, density = dimension * parameters, parameters**-0.5
         # Independent entries are found by the gaps between them; 10 sigma more than are needed.
         expected = entries * density
@@ -70,11 +77,21 @@ class SparseProjection(nn.Module):
             torch.stack((rows, columns)), values, (parameters, dimension), check_invariants=False
         )
         self.register_buffer("matrix", matrix.to_sparse_csr())
+        # Both in rows: the product with a transposed matrix would sort it each time.
+        self.register_buffer("transposed", matrix.T.to_sparse_csr())
 
     def forward(self, z: Tensor) -> Tensor:
         """Map ``z [..., d]`` to ``[..., D]``."""
-        projected = self.matrix @ z.reshape(-1, z.shape[-1]).T
-        return projected.T.reshape(*z.shape[:-1], -1)
+        return _sparse_product(self.matrix, z)
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        """Map ``y [..., D]`` to ``P^T y [..., d]``."""
+        return _sparse_product(self.transposed, y)
+
+
+def _sparse_product(matrix: Tensor, x: Tensor) -> Tensor:
+    product = matrix @ x.reshape(-1, x.shape[-1]).T
+    return product.T.reshape(*x.shape[:-1], -1)
 
 
 class FastfoodProjection(nn.Module):
@@ -90,7 +107,7 @@ class FastfoodProjection(nn.Module):
     def __init__(self, dimension: int, parameters: int, seed: int) -> None:
         super().__init__()
         generator = _generator(dimension, parameters, seed)
-        self.size = parameters
+        self.dimension, self.size = dimension, parameters
         n = 1 << (dimension - 1).bit_length()
         shape = (-(-parameters // n), n)
         signs = 2.0 * torch.randint(2, shape, generator=generator) - 1
@@ -109,6 +126,30 @@ class FastfoodProjection(nn.Module):
         mixed = walsh_hadamard(padded.unsqueeze(-2) * self.signs)
         permuted = mixed.gather(-1, self.permutations.expand_as(mixed))
         return walsh_hadamard(permuted * self.gaussian).flatten(-2)[..., : self.size]
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        """Map ``y [..., D]`` to ``P^T y [..., d]``: the factors transposed, in reverse."""
+        padded = nn.functional.pad(y, (0, self.signs.numel() - self.size))
+        scaled = walsh_hadamard(padded.unflatten(-1, self.signs.shape)) * self.gaussian
+        mixed = torch.empty_like(scaled)
+        mixed.scatter_(-1, self.permutations.expand_as(scaled), scaled)
+        return (walsh_hadamard(mixed) * self.signs).sum(-2)[..., : self.dimension]
+
+
+class WholeSpace(nn.Module):
+    """The identity: a network that trains in all its parameters."""
+
+    def __init__(self, parameters: int) -> None:
+        super().__init__()
+        self.dimension = parameters
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Give ``z [..., D]`` back."""
+        return z
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        """Give ``y [..., D]`` back."""
+        return y
 
 
 def walsh_hadamard(x: Tensor) -> Tensor:

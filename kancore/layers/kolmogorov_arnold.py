@@ -1,4 +1,4 @@
-"""The Kolmogorov-Arnold layer over a stack of networks (FACTS: paper, section 2)."""
+"""The Kolmogorov-Arnold layer over a stack of networks (the paper, section 2)."""
 
 import torch
 from torch import Generator, Tensor, nn

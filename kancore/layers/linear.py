@@ -68,7 +68,7 @@ class Linear(nn.Module):
     @property
     def num_parameters(self) -> int:
         """Trainable parameters of one network's layer."""
-        return self.weight[0].numel() + self.bias[0].numel()
+        return self.weight.shape[1:].numel() + self.bias.shape[1:].numel()
 
     @torch.no_grad()
     def initialize(self, index: int, initialization: str, generator: Generator) -> None:

@@ -1,6 +1,7 @@
 """Jobs: sweeps in turn, taken up again where they were stopped, progress, rows."""
 
 import json
+from itertools import count
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import torch
 
 from kancore.data.preparation import make_dataset
 from kancore.follow_ups import FollowUp
+from kancore.interruption import Stopped
 from kancore.jobs import Job, history_rows
 from kancore.schemes import Architecture, Scheme
 from kancore.tables import HISTORY, TIMINGS
@@ -47,6 +49,18 @@ def test_a_job_that_was_stopped_does_not_train_again_what_had_ended(dataset, tmp
     assert [training.state.clock.resumes for training, _ in again] == [1, 0]
     undisturbed = list(Job(sweeps(), tmp_path / "else").run(dataset, *OPTIONS))
     assert [rows for _, rows in again] == [rows for _, rows in undisturbed]
+
+
+@pytest.mark.parametrize("calls", [3, 20])  # in the first sweep, and in the second
+def test_a_job_that_is_told_to_stop_goes_on_where_it_was(calls, dataset, tmp_path):
+    asked = count()
+    job = Job(sweeps(), tmp_path)
+    ended = []
+    with pytest.raises(Stopped):
+        ended.extend(job.run(dataset, *OPTIONS, should_stop=lambda: next(asked) == calls))
+    assert len(ended) == (calls == 20)
+    again = list(Job(sweeps(), tmp_path).run(dataset, *OPTIONS))
+    assert [rows for _, rows in again] == [Training(sweep, dataset).run() for sweep in sweeps()]
 
 
 def test_a_sweep_that_diverges_stops_no_other(dataset, tmp_path):

@@ -8,6 +8,7 @@ import yaml
 
 from kancore import objectives, schemes
 from kancore.follow_ups import EXPERIMENTS
+from kancore.intrinsic_dimension.subspaces import PROJECTIONS, REFERENCE
 from kancore.study import ConfigError, Study, resolve
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,6 +44,11 @@ def test_schema_allows_the_experiments_that_there_are():
     experiments = KEYS["follow_ups"]["properties"]["experiments"]
     assert tuple(experiments["items"]["enum"]) == EXPERIMENTS
     assert set(CONFIG["defaults"]["follow_ups"]) == {"experiments", *EXPERIMENTS}
+
+
+def test_schema_allows_the_projections_that_there_are():
+    projection = KEYS["intrinsic_dimension"]["properties"]["projection"]
+    assert projection["enum"] == list(PROJECTIONS)
 
 
 @pytest.mark.parametrize("name", CONFIG["studies"])
@@ -114,6 +120,40 @@ def test_hsic_has_settings_batch_size_and_epochs_of_its_own():
             assert sweep.epochs == (3 if sweep.dataset == "digits" else 8)
 
 
+def test_landscapes_are_of_every_data_set_network_and_seed():
+    options = {"seeds": [3, 4], "epochs": {"mnist_sample": 9, "digits": 7}, "projection": "sparse"}
+    some = study(study="quick", intrinsic_dimension=options, train_examples=300)
+    landscapes = some.landscapes()
+    assert len(landscapes) == 3 * 2
+    for landscape in landscapes:
+        assert landscape.architecture == REFERENCE
+        assert (
+            landscape.epochs
+            == {"digits": 7, "mnist_sample": 9, "breast_cancer": 30}[landscape.dataset]
+        )
+        assert (landscape.projection, landscape.train_examples) == ("sparse", 300)
+        assert landscape.evaluate_every == 2
+    assert study(**{**some.settings, "datasets": ["digits"]}).landscapes()[0].seed == 3
+    both = {"networks": ["architectures", "reference"], "seeds": [0]}
+    landscapes = study(study="quick", intrinsic_dimension=both).landscapes()
+    assert len({landscape.name for landscape in landscapes}) == len(landscapes) == 3 * (1 + 9)
+    assert study(intrinsic_dimension={"networks": []}).landscapes() == []
+
+
+def test_landscape_settings_are_all_that_landscapes_need():
+    quick = study(study="quick")
+    assert Study("quick", quick.landscape_settings).landscapes() == quick.landscapes()
+
+
+def test_paper_measures_the_published_landscapes():
+    landscapes = study(study="paper").landscapes()
+    assert len(landscapes) == 5 * 3
+    for landscape in landscapes:
+        assert (landscape.batch_size, landscape.projection) == (128, "fastfood")
+        assert landscape.dimensions[0] < 100
+        assert landscape.dimensions[-1] > 9000
+
+
 def test_one_value_for_each_data_set_or_model():
     mixed = study(
         study="quick",
@@ -183,6 +223,19 @@ def changed(path, value):
         (["follow_ups"], {"activation": {"seeds": []}}, ["activation.seeds is []", "a list"]),
         (["follow_ups"], {"width_degree": {"degrees": [7]}}, ["degrees.0 is 7", "1 to 5"]),
         (["hsic"], {"output": "linear"}, ["hsic.output is 'linear'", "cross_entropy or hsic"]),
+        (["intrinsic_dimension"], {"projection": "rp"}, ["projection is 'rp'", "fastfood"]),
+        (["intrinsic_dimension"], {"networks": ["lenet"]}, ["'lenet'", "reference, architectures"]),
+        (["intrinsic_dimension"], {"seeds": []}, ["seeds is []", "whole numbers from 0"]),
+        (
+            ["studies", "quick", "intrinsic_dimension"],
+            {"epochs": {"digits": 3}},
+            ["intrinsic_dimension.epochs is", "a value for breast_cancer, or a default"],
+        ),
+        (
+            ["intrinsic_dimension"],
+            {"dimensions": {"lowest": 50, "highest": 20}},
+            ["dimensions.highest is 20", "at least the lowest, 50"],
+        ),
         (["data"], {"mirrors": "x"}, ["data.mirrors", "did you mean mirror?"]),
         (["data"], {"cifar10": {"image_size": 30}}, ["image_size is 30", "28 or 32"]),
         (["data"], {"imdb": {"words": 0}}, ["data.imdb.words is 0", "from 1"]),

@@ -9,9 +9,10 @@ import torch
 
 from kancore.data import rows, split
 from kancore.data.preparation import make_dataset
-from kancore.jobs import progress
+from kancore.layers import local_support
 from kancore.networks import build
 from kancore.objectives.backprop import cross_entropy, losses
+from kancore.progress import progress
 from kancore.schemes import (
     INITIALIZATIONS,
     MODELS,
@@ -365,3 +366,17 @@ def test_progress_says_how_far(dataset, capsys):
     best = float(lines[-1].split("accuracy ")[1].split()[0])
     assert 0 < best <= 1
     assert not math.isnan(best)
+
+
+@pytest.mark.parametrize("model", ["mlp", "kan"])
+def test_compiled_steps_are_the_same(model, dataset, monkeypatch):
+    """In PyTorch alone, which is what a GPU runs."""
+    monkeypatch.setattr(local_support, "LIBRARY", None)
+    options = {**only("sgd_momentum", 0.05, "orthogonal"), "epochs": 2, "dropout": 0.0}
+    plain = Training(sweep(model, **options), dataset)
+    compiled = Training(sweep(model, **options), dataset, compiled=True)
+    for training in (plain, compiled):
+        training.run()
+    pairs = zip(plain.state.network.parameters(), compiled.state.network.parameters(), strict=True)
+    for one, other in pairs:
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)

@@ -16,6 +16,7 @@ PROJECT = (
     "envs",
     "kancore",
     "profiles",
+    "published",
     "report",
     "rules",
     "schemas",
@@ -37,6 +38,12 @@ studies:
       activation: {activations: [gelu, silu], seeds: [0]}
       width_degree: {widths: [4, 8], degrees: [2, 3], seeds: [0]}
       grid_size: {grid_sizes: [3, 5], seeds: [0]}
+    intrinsic_dimension:
+      seeds: [0]
+      dimensions: {lowest: 20, highest: 200, count: 2}
+      refinements: 1
+      epochs: 4
+      learning_rate: 0.01
 """
 
 

@@ -12,7 +12,16 @@ import pytest
 
 from kancore.figures import FIGURES, load
 from kancore.status import StudyStatus, read_status
-from kancore.tables import HISTORY, RUNS, TIMINGS, read_table
+from kancore.tables import (
+    EFFICIENCY,
+    EFFICIENCY_RANKS,
+    HISTORY,
+    INTRINSIC_DIMENSIONS,
+    LANDSCAPES,
+    RUNS,
+    TIMINGS,
+    read_table,
+)
 
 # The tiny study has no runs with HSIC.
 REPORTED = [figure for figure in FIGURES if figure != "hsic_accuracy"]
@@ -85,6 +94,32 @@ def test_csv_says_what_parquet_says(results):
     assert len(lines) == 1 + 2 * 9
 
 
+def test_dimensions_and_efficiency_are_of_every_source(results):
+    landscapes = read_table(results / "tables" / "landscapes.parquet", LANDSCAPES)
+    assert landscapes["direct"].sum() == 1
+    assert landscapes["dimension"].max() == 64 * 200 + 200 * 200 + 200 * 10 + 410
+    assert {20, 200} < set(landscapes["dimension"])
+    estimates = read_table(results / "tables" / "intrinsic_dimension.parquet", INTRINSIC_DIMENSIONS)
+    assert estimates["estimator"].value_counts().to_dict() == {
+        "two_nn": 1,
+        "mle": 4,
+        "landscape_absolute": 1,
+        "landscape_relative": 1,
+    }
+    two_nn = estimates[estimates["estimator"] == "two_nn"].iloc[0]
+    assert 5 < two_nn["low"] < two_nn["dimension"] < two_nn["high"] < 15
+    assert two_nn["observations"] == 1438
+    table = read_table(results / "tables" / "efficiency.parquet", EFFICIENCY)
+    assert table.groupby("source").size().to_dict() == dict.fromkeys(
+        ("paper", "two_nn", "mle", "landscape_absolute", "landscape_relative"), 2 * 9
+    )
+    assert table.loc[table["source"] == "paper", "efficiency"].notna().all()
+    ranks = read_table(results / "tables" / "efficiency_ranks.parquet", EFFICIENCY_RANKS)
+    assert len(ranks) == 5 * 5
+    lines = (results / "tables" / "efficiency_ranks.csv").read_text().splitlines()
+    assert lines[0].split(",") == EFFICIENCY_RANKS.names
+
+
 @pytest.mark.parametrize("figure", REPORTED)
 def test_every_figure_is_png_and_svg(figure, results):
     assert (results / "figures" / f"{figure}.png").read_bytes()[:4] == b"\x89PNG"
@@ -101,6 +136,10 @@ def test_the_same_study_gives_the_same_bytes(project):
     shutil.move(before, project.path / "before")
     project.snakemake("--cores", "2", "--forceall")
     names = ["tables/runs.parquet", "tables/history.parquet", "tables/runs.csv"]
+    names += [
+        f"tables/{name}.parquet"
+        for name in ("landscapes", "intrinsic_dimension", "efficiency", "efficiency_ranks")
+    ]
     names += ["tables/follow_up_runs.parquet", "claims.json"]
     names += [
         f"figures/{figure}.{kind}"
@@ -160,9 +199,9 @@ def test_hsic_runs_beside_backprop_in_the_same_tables(project, finished):
     assert history.loc[history["objective"] == "backprop", "layer_nhsic"].isna().all()
     results = project.path / "results" / "tiny"
     assert "<svg" in (results / "figures" / "hsic_accuracy.svg").read_text()
-    assert '<figure id="hsic_accuracy">' in (results / "report.html").read_text()
+    assert '<figure id="figure-hsic_accuracy">' in (results / "report.html").read_text()
     assert (
-        '<figure id="hsic_accuracy">'
+        '<figure id="figure-hsic_accuracy">'
         not in (finished.path / "results/tiny/report.html").read_text()
     )
 

@@ -12,6 +12,7 @@ from kancore.claims import comparisons
 from kancore.claims.comparisons import CELL, backprop, kans, measured, paired, published
 from kancore.statistics import SCHEME, best_schemes, summarize_runs
 
+DIMENSIONS = pd.Series({"mnist": 750, "cifar10": 9000})
 MNIST_KANS = {"dataset": "mnist", "model": "kan", "depth": "3layers"}
 
 
@@ -22,12 +23,12 @@ def rows_of(table, **values):
 
 @pytest.fixture(scope="module")
 def evidence(runs, follow_ups):
-    return measured(runs, follow_ups)
+    return measured(runs, follow_ups, DIMENSIONS)
 
 
 def test_best_runs_are_those_of_the_best_scheme_in_every_seed(make_history, follow_ups):
     runs = summarize_runs(make_history(datasets=("mnist",), seeds=(0, 1)))
-    best = measured(runs, follow_ups).best
+    best = measured(runs, follow_ups, DIMENSIONS).best
     assert len(best) == 9 * 2
     scheme = best_schemes(runs).set_index(["model", "depth"])
     for row in best.itertuples():
@@ -80,7 +81,7 @@ def test_efficiency_takes_the_papers_dimensions(evidence):
 
 
 def test_efficiency_is_null_for_fewer_parameters_than_dimensions(runs, follow_ups):
-    small = measured(runs.assign(parameters=700), follow_ups).runs
+    small = measured(runs.assign(parameters=700), follow_ups, DIMENSIONS).runs
     assert small.loc[small["dataset"] == "mnist", "log_efficiency"].isna().all()
     assert small.loc[small["dataset"] == "fashion_mnist", "log_efficiency"].notna().all()
 
@@ -105,7 +106,7 @@ def test_rivals_are_chosen_on_validation_data(evidence):
 
 def test_order_of_architectures_under_two_objectives(make_history, follow_ups):
     runs = summarize_runs(make_history(datasets=("mnist",), objectives=("backprop", "hsic")))
-    best = measured(runs, follow_ups).best
+    best = measured(runs, follow_ups, DIMENSIONS).best
     pairs = comparisons.same_order(best)["difference"]
     assert len(pairs) == 9 * 8 / 2
     wide = best.pivot(index=["model", "depth"], columns="objective", values="test_accuracy")
@@ -185,7 +186,7 @@ def test_published_figures_are_evidence_too():
 
 
 def test_an_empty_follow_up_table_gives_no_pairs(runs):
-    evidence = measured(runs, runs.iloc[:0])
+    evidence = measured(runs, runs.iloc[:0], DIMENSIONS)
     assert comparisons.activations(evidence, "gelu", "silu").empty
     assert comparisons.narrow_for_wide(evidence).empty
     assert comparisons.layer_against_degree(evidence).empty

@@ -11,9 +11,12 @@ import pytest
 from kancore.claims.comparisons import measured, published
 from kancore.claims.declared import CLAIMS, FEWEST_PAIRS, THRESHOLDS, Claim, Part
 from kancore.claims.verdicts import judge
+from kancore.intrinsic_dimension.estimates import paper_dimensions
 from kancore.statistics import summarize_runs
 
-FIGURES = pd.read_csv(Path(__file__).parents[3] / "report" / "published.csv")
+FOLDER = Path(__file__).parents[3] / "published"
+FIGURES = pd.read_csv(FOLDER / "accuracies.csv")
+DIMENSIONS = paper_dimensions(pd.read_csv(FOLDER / "intrinsic_dimension.csv"))
 PUBLISHED = published(FIGURES)
 
 
@@ -81,7 +84,9 @@ def test_a_result_says_all_that_it_rests_on():
 @pytest.fixture(scope="module")
 def verdicts(make_history, follow_ups):
     runs = summarize_runs(make_history(objectives=("backprop", "hsic"), seeds=(0, 1)))
-    return {claim["name"]: claim for claim in judge(measured(runs, follow_ups), PUBLISHED)}
+    return {
+        claim["name"]: claim for claim in judge(measured(runs, follow_ups, DIMENSIONS), PUBLISHED)
+    }
 
 
 def test_a_made_up_study_has_the_verdicts_that_it_was_made_for(verdicts):
@@ -101,20 +106,20 @@ def test_a_made_up_study_has_the_verdicts_that_it_was_made_for(verdicts):
 def test_verdicts_are_plain_and_the_same_each_time(verdicts, make_history, follow_ups):
     text = json.dumps(list(verdicts.values()), allow_nan=False)
     runs = summarize_runs(make_history(objectives=("backprop", "hsic"), seeds=(0, 1)))
-    again = judge(measured(runs, follow_ups), PUBLISHED)
+    again = judge(measured(runs, follow_ups, DIMENSIONS), PUBLISHED)
     assert json.dumps(again, allow_nan=False) == text
 
 
 def test_what_a_study_does_not_contain_is_not_tested(runs):
     only_mlp = runs[runs["model"] == "mlp"]
-    found = judge(measured(only_mlp, runs.iloc[:0]), PUBLISHED)
+    found = judge(measured(only_mlp, runs.iloc[:0], DIMENSIONS), PUBLISHED)
     assert {claim["verdict"] for claim in found} == {"not tested"}
     assert all(claim["reason"] for claim in found)
 
 
 def test_a_study_that_diverged_is_not_tested(runs):
     at_once = runs.assign(diverged=True, test_accuracy=np.nan, validation_accuracy=np.nan)
-    found = judge(measured(at_once, at_once.iloc[:0]), PUBLISHED)
+    found = judge(measured(at_once, at_once.iloc[:0], DIMENSIONS), PUBLISHED)
     assert {claim["verdict"] for claim in found} == {"not tested"}
 
 

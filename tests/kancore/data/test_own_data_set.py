@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -114,3 +116,14 @@ def test_own_file_of_another_kind(tmp_path):
     np.savez(tmp_path / "d.npz", x_train=np.zeros((2, 2)))
     with pytest.raises(ValueError, match="lacks y_train, x_test, y_test; it has x_train"):
         custom.prepare(tmp_path / "d.npz")
+
+
+def test_a_pickle_in_an_own_file_is_refused_and_not_run(tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "pwned"),)
+
+    np.savez(tmp_path / "d.npz", **(own_arrays() | {"x_train": np.array([Evil()], dtype=object)}))
+    with pytest.raises(ValueError, match=r"d\.npz: not a whole \.npz file of plain arrays"):
+        custom.prepare(tmp_path / "d.npz")
+    assert not (tmp_path / "pwned").exists()

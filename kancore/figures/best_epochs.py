@@ -1,0 +1,62 @@
+"""Epochs after which runs were at their best, by data set and architecture."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, ScalarFormatter
+
+from kancore.figures import style
+from kancore.statistics import main_grid
+
+TABLE = "runs"
+
+
+def draw(table: pd.DataFrame) -> Figure:
+    """Draw the distribution of the best epoch of each architecture over its runs.
+
+    Parameters
+    ----------
+    table
+        Runs, with the columns of `kancore.tables.RUNS`.
+
+    Returns
+    -------
+    Figure
+        One panel a data set. A disc's area is the share of the architecture's runs that were at
+        their best at that epoch; a line marks the median. Runs without any evaluation are left out.
+    """
+    table = main_grid(table)
+    figure, places = style.architecture_panels(table, 2.4)
+    figure.supylabel("Best epoch", fontsize="medium")
+    for axes in figure.axes:
+        axes.yaxis.set_major_formatter(ScalarFormatter())
+        axes.yaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
+    grouped = table.groupby(["dataset", "model", "depth", "objective"])
+    for (dataset, model, depth, objective), runs in grouped:
+        axes, place, width = places(dataset, model, depth, objective)
+        epochs = runs["best_epoch"].dropna().to_numpy(float)
+        _draw_discs(axes, epochs, place, width, model, style.HATCHES.get(objective))
+    style.legend_above(figure, style.patch_handles(table))
+    return figure
+
+
+def _draw_discs(
+    axes: Axes, epochs: np.ndarray, place: float, width: float, model: str, hatch: str | None
+) -> None:
+    if not len(epochs):
+        return
+    colour = style.colours([model])[model]
+    values, counts = np.unique(epochs, return_counts=True)
+    axes.margins(y=0.1)
+    axes.scatter(
+        np.full(len(values), place),
+        values,
+        s=240 * width * counts / len(epochs) + 3,
+        color=f"{colour}99",
+        ec=colour,
+        hatch=hatch,
+        lw=0.7,
+        zorder=3,
+    )
+    axes.hlines(np.median(epochs), place - width / 2, place + width / 2, color="black", zorder=4)

@@ -1,0 +1,89 @@
+"""Estimates of the intrinsic dimension with their intervals, beside published ones."""
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from kancore.figures import style
+from kancore.intrinsic_dimension.estimates import MEASURED
+from kancore.intrinsic_dimension.subspaces import REFERENCE
+
+TABLE = "intrinsic_dimension"
+
+_MEASURED = {"ls": "", "marker": "o", "ms": 5, "color": style.colours(["mlp"])["mlp"]}
+_PUBLISHED = {
+    "ls": "",
+    "marker": "D",
+    "ms": 6.5,
+    "mfc": "none",
+    "mec": style.colours(["kan"])["kan"],
+    "mew": 1.2,
+}
+
+
+def draw(table: pd.DataFrame) -> Figure:
+    """Draw a row for each estimator, the same in all panels.
+
+    Parameters
+    ----------
+    table
+        With the columns of `kancore.tables.INTRINSIC_DIMENSIONS`.
+
+    Returns
+    -------
+    Figure
+        One panel a data set with a logarithmic axis of the dimension. A line through a dot is its
+        95% bootstrap interval; beside it stands the estimate.
+    """
+    table = table.assign(row=[_name(row) for row in table.itertuples()])
+    rows = list(dict.fromkeys(table["row"]))
+    names = style.in_order(table["dataset"])
+    height = 0.2 * len(rows) + 0.35
+    figure, by_name = style.panels(names, 2, height, sharex=True, sharey=True)
+    for name, axes in by_name.items():
+        drawn = table[(table["dataset"] == name) & table["dimension"].notna()]
+        _draw_panel(axes, drawn, rows)
+    figure.supxlabel("Intrinsic dimension", fontsize="medium")
+    sources = sorted(set(table["source"]) - {MEASURED})
+    handles = [Line2D([], [], **_MEASURED, label="measured, 95% interval")]
+    if sources:
+        handles.append(Line2D([], [], **_PUBLISHED, label=f"published: {', '.join(sources)}"))
+    style.legend_above(figure, handles)
+    return figure
+
+
+def _name(row) -> str:
+    """Name of an estimate's row: its estimator, and neighbours or a network of its own."""
+    name = style.display_name(row.estimator)
+    if row.estimator == "mle":
+        return f"{name}, k = {row.neighbors:.0f}"
+    if pd.isna(row.network) or row.network == REFERENCE.name:
+        return name
+    return f"{name}: {'-'.join(row.network.split('-')[:2])}"
+
+
+def _draw_panel(axes: Axes, drawn: pd.DataFrame, rows: list[str]) -> None:
+    for row in drawn.itertuples():
+        place = rows.index(row.row)
+        if row.source != MEASURED:
+            axes.plot(row.dimension, place, zorder=4, **_PUBLISHED)
+            continue
+        axes.plot(row.dimension, place, zorder=3, **_MEASURED)
+        right = row.dimension if pd.isna(row.high) else row.high
+        axes.hlines(place, right if pd.isna(row.low) else row.low, right, color=_MEASURED["color"])
+        axes.annotate(
+            f"{row.dimension:.3g}" if row.dimension < 1000 else f"{row.dimension:,.0f}",
+            (right, place),
+            xytext=(7, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=mpl.rcParams["font.size"] - 2,
+            color=style.GREY,
+        )
+    axes.set_xscale("log")
+    axes.set_yticks(range(len(rows)), rows)
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.margins(x=0.2)
+    axes.grid(True, axis="both")

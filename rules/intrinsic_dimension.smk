@@ -1,0 +1,106 @@
+# A data set -> the dimension of its manifold, and of loss landscapes on it -> tables of estimates.
+
+LANDSCAPES = {landscape.name: landscape for landscape in STUDY.landscapes()}
+PUBLISHED_DIMENSIONS = from_here("published/intrinsic_dimension.csv")
+
+
+localrules:
+    intrinsic_dimension,
+
+
+# Shared by all studies, as the data are.
+rule manifold:
+    input:
+        summary="results/data/{dataset}.json",
+        data=ancient("results/data/{dataset}.safetensors"),
+    output:
+        "results/manifolds/{dataset}.parquet",
+    log:
+        "results/manifolds/logs/{dataset}.log",
+    benchmark:
+        "results/manifolds/benchmarks/{dataset}.tsv"
+    conda:
+        "../envs/kancore.yaml"
+    threads: 2
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 60 * attempt,
+        gpu=int(GPU),
+        device=STUDY.settings["device"],
+    params:
+        code=planned_digest("workflow_scripts/manifold.py"),
+    message:
+        "estimate the dimension of data set {wildcards.dataset}"
+    shell:
+        "python -m workflow_scripts.manifold --data {input.data:q} --device {resources.device}"
+        " --threads {threads} --out {output:q} --code {params.code} 2> {log:q}"
+
+
+rule landscape:
+    input:
+        summary=lambda wildcards: f"results/data/{LANDSCAPES[wildcards.landscape].dataset}.json",
+        data=lambda wildcards: ancient(
+            f"results/data/{LANDSCAPES[wildcards.landscape].dataset}.safetensors"
+        ),
+    output:
+        f"{OUT}/landscapes/{{landscape}}/landscape.parquet",
+    log:
+        f"{OUT}/logs/landscapes/{{landscape}}.log",
+    benchmark:
+        f"{OUT}/benchmarks/landscapes/{{landscape}}.tsv"
+    conda:
+        "../envs/kancore.yaml"
+    threads: STUDY.settings["threads"]
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 240 * attempt,
+        gpu=int(GPU),
+        # How a job runs, not what it gives: unlike params, a change of these re-runs nothing.
+        device=STUDY.settings["device"],
+        checkpoint_seconds=STUDY.settings["checkpoint_seconds"],
+    params:
+        code=landscape_code,
+        landscape=lambda wildcards: json.dumps(
+            LANDSCAPES[wildcards.landscape].to_dict(), sort_keys=True
+        ),
+        study=STUDY.name,
+    message:
+        "train {wildcards.landscape} in random subspaces"
+    shell:
+        "exec python -m workflow_scripts.landscape"
+        " --study {params.study} --landscape {params.landscape:q}"
+        " --data {input.data:q} --device {resources.device} --threads {threads}"
+        " --checkpoint-seconds {resources.checkpoint_seconds} --out {output:q}"
+        " --code {params.code} 2> {log:q}"
+
+
+rule intrinsic_dimension:
+    input:
+        manifolds=expand("results/manifolds/{dataset}.parquet", dataset=STUDY.settings["datasets"]),
+        landscapes=expand(f"{OUT}/landscapes/{{landscape}}/landscape.parquet", landscape=LANDSCAPES),
+        published=PUBLISHED_DIMENSIONS,
+    output:
+        landscapes=f"{OUT}/tables/landscapes.parquet",
+        estimates=f"{OUT}/tables/intrinsic_dimension.parquet",
+        csv=f"{OUT}/tables/intrinsic_dimension.csv",
+    log:
+        f"{OUT}/logs/intrinsic_dimension.log",
+    benchmark:
+        f"{OUT}/benchmarks/intrinsic_dimension.tsv"
+    conda:
+        "../envs/kancore.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        code=planned_digest("workflow_scripts/intrinsic_dimension.py"),
+        study=json.dumps({"name": STUDY.name, "settings": STUDY.landscape_settings}, sort_keys=True),
+        folder=lambda wildcards, output: str(Path(output.estimates).parents[1] / "landscapes"),
+    message:
+        "put the intrinsic dimensions of study {STUDY.name} together"
+    shell:
+        "python -m workflow_scripts.intrinsic_dimension --study {params.study:q}"
+        " --manifolds {input.manifolds:q} --folder {params.folder:q}"
+        " --published {input.published:q} --landscapes {output.landscapes:q}"
+        " --estimates {output.estimates:q} --csv {output.csv:q} --code {params.code} 2> {log:q}"

@@ -1,0 +1,100 @@
+"""The benchmark's parts: that what it compares is the same work, and that it counts rightly."""
+
+import time
+
+import pandas as pd
+import pytest
+import torch
+
+from kancore.bench import __main__ as program
+from kancore.bench import ours, peers
+from kancore.bench.measure import growth, interleaved
+from kancore.splines import basis
+
+
+@pytest.mark.parametrize("degree", range(1, 6))
+def test_the_recursive_layers_basis_is_ours(degree):
+    layer = peers.RecursiveLayer(4, 2, grid_size=6, degree=degree).double()
+    x = torch.linspace(-1.9, 1.9, 40, dtype=torch.float64).view(10, 4)
+    expected = basis(x, 6, degree).transpose(1, 2)
+    torch.testing.assert_close(layer.basis(x), expected, rtol=0, atol=1e-6)
+
+
+def test_medians_are_interleaved_and_of_the_right_size():
+    order = []
+
+    def busy(name, seconds):
+        def step():
+            order.append(name)
+            end = time.process_time() + seconds
+            while time.process_time() < end:
+                pass
+
+        return step
+
+    times = interleaved({"short": busy("short", 0.02), "long": busy("long", 0.04)}, seconds=0.5)
+    assert times["short"] == pytest.approx(0.02, rel=0.2)
+    assert times["long"] / times["short"] == pytest.approx(2, rel=0.2)
+    turns = "".join(name[0] for name in order[4:])  # after two trials of each
+    assert "ls" in turns
+    assert "sl" in turns
+
+
+def test_memory_growth_is_that_of_what_is_filled():
+    with growth() as grown:
+        filled = torch.ones(25_000_000)
+        del filled
+    assert grown.bytes == pytest.approx(100e6, rel=0.1)
+
+
+def test_sweeps_hold_27_schemes_of_all_optimizers():
+    data = ours.inputs("words", 50, 2, 16)
+    assert data.sparse
+    training = ours.training("kan", [50, 4, 2], data, ours.ALL_SCHEMES)
+    assert len(training.sweep.schemes) == 27
+    before = [p.detach().clone() for p in training.state.network.parameters()]
+    ours.step_of(training)()
+    assert training.state.step == 1
+    for old, new in zip(before, training.state.network.parameters(), strict=True):
+        assert not torch.equal(old, new)
+
+
+def test_products_count_each_layer_once():
+    assert ours.product_shapes([784, 32, 10]) == [(32, 784 * 9), (10, 32 * 9)]
+
+
+def test_ratios_are_to_ours():
+    rows = [{"network": name, "batch": 128, "ours": 0.5, "peer": 2.0} for name in program.MEAN_OF]
+    table = program.with_ratios(iter(rows))
+    assert table["peer / ours"].eq(4).all()
+    assert table["ours, ms"].eq(500).all()
+    assert program.mean_ratios(table)["peer / ours"].tolist() == pytest.approx([4])
+
+
+def test_it_prints_and_writes_tables(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(program, "STEPS", ("6-4-3",))
+    monkeypatch.setattr(program, "MEAN_OF", ("6-4-3",))
+    monkeypatch.setattr(
+        peers, "BUILDERS", {"recursive": (None, peers.recursive), "no": ("x_", None)}
+    )
+    out = tmp_path / "bench.md"
+    arguments = [
+        "bench",
+        "--batch",
+        "16",
+        "--seconds",
+        "0.1",
+        "--tables",
+        "steps",
+        "--out",
+        str(out),
+    ]
+    monkeypatch.setattr("sys.argv", arguments)
+    program.main()
+    text = out.read_text()
+    assert "recursive / ours" in text
+    assert "peers not installed: no" in text
+    assert "6-4-3" in capsys.readouterr().out
+    assert isinstance(
+        program.mean_ratios(program.with_ratios(program.steps(8, 0.1, "cpu"))), pd.DataFrame
+    )

@@ -1,0 +1,60 @@
+"""A study in parts: trained in several working folders, merged, and the same as in one."""
+
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+WHOLE = ("--config", "seeds=[0,1]")
+TABLES = ("runs.parquet", "runs.csv", "history.parquet")
+
+
+@pytest.fixture
+def parts(finished, tmp_path):
+    """One folder with seed 0, and one with seed 1."""
+    first, second = (type(finished)(tmp_path / name) for name in ("first", "second"))
+    for part in (first, second):
+        shutil.copytree(finished.path, part.path)
+    shutil.rmtree(second.path / "results" / "tiny")
+    second.snakemake("--cores", "2", "--until", "train", "--config", "seeds=[1]")
+    return first, second
+
+
+def merge(into, other):
+    command = [sys.executable, "-m", "workflow_scripts.merge", str(other)]
+    return subprocess.run(command, cwd=into.path, capture_output=True, text=True, check=False)
+
+
+def test_merged_parts_are_the_whole_study(parts, finished, tmp_path):
+    first, second = parts
+    done = merge(first, second.path)
+    assert done.returncode == 0, done.stderr
+    assert "took over 2 sweeps" in done.stdout
+    plan = first.plan(*WHOLE)
+    assert plan["tables"] == 1
+    assert not {"prepare", "train"} & set(plan)
+    first.snakemake("--cores", "2", *WHOLE)
+    shutil.copytree(finished.path, tmp_path / "whole")
+    whole = type(finished)(tmp_path / "whole")
+    whole.snakemake("--cores", "2", *WHOLE)
+    for name in TABLES:
+        table = f"results/tiny/tables/{name}"
+        assert (first.path / table).read_bytes() == (whole.path / table).read_bytes()
+
+
+def test_parts_that_contradict_each_other_are_refused(parts):
+    first, second = parts
+    (history,) = (second.path / "results").rglob("mlp*/**/history.parquet")
+    copy = first.path / history.relative_to(second.path)
+    copy.parent.mkdir(parents=True)
+    copy.write_bytes(b"something else")
+    done = merge(first, second.path)
+    assert done.returncode != 0
+    assert f"{history}: differs from the one here; nothing taken" in done.stderr
+    assert not list((first.path / "results").rglob("kan*/**/seed1/*"))
+
+
+def test_a_folder_without_results_is_told(finished, tmp_path):
+    done = merge(finished, tmp_path)
+    assert "expected a working folder of snakemake" in done.stderr

@@ -1,0 +1,56 @@
+"""Take over what parts of a study trained in other working folders, as on another cluster.
+
+Afterwards snakemake makes the tables of the whole study, and trains what is still missing.
+"""
+
+import argparse
+import shutil
+from filecmp import cmp
+from pathlib import Path
+
+from kancore.files import run_plainly, write_atomically
+
+# Prepared data, sweeps and their traces, and Snakemake's records of what made them.
+KINDS = (
+    "results/data/**/*",
+    "results/*/sweeps/**/*.parquet",
+    "results/*/logs/train/**/*.log",
+    "results/*/benchmarks/train/**/*.tsv",
+    ".snakemake/metadata/**/*",
+)
+# Files that are the same wherever they are made.
+RESULTS = ("history.parquet", ".safetensors")
+
+
+def found(folder: Path) -> list[Path]:
+    """Paths of all that can be taken over from a folder, relative to it."""
+    paths = [path for kind in KINDS for path in folder.glob(kind) if path.is_file()]
+    return sorted(path.relative_to(folder) for path in paths)
+
+
+def main() -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folders", type=Path, nargs="+", help="working folders to take over from")
+    folders = parser.parse_args().folders
+    for folder in folders:
+        if not (folder / "results").is_dir():
+            raise SystemExit(f"{folder}: no results here; expected a working folder of snakemake")
+        paths = found(folder)
+        differing = [
+            path
+            for path in paths
+            if path.name.endswith(RESULTS) and path.exists() and not cmp(folder / path, path, False)
+        ]
+        if differing:
+            raise SystemExit(f"{folder / differing[0]}: differs from the one here; nothing taken")
+        missing = [path for path in paths if not path.exists()]
+        for path in missing:
+            # With their times: snakemake makes again what is older than its input.
+            write_atomically(path, lambda part, source=folder / path: shutil.copy2(source, part))
+        sweeps = sum(path.name == "history.parquet" for path in missing)
+        print(f"{folder}: took over {sweeps} sweeps")
+
+
+if __name__ == "__main__":
+    run_plainly(main)
