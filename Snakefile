@@ -20,6 +20,7 @@ sys.path.insert(0, str(workflow.basedir))
 
 from kancore import networks, objectives, resources
 from kancore.datasets import PUBLISHED
+from kancore.files import write_atomically
 from kancore.locks import lock
 from kancore.provenance import planned_digest, run_beside_here
 from kancore.study import ConfigError, resolve
@@ -29,9 +30,11 @@ include: "rules/common.smk"
 include: "rules/data.smk"
 include: "rules/training.smk"
 include: "rules/tables.smk"
+include: "rules/follow_ups.smk"
 include: "rules/intrinsic_dimension.smk"
 include: "rules/efficiency.smk"
 include: "rules/figures.smk"
+include: "rules/claims.smk"
 include: "rules/report.smk"
 include: "rules/bench.smk"
 
@@ -42,6 +45,14 @@ onstart:
     running = lock(Path(".snakemake", "running.lock"))
     if running is None:
         raise WorkflowError(f"another snakemake is at work in {Path.cwd()}")
+    # What `python -m kancore.status` counts by.
+    jobs = [
+        *(f"sweeps/{name}" for name in SWEEPS),
+        *(f"follow_ups/{name}" for name in FOLLOW_UPS),
+    ]
+    write_atomically(
+        Path(OUT, "plan.json"), lambda part: part.write_text(json.dumps({"jobs": jobs}))
+    )
 
 
 localrules:

@@ -1,9 +1,32 @@
-"""A line that says how far a sweep is."""
+"""How far a sweep is: in numbers, and as a line for a person."""
 
 import sys
 from typing import TextIO
 
 from kancore.training import Training
+
+
+def position(training: Training) -> dict[str, float | None]:
+    """Say in numbers how far a sweep is.
+
+    Returns
+    -------
+    dict
+        ``epoch`` of ``epochs``, ``schemes`` that still train, ``steps_per_second``,
+        ``best_accuracy`` on validation data and ``seconds_left``, ``None`` in the first epoch.
+    """
+    state, sweep = training.state, training.sweep
+    epoch = state.step // training.steps_per_epoch
+    return {
+        "epoch": epoch,
+        "epochs": sweep.epochs,
+        "schemes": len(state.optimizer.schemes),
+        "steps_per_second": state.step / max(state.clock.training, 1e-9),
+        "best_accuracy": max(
+            (row.get("validation_accuracy") or 0.0 for row in state.rows), default=0.0
+        ),
+        "seconds_left": state.clock.total / epoch * (sweep.epochs - epoch) if epoch else None,
+    }
 
 
 def progress(training: Training, stream: TextIO | None = None) -> None:
@@ -17,17 +40,15 @@ def progress(training: Training, stream: TextIO | None = None) -> None:
         Where to; standard error by default.
     """
     stream = stream or sys.stderr
-    state, sweep = training.state, training.sweep
-    epoch = state.step // training.steps_per_epoch
-    evaluated = bool(state.rows) and state.rows[-1]["epoch"] == epoch
+    at = position(training)
+    rows = training.state.rows
+    evaluated = bool(rows) and rows[-1]["epoch"] == at["epoch"]
     if not (evaluated or stream.isatty()):
         return
-    best = max((row.get("validation_accuracy") or 0.0 for row in state.rows), default=0.0)
-    left = state.clock.total / epoch * (sweep.epochs - epoch)
     line = (
-        f"epoch {epoch}/{sweep.epochs}  {len(state.optimizer.schemes)} schemes  "
-        f"{state.step / max(state.clock.training, 1e-9):.1f} steps/s  "
-        f"best validation accuracy {best:.4f}  {left:.0f} s left"
+        f"epoch {at['epoch']}/{at['epochs']}  {at['schemes']} schemes  "
+        f"{at['steps_per_second']:.1f} steps/s  "
+        f"best validation accuracy {at['best_accuracy']:.4f}  {at['seconds_left']:.0f} s left"
     )
-    end = "\n" if not stream.isatty() or epoch == sweep.epochs else ""
+    end = "\n" if not stream.isatty() or at["epoch"] == at["epochs"] else ""
     print(f"\r{line}\x1b[K" if stream.isatty() else line, end=end, file=stream, flush=True)

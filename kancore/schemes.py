@@ -89,6 +89,11 @@ class Architecture:
         """All layer widths of the network between `inputs` features and `outputs` classes."""
         return (inputs, *self.hidden_widths, outputs)
 
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Architecture":
+        """Build an architecture from plain values, as read from JSON."""
+        return cls(**tuples(values))
+
 
 @dataclass(frozen=True)
 class HsicBottleneck:
@@ -191,7 +196,7 @@ class Sweep:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Sweep":
         """Build a sweep from plain values, as read from JSON."""
-        architecture = Architecture(**tuples(values["architecture"]))
+        architecture = Architecture.from_dict(values["architecture"])
         hsic = values["hsic"] and HsicBottleneck(**values["hsic"])
         return cls(**{**tuples(values), "architecture": architecture, "hsic": hsic})
 

@@ -1,7 +1,7 @@
 """From a configuration to a study: every key checked, every axis spelled out, every sweep named."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from itertools import product
 from math import isfinite
@@ -10,6 +10,7 @@ from typing import Any
 from jsonschema import Draft202012Validator, ValidationError
 
 from kancore.datasets import DATASETS
+from kancore.follow_ups import FollowUp
 from kancore.intrinsic_dimension.subspaces import REFERENCE, Landscape, geometric_grid
 from kancore.schemes import AXES, Architecture, HsicBottleneck, Sweep
 
@@ -22,6 +23,7 @@ _NOT_GRID = (
     "tf32",
     "compile",
     "figure_style",
+    "follow_ups",
     "intrinsic_dimension",
 )
 # Keys of the grid that `Study.landscapes` does not need.
@@ -73,6 +75,37 @@ class Study:
             for part in self._sweep(dataset, objective, architecture, seed).split_by(split_axes)
         ]
 
+    def follow_ups(self) -> list[FollowUp]:
+        """Every job of the follow-up experiments; none unless the grid has KANs under backprop."""
+        settings = self.settings["follow_ups"]
+        if "kan" not in self.settings["models"] or "backprop" not in self.settings["objectives"]:
+            return []
+        return [
+            FollowUp(
+                experiment,
+                dataset,
+                seed,
+                self._follow_up_architectures(experiment, dataset),
+                self._options(dataset),
+            )
+            for experiment in settings["experiments"]
+            for dataset in self.settings["datasets"]
+            for seed in settings[experiment]["seeds"]
+        ]
+
+    def _follow_up_architectures(self, experiment: str, dataset: str) -> tuple[Architecture, ...]:
+        """Vary what the experiment varies in the first KAN that the grid has of each depth."""
+        axes = self.settings["follow_ups"][experiment]
+        kans = {kan.depth: kan for kan in reversed([*self._architectures(dataset)]) if kan.degree}
+        kans = [kans[depth] for depth in self.settings["depths"]]
+        if experiment == "width_degree":
+            return tuple(
+                replace(kans[0], hidden_widths=(width,) * layers, degree=degree)
+                for layers, width, degree in product((1, 2), axes["widths"], axes["degrees"])
+            )
+        values = axes["activations"] if experiment == "activation" else axes["grid_sizes"]
+        return tuple(replace(kan, **{experiment: value}) for kan, value in product(kans, values))
+
     def landscapes(self) -> list[Landscape]:
         """Every loss landscape whose intrinsic dimension is measured, in a fixed order."""
         settings = self.settings["intrinsic_dimension"]
@@ -92,34 +125,37 @@ class Study:
 
     def _landscape(self, dataset: str, architecture: Architecture, seed: int) -> Landscape:
         settings = self.settings["intrinsic_dimension"]
-        chosen = {key: _choose(self.settings[key], dataset) for key in _PER_DATASET}
-        chosen |= {key: _choose(settings[key], dataset) for key in ("epochs", "batch_size")}
+        options = self._options(dataset)
+        options |= {key: _choose(settings[key], dataset) for key in ("epochs", "batch_size")}
         return Landscape(
             dataset=dataset,
             architecture=architecture,
             dimensions=geometric_grid(**settings["dimensions"]),
             seed=seed,
-            validation_fraction=self.settings["validation_fraction"],
             **{key: settings[key] for key in ("projection", "refinements", "learning_rate")},
-            **chosen,
+            **options,
         )
+
+    def _options(self, dataset: str) -> dict[str, Any]:
+        """Give what sweeps of a data set take beside schemes, architecture, objective and seed."""
+        chosen = {key: _choose(self.settings[key], dataset) for key in _PER_DATASET}
+        return {**chosen, "validation_fraction": self.settings["validation_fraction"]}
 
     def _sweep(self, dataset: str, objective: str, architecture: Architecture, seed: int) -> Sweep:
         settings = self.settings
-        chosen = {key: _choose(settings[key], dataset) for key in _PER_DATASET}
+        options = self._options(dataset)
         if objective == "hsic":
-            options = dict(settings["hsic"])
+            hsic = dict(settings["hsic"])
             for key in ("epochs", "batch_size"):
-                chosen[key] = _choose(options.pop(key), dataset) or chosen[key]
-            chosen["hsic"] = HsicBottleneck(**options)
+                options[key] = _choose(hsic.pop(key), dataset) or options[key]
+            options["hsic"] = HsicBottleneck(**hsic)
         return Sweep(
             dataset=dataset,
             objective=objective,
             architecture=architecture,
             seed=seed,
-            validation_fraction=settings["validation_fraction"],
             **{axis: tuple(settings[axis]) for axis in AXES.values()},
-            **chosen,
+            **options,
         )
 
     def _architectures(self, dataset: str) -> Iterator[Architecture]:

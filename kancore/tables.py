@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kancore.files import write_atomically
-from kancore.schemes import Sweep
+from kancore.schemes import Scheme, Sweep
 
 
 def _column(name: str, kind: pa.DataType, description: str, unit: str = "") -> pa.Field:
@@ -17,6 +17,7 @@ def _column(name: str, kind: pa.DataType, description: str, unit: str = "") -> p
 # What identifies a run. Every table of runs or evaluations begins with these columns.
 KEY = (
     _column("study", pa.string(), "name of the study"),
+    _column("experiment", pa.string(), "grid; or activation, width_degree, grid_size: follow-ups"),
     _column("dataset", pa.string(), "name of the data set"),
     _column("objective", pa.string(), "training objective: backprop or hsic"),
     _column("model", pa.string(), "mlp, kan or wide_mlp"),
@@ -82,18 +83,20 @@ RUNS = pa.schema(
     ]
 )
 
-# One row a training job: everything that differs between two machines.
+# One row a sweep: everything that differs between two machines.
+_SCHEME_NAMES = tuple(Scheme.__dataclass_fields__)
 TIMINGS = pa.schema(
     [
-        _column("study", pa.string(), "name of the study"),
+        *(field for field in KEY if field.name not in _SCHEME_NAMES),
         _column("sweep", pa.string(), "name of the sweep"),
-        _column("schemes", pa.int64(), "networks trained by this job"),
+        _column("parameters", pa.int64(), "trainable parameters of one network, as published"),
+        _column("schemes", pa.int64(), "networks trained side by side"),
         _column("steps", pa.int64(), "optimizer steps of each scheme"),
         _column("epochs", pa.int64(), "epochs of each scheme", "epochs"),
-        _column("seconds", pa.float64(), "wall-clock time of the job, resumes added", "s"),
+        _column("seconds", pa.float64(), "wall-clock time of the sweep, resumes added", "s"),
         _column("training_seconds", pa.float64(), "time in optimizer steps", "s"),
         _column("evaluation_seconds", pa.float64(), "time in evaluations", "s"),
-        _column("resumes", pa.int64(), "times the job went on from a checkpoint"),
+        _column("resumes", pa.int64(), "times it went on from a checkpoint"),
         _column("device", pa.string(), "name of the device"),
         _column("threads", pa.int64(), "threads of the process"),
         _column("python", pa.string(), "version of Python"),
@@ -183,10 +186,12 @@ EFFICIENCY_RANKS = pa.schema(
     ]
 )
 
-# Tables that figures are drawn from, by name.
+# Schemas of the tables that figures are drawn from, by the figure's ``TABLE``.
 SCHEMAS = {
     "history": HISTORY,
     "runs": RUNS,
+    "timings": TIMINGS,
+    "follow_ups": RUNS,
     "landscapes": LANDSCAPES,
     "intrinsic_dimension": INTRINSIC_DIMENSIONS,
     "efficiency": EFFICIENCY,
@@ -235,7 +240,7 @@ def read_table(path: str | os.PathLike, schema: pa.Schema) -> pd.DataFrame:
 
 
 def sweep_key(sweep: Sweep) -> dict[str, object]:
-    """Columns of `KEY` that all runs of a sweep have in common, but for the study's name."""
+    """Columns of `KEY` that a sweep gives all its runs: all but study, experiment and scheme."""
     architecture = sweep.architecture
     return {
         "dataset": sweep.dataset,

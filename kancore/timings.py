@@ -1,37 +1,44 @@
-"""The row of a training job in the table of timings: all that differs between two machines."""
+"""The row of a sweep in the table of timings: all that differs between two machines."""
 
+import os
 import platform
+import re
+from pathlib import Path
 
 import torch
 
 import kancore
 from kancore.provenance import git_revision
+from kancore.tables import sweep_key
 from kancore.training import Training
 
 
-def timing(training: Training, study: str, threads: int) -> dict[str, object]:
-    """Describe a job that has ended, in the columns of `kancore.tables.TIMINGS`.
+def timing(training: Training, study: str, experiment: str, threads: int) -> dict[str, object]:
+    """Describe a sweep that has ended, in the columns of `kancore.tables.TIMINGS`.
 
     Parameters
     ----------
     training
         The sweep, trained to its end.
-    study
-        Name of the study.
+    study, experiment
+        Names of the study and of the experiment in it.
     threads
         Threads of the process.
     """
-    clock, step = training.state.clock, training.state.step
+    state = training.state
     return {
         "study": study,
+        "experiment": experiment,
+        **sweep_key(training.sweep),
         "sweep": training.sweep.name,
+        "parameters": state.network.num_parameters,
         "schemes": len(training.sweep.schemes),
-        "steps": step,
-        "epochs": step // training.steps_per_epoch,
-        "seconds": clock.total,
-        "training_seconds": clock.training,
-        "evaluation_seconds": clock.evaluation,
-        "resumes": clock.resumes,
+        "steps": state.step,
+        "epochs": state.step // training.steps_per_epoch,
+        "seconds": state.clock.total,
+        "training_seconds": state.clock.training,
+        "evaluation_seconds": state.clock.evaluation,
+        "resumes": state.clock.resumes,
         "device": _device_name(training.device),
         "threads": threads,
         "python": platform.python_version(),
@@ -42,7 +49,17 @@ def timing(training: Training, study: str, threads: int) -> dict[str, object]:
 
 
 def _device_name(device: torch.device) -> str:
-    """Name of the GPU, or the CPU's kind and widest vectors."""
+    """Name of the GPU, or of the processor with its cores and widest vectors."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
+    return f"{_processor()}, {os.cpu_count()} cores, {torch.backends.cpu.get_cpu_capability()}"
+
+
+def _processor() -> str:
+    """Model of the processor where the system tells it, else its kind."""
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        text = ""
+    model = re.search(r"^model name\s*: (.+)$", text, re.MULTILINE)
+    return model[1] if model else platform.machine()

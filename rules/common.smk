@@ -53,18 +53,30 @@ def training_code(wildcards):
     )
 
 
+def trained_sweeps(wildcards):
+    """Sweeps of a training job, and the size of their data set.
+
+    Of a follow-up by any scheme: which one it will be changes neither memory nor time.
+    """
+    if "follow_up" in wildcards.keys():
+        sweeps = FOLLOW_UPS[wildcards.follow_up].sweeps(next(iter(SWEEPS.values())).schemes[0])
+    else:
+        sweeps = [SWEEPS[wildcards.sweep]]
+    return sweeps, resources.shape(sweeps[0].dataset, STUDY.settings["data"])
+
+
 def training_memory(wildcards, attempt):
-    """MB of a training job, doubled at each retry."""
-    sweep = SWEEPS[wildcards.sweep]
-    size = resources.shape(sweep.dataset, STUDY.settings["data"])
-    return resources.memory_mb(sweep, size) * 2 ** (attempt - 1)
+    """MB of a training job, whose sweeps are trained in turn; doubled at each retry."""
+    sweeps, size = trained_sweeps(wildcards)
+    return max(resources.memory_mb(sweep, size) for sweep in sweeps) * 2 ** (attempt - 1)
 
 
 def training_minutes(wildcards, attempt):
     """Minutes of a training job, doubled at each retry."""
-    sweep = SWEEPS[wildcards.sweep]
-    size = resources.shape(sweep.dataset, STUDY.settings["data"])
-    minutes = resources.runtime_minutes(sweep, size, STUDY.settings["threads"], GPU)
+    sweeps, size = trained_sweeps(wildcards)
+    minutes = sum(
+        resources.runtime_minutes(sweep, size, STUDY.settings["threads"], GPU) for sweep in sweeps
+    )
     return min(minutes * 2 ** (attempt - 1), resources.MAX_MINUTES)
 
 

@@ -15,6 +15,13 @@ localrules:
     efficiency_bars,
     parameters_efficiency,
     efficiency_ranks,
+    sensitivity,
+    scheme_heatmaps,
+    time_parameters,
+    activation_accuracy,
+    width_degree,
+    degree_depth,
+    grid_size,
 
 
 rule accuracy_bars:
@@ -125,6 +132,149 @@ use rule accuracy_bars as parameters_accuracy with:
     params:
         figure="parameters_accuracy",
         code=figure_code("parameters_accuracy"),
+        style=FIGURE_STYLE,
+
+
+use rule accuracy_bars as sensitivity with:
+    output:
+        png=f"{OUT}/figures/sensitivity.png",
+        svg=report(
+            f"{OUT}/figures/sensitivity.svg",
+            caption="../report/sensitivity.rst",
+            category="Accuracy",
+            labels={"figure": "best scheme less median scheme"},
+        ),
+    log:
+        f"{OUT}/logs/sensitivity.log",
+    benchmark:
+        f"{OUT}/benchmarks/sensitivity.tsv"
+    params:
+        figure="sensitivity",
+        code=figure_code("sensitivity"),
+        style=FIGURE_STYLE,
+
+
+use rule accuracy_bars as scheme_heatmaps with:
+    output:
+        png=f"{OUT}/figures/scheme_heatmaps.png",
+        svg=report(
+            f"{OUT}/figures/scheme_heatmaps.svg",
+            caption="../report/scheme_heatmaps.rst",
+            category="Accuracy",
+            labels={"figure": "optimizer and learning rate"},
+        ),
+    log:
+        f"{OUT}/logs/scheme_heatmaps.log",
+    benchmark:
+        f"{OUT}/benchmarks/scheme_heatmaps.tsv"
+    params:
+        figure="scheme_heatmaps",
+        code=figure_code("scheme_heatmaps"),
+        style=FIGURE_STYLE,
+
+
+use rule accuracy_bars as time_parameters with:
+    input:
+        table=rules.tables.output.timings,
+    output:
+        png=f"{OUT}/figures/time_parameters.png",
+        svg=report(
+            f"{OUT}/figures/time_parameters.svg",
+            caption="../report/time_parameters.rst",
+            category="Training",
+            labels={"figure": "time and parameters"},
+        ),
+    log:
+        f"{OUT}/logs/time_parameters.log",
+    benchmark:
+        f"{OUT}/benchmarks/time_parameters.tsv"
+    params:
+        figure="time_parameters",
+        code=figure_code("time_parameters"),
+        style=FIGURE_STYLE,
+
+
+use rule accuracy_bars as activation_accuracy with:
+    input:
+        table=rules.follow_up_tables.output.runs,
+    output:
+        png=f"{OUT}/figures/activation_accuracy.png",
+        svg=report(
+            f"{OUT}/figures/activation_accuracy.svg",
+            caption="../report/activation_accuracy.rst",
+            category="Follow-ups",
+            labels={"figure": "base activation"},
+        ),
+    log:
+        f"{OUT}/logs/activation_accuracy.log",
+    benchmark:
+        f"{OUT}/benchmarks/activation_accuracy.tsv"
+    params:
+        figure="activation_accuracy",
+        code=figure_code("activation_accuracy"),
+        style=FIGURE_STYLE,
+
+
+use rule accuracy_bars as width_degree with:
+    input:
+        table=rules.follow_up_tables.output.runs,
+    output:
+        png=f"{OUT}/figures/width_degree.png",
+        svg=report(
+            f"{OUT}/figures/width_degree.svg",
+            caption="../report/width_degree.rst",
+            category="Follow-ups",
+            labels={"figure": "width and degree"},
+        ),
+    log:
+        f"{OUT}/logs/width_degree.log",
+    benchmark:
+        f"{OUT}/benchmarks/width_degree.tsv"
+    params:
+        figure="width_degree",
+        code=figure_code("width_degree"),
+        style=FIGURE_STYLE,
+
+
+use rule accuracy_bars as degree_depth with:
+    input:
+        table=rules.follow_up_tables.output.runs,
+    output:
+        png=f"{OUT}/figures/degree_depth.png",
+        svg=report(
+            f"{OUT}/figures/degree_depth.svg",
+            caption="../report/degree_depth.rst",
+            category="Follow-ups",
+            labels={"figure": "degree against depth"},
+        ),
+    log:
+        f"{OUT}/logs/degree_depth.log",
+    benchmark:
+        f"{OUT}/benchmarks/degree_depth.tsv"
+    params:
+        figure="degree_depth",
+        code=figure_code("degree_depth"),
+        style=FIGURE_STYLE,
+
+
+use rule accuracy_bars as grid_size with:
+    input:
+        table=rules.follow_up_tables.output.runs,
+    output:
+        png=f"{OUT}/figures/grid_size.png",
+        svg=report(
+            f"{OUT}/figures/grid_size.svg",
+            caption="../report/grid_size.rst",
+            category="Follow-ups",
+            labels={"figure": "grid size"},
+        ),
+    log:
+        f"{OUT}/logs/grid_size.log",
+    benchmark:
+        f"{OUT}/benchmarks/grid_size.tsv"
+    params:
+        figure="grid_size",
+        code=figure_code("grid_size"),
         style=FIGURE_STYLE,
 
 

@@ -1,19 +1,28 @@
-# Tables and figures -> one HTML file.
+# Tables, figures and verdicts -> one HTML file, and the same as Markdown.
 
-# Figures in the order of the report.
-REPORTED = [
-    "accuracy_bars",
-    *(["hsic_accuracy"] if "hsic" in STUDY.settings["objectives"] else []),
-    "scheme_boxplots",
-    "learning_curves",
-    "best_epochs",
-    "parameters_accuracy",
-    *(["dimension_accuracy"] if LANDSCAPES else []),
-    "dimension_estimates",
-    "efficiency_bars",
-    "parameters_efficiency",
-    "efficiency_ranks",
-]
+# Figures in the order of the report, each with the experiment that it shows.
+SHOWN = {
+    "accuracy_bars": "grid",
+    **({"hsic_accuracy": "grid"} if "hsic" in STUDY.settings["objectives"] else {}),
+    "scheme_boxplots": "grid",
+    "sensitivity": "grid",
+    "scheme_heatmaps": "grid",
+    "learning_curves": "grid",
+    "best_epochs": "grid",
+    "parameters_accuracy": "grid",
+    "time_parameters": "grid",
+    **({"dimension_accuracy": "grid"} if LANDSCAPES else {}),
+    "dimension_estimates": "grid",
+    "efficiency_bars": "grid",
+    "parameters_efficiency": "grid",
+    "efficiency_ranks": "grid",
+    "activation_accuracy": "activation",
+    "width_degree": "width_degree",
+    "degree_depth": "width_degree",
+    "grid_size": "grid_size",
+}
+CONDUCTED = {"grid", *(follow_up.experiment for follow_up in FOLLOW_UPS.values())}
+REPORTED = [figure for figure, experiment in SHOWN.items() if experiment in CONDUCTED]
 
 
 localrules:
@@ -22,13 +31,23 @@ localrules:
 
 rule report:
     input:
-        runs=rules.tables.output.runs,
-        timings=rules.tables.output.timings,
+        runs=[
+            rules.tables.output.runs,
+            *([rules.follow_up_tables.output.runs] if FOLLOW_UPS else []),
+        ],
+        timings=[
+            rules.tables.output.timings,
+            *([rules.follow_up_tables.output.timings] if FOLLOW_UPS else []),
+        ],
+        claims=rules.claims.output,
+        published=PUBLISHED_FIGURES,
+        data=expand("results/data/{dataset}.json", dataset=STUDY.settings["datasets"]),
         figures=expand(f"{OUT}/figures/{{figure}}.svg", figure=REPORTED),
         captions=expand(from_here("report/{figure}.rst"), figure=REPORTED),
-        template=from_here("report/report.html.j2"),
+        templates=[from_here("report/report.html.j2"), from_here("report/report.md.j2")],
     output:
-        f"{OUT}/report.html",
+        html=f"{OUT}/report.html",
+        markdown=f"{OUT}/report.md",
     log:
         f"{OUT}/logs/report.log",
     benchmark:
@@ -42,10 +61,12 @@ rule report:
     params:
         code=planned_digest("workflow_scripts/report.py"),
         study=json.dumps({"name": STUDY.name, "settings": STUDY.settings}, sort_keys=True),
+        experiments=" ".join(SHOWN[figure] for figure in REPORTED),
     message:
         "write the report of study {STUDY.name}"
     shell:
         "python -m workflow_scripts.report --study {params.study:q}"
-        " --runs {input.runs:q} --timings {input.timings:q} --figures {input.figures:q}"
-        " --captions {input.captions:q} --template {input.template:q} --out {output:q}"
-        " --code {params.code} 2> {log:q}"
+        " --runs {input.runs:q} --timings {input.timings:q} --claims {input.claims:q}"
+        " --published {input.published:q} --data {input.data:q} --figures {input.figures:q}"
+        " --captions {input.captions:q} --experiments {params.experiments}"
+        " --templates {input.templates:q} --out {output:q} --code {params.code} 2> {log:q}"

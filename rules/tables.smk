@@ -28,10 +28,12 @@ rule tables:
     params:
         code=planned_digest("workflow_scripts/tables.py"),
         study=json.dumps({"name": STUDY.name, "settings": STUDY.grid}, sort_keys=True),
-        sweeps=lambda wildcards, output: str(Path(output.history).parents[1] / "sweeps"),
+        jobs="sweeps",
+        folder=lambda wildcards, output: str(Path(output.history).parents[1] / "sweeps"),
     message:
         "put the tables of study {STUDY.name} together"
     shell:
-        "python -m workflow_scripts.tables --study {params.study:q} --sweeps {params.sweeps:q}"
+        "python -m workflow_scripts.tables --study {params.study:q} --jobs {params.jobs}"
+        " --folder {params.folder:q}"
         " --history {output.history:q} --runs {output.runs:q} --csv {output.csv:q}"
         " --timings {output.timings:q} --code {params.code} 2> {log:q}"

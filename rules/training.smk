@@ -33,13 +33,14 @@ rule train:
         compile=int(STUDY.settings["compile"]),
     params:
         code=training_code,
-        sweep=lambda wildcards: json.dumps(SWEEPS[wildcards.sweep].to_dict(), sort_keys=True),
+        sweeps=lambda wildcards: "--sweep "
+        + shlex.quote(json.dumps(SWEEPS[wildcards.sweep].to_dict(), sort_keys=True)),
         study=STUDY.name,
     message:
         "train {wildcards.sweep}"
     shell:
         "exec python -m workflow_scripts.train"
-        " --study {params.study} --sweep {params.sweep:q}"
+        " --study {params.study} {params.sweeps}"
         " --data {input.data:q} --device {resources.device} --threads {threads}"
         " --checkpoint-seconds {resources.checkpoint_seconds}"
         " --tf32 {resources.tf32} --compile {resources.compile}"

@@ -1,45 +1,63 @@
-"""Write the report of a study: one HTML file."""
+"""Write the report of a study: one HTML file, and the same as Markdown beside the figures."""
 
 import argparse
 import json
 from pathlib import Path
 
+import pandas as pd
+
 from kancore.files import run_plainly, write_atomically
 from kancore.provenance import check_code
-from kancore.report import render
+from kancore.report import contents, html, markdown
 from kancore.tables import RUNS, TIMINGS, read_table
+
+
+def arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--study", type=json.loads, required=True, help="the study, as JSON")
+    parser.add_argument("--runs", type=Path, nargs="+", required=True, help="grid, follow-ups")
+    parser.add_argument("--timings", type=Path, nargs="+", required=True, help="in their order")
+    parser.add_argument("--claims", type=Path, required=True, help="verdicts, JSON")
+    parser.add_argument("--published", type=Path, required=True, help="published figures, CSV")
+    parser.add_argument("--data", type=Path, nargs="+", required=True, help="summaries, JSON")
+    parser.add_argument("--figures", type=Path, nargs="+", required=True, help="SVG files")
+    parser.add_argument("--captions", type=Path, nargs="+", required=True, help="in their order")
+    parser.add_argument("--experiments", nargs="+", required=True, help="that they show")
+    parser.add_argument("--templates", type=Path, nargs=2, required=True, help="HTML, Markdown")
+    parser.add_argument("--out", type=Path, nargs=2, required=True, help="HTML, Markdown")
+    parser.add_argument("--code", required=True, help="digest of the code, as planned")
+    return parser.parse_args()
 
 
 def main() -> None:
     """Run the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--study", type=json.loads, required=True, help="the study, as JSON")
-    parser.add_argument("--runs", type=Path, required=True, help="table of runs")
-    parser.add_argument("--timings", type=Path, required=True, help="table of jobs")
-    parser.add_argument("--figures", type=Path, nargs="+", required=True, help="SVG files")
-    parser.add_argument("--captions", type=Path, nargs="+", required=True, help="in their order")
-    parser.add_argument("--template", type=Path, required=True, help="Jinja template of the page")
-    parser.add_argument("--out", type=Path, required=True, help="HTML file to write")
-    parser.add_argument("--code", required=True, help="digest of the code, as planned")
-    args = parser.parse_args()
+    args = arguments()
     check_code(__file__, args.code)
-
-    page = render(
-        args.template.read_text(encoding="utf-8"),
+    runs, *follow_ups = [read_table(path, RUNS) for path in args.runs]
+    figures = zip(args.figures, args.captions, args.experiments, strict=True)
+    found = contents(
         study=args.study["name"],
         settings=args.study["settings"],
-        runs=read_table(args.runs, RUNS),
-        timings=read_table(args.timings, TIMINGS),
+        runs=runs,
+        timings=pd.concat([read_table(path, TIMINGS) for path in args.timings]),
+        follow_ups=follow_ups[0] if follow_ups else runs.iloc[:0],
+        claims=json.loads(args.claims.read_text())["claims"],
+        published=pd.read_csv(args.published),
+        datasets=[json.loads(path.read_text()) for path in args.data],
         figures=[
             {
                 "name": figure.stem,
                 "caption": caption.read_text(encoding="utf-8"),
                 "svg": figure.read_text(encoding="utf-8"),
+                "experiment": experiment,
             }
-            for figure, caption in zip(args.figures, args.captions, strict=True)
+            for figure, caption, experiment in figures
         ],
     )
-    write_atomically(args.out, lambda part: part.write_text(page, encoding="utf-8"))
+    for fill, template, path in zip((html, markdown), args.templates, args.out, strict=True):
+        text = fill(template.read_text(encoding="utf-8"), found)
+        write_atomically(path, lambda part, text=text: part.write_text(text, encoding="utf-8"))
 
 
 if __name__ == "__main__":

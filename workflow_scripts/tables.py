@@ -1,4 +1,4 @@
-"""Put the tables of all sweeps of a study together, and sum up each run in one row."""
+"""Put the tables of all jobs of a study together, and sum up each run in one row."""
 
 import argparse
 import json
@@ -17,7 +17,8 @@ def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--study", type=json.loads, required=True, help="the study, as JSON")
-    parser.add_argument("--sweeps", type=Path, required=True, help="folder of the sweeps")
+    parser.add_argument("--jobs", choices=["sweeps", "follow_ups"], required=True, help="which")
+    parser.add_argument("--folder", type=Path, required=True, help="folder of these jobs")
     parser.add_argument("--history", type=Path, required=True, help="table to write")
     parser.add_argument("--runs", type=Path, required=True, help="table to write")
     parser.add_argument("--csv", type=Path, required=True, help="the runs again, as CSV")
@@ -26,7 +27,8 @@ def main() -> None:
     args = parser.parse_args()
     check_code(__file__, args.code)
 
-    folders = [args.sweeps / sweep.name for sweep in Study(**args.study).sweeps()]
+    jobs = getattr(Study(**args.study), args.jobs)()
+    folders = [args.folder / job.name for job in jobs]
     history = pd.concat([read_table(folder / "history.parquet", HISTORY) for folder in folders])
     timings = pd.concat([read_table(folder / "timings.parquet", TIMINGS) for folder in folders])
     history = history.sort_values([*KEY_NAMES, "epoch"], ignore_index=True)

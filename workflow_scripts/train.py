@@ -1,4 +1,4 @@
-"""Train all schemes of a sweep; a job that was stopped goes on from its checkpoint."""
+"""Train sweeps one after the other; a job that was stopped goes on from its checkpoints."""
 
 import argparse
 import json
@@ -6,25 +6,28 @@ from pathlib import Path
 
 import torch
 
-from kancore import checkpoints, networks, objectives
+from kancore import networks, objectives
 from kancore.data import load
 from kancore.devices import lease
 from kancore.files import run_plainly
+from kancore.follow_ups import FollowUp
 from kancore.interruption import resumable
+from kancore.jobs import Job, history_rows
 from kancore.memory import keep_freed_memory
-from kancore.progress import progress
 from kancore.provenance import check_code
-from kancore.schemes import Sweep
-from kancore.tables import HISTORY, TIMINGS, sweep_key, write_table
+from kancore.schemes import Scheme, Sweep
+from kancore.tables import HISTORY, TIMINGS, write_table
 from kancore.timings import timing
-from kancore.training import Training
 
 
 def arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--study", required=True, help="name of the study")
-    parser.add_argument("--sweep", type=json.loads, required=True, help="the sweep, as JSON")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--sweep", type=json.loads, help="a sweep of the grid, as JSON")
+    what.add_argument("--follow-up", type=json.loads, help="or a follow-up, as JSON")
+    parser.add_argument("--scheme", type=Path, help="the scheme of a follow-up, a JSON file")
     parser.add_argument("--data", type=Path, required=True, help="prepared data set")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     parser.add_argument("--threads", type=int, default=1, help="threads on the CPU")
@@ -37,32 +40,39 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def planned(args: argparse.Namespace) -> tuple[str, list[Sweep]]:
+    """Name of the experiment, and its sweeps, which have one model and objective."""
+    if args.sweep:
+        return "grid", [Sweep.from_dict(args.sweep)]
+    follow_up = FollowUp.from_dict(args.follow_up)
+    return follow_up.experiment, follow_up.sweeps(Scheme(**json.loads(args.scheme.read_text())))
+
+
 def main() -> None:
     """Run the command line."""
     args = arguments()
-    sweep = Sweep.from_dict(args.sweep)
-    modules = networks.MODULES[sweep.architecture.model], objectives.MODULES[sweep.objective]
-    check_code(__file__, args.code, *modules)
+    experiment, sweeps = planned(args)
+    model, objective = sweeps[0].architecture.model, sweeps[0].objective
+    check_code(__file__, args.code, networks.MODULES[model], objectives.MODULES[objective])
     torch.set_num_threads(args.threads)
     torch.backends.cuda.matmul.allow_tf32 = bool(args.tf32)
     keep_freed_memory()
-    checkpoint = args.history.with_name("checkpoint.pt")
-    with (
-        resumable(sweep.name, checkpoint.with_suffix(".lock")) as stop,
-        lease(args.device) as device,
-    ):
-        options = checkpoint, args.checkpoint_seconds, args.code, stop, bool(args.compile)
+    folder = args.history.parent
+    job = Job(sweeps, folder)
+    origin = {"study": args.study, "experiment": experiment}
+    history, timings = [], []
+    with resumable(str(folder), folder / "checkpoint.lock") as stop, lease(args.device) as device:
+        options = args.checkpoint_seconds, args.code, stop, bool(args.compile)
         try:
-            training = Training(sweep, load(args.data), device, *options)
+            for training, rows in job.run(load(args.data), device, *options):
+                history += history_rows(training, rows, **origin, code=args.code)
+                timings.append(timing(training, **origin, threads=args.threads))
         except ValueError as error:
-            name = f"{sweep.dataset}: "
+            name = f"{sweeps[0].dataset}: "
             raise SystemExit(name + str(error).removeprefix(name)) from error
-        rows = training.run(progress)
-        key = {"study": args.study, **sweep_key(sweep)}
-        origin = {"parameters": training.state.network.num_parameters, "code": args.code}
-        write_table(args.history, [{**key, **row, **origin} for row in rows], HISTORY)
-        write_table(args.timings, [timing(training, args.study, args.threads)], TIMINGS)
-    checkpoints.remove(checkpoint)
+        write_table(args.history, history, HISTORY)
+        write_table(args.timings, timings, TIMINGS)
+    job.remove_traces()
 
 
 if __name__ == "__main__":

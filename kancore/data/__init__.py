@@ -133,7 +133,7 @@ def _from_arrays(arrays: dict[str, torch.Tensor], part: str) -> torch.Tensor:
 
 def summary(dataset: Dataset) -> dict[str, object]:
     """Describe a data set in plain values: what its file's header says of it."""
-    values = {name: getattr(dataset, name) for name in (*_METADATA, "checksum")}
+    values = {name: getattr(dataset, name) for name in (*_METADATA, "features", "checksum")}
     for part in PARTS:
         labels = getattr(dataset, f"y_{part}")
         values[f"{part}_counts"] = torch.bincount(labels, minlength=dataset.classes).tolist()
@@ -144,7 +144,7 @@ def save(path: str | os.PathLike, dataset: Dataset) -> None:
     """Write `dataset` as one safetensors file; the same data set gives the same bytes.
 
     The header's entry ``dataset`` is its `summary` as JSON: name, image_shape, class_names, source,
-    checksum, and the number of examples of each class in both parts.
+    features, checksum, and the number of examples of each class in both parts.
     """
     # One entry, because safetensors writes several in an order of its own choice.
     header = {"dataset": json.dumps(summary(dataset))}

@@ -17,14 +17,21 @@ FIGURES = (
     "accuracy_bars",
     "hsic_accuracy",
     "scheme_boxplots",
+    "sensitivity",
+    "scheme_heatmaps",
     "learning_curves",
     "parameters_accuracy",
+    "time_parameters",
     "best_epochs",
     "dimension_accuracy",
     "dimension_estimates",
     "efficiency_bars",
     "parameters_efficiency",
     "efficiency_ranks",
+    "activation_accuracy",
+    "width_degree",
+    "degree_depth",
+    "grid_size",
 )
 
 # Neither the time nor the version of the writer: the same table gives the same bytes.

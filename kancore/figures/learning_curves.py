@@ -5,6 +5,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from kancore.figures import style
@@ -16,6 +17,8 @@ _SPLITS = {
     "test_accuracy": {"lw": 1.7, "label": "test"},
     "train_accuracy": {"lw": 0.8, "alpha": 0.6, "label": "training"},
 }
+
+_BAND = {"alpha": 0.2, "lw": 0}
 
 
 def draw(table: pd.DataFrame) -> Figure:
@@ -50,8 +53,10 @@ def draw(table: pd.DataFrame) -> Figure:
             style.note(axes, (f"{style.display_name(model)}: all diverged" for model in lost))
         row[0].set_ylabel(style.display_name(name), fontweight="bold")
     figure.supxlabel("Epochs", fontsize="medium")
-    splits = [Line2D([], [], color=style.GREY, **look) for look in _SPLITS.values()]
-    style.legend_above(figure, [*style.line_handles(best), *splits])
+    handles = [Line2D([], [], color=style.GREY, **look) for look in _SPLITS.values()]
+    if curves["seed"].nunique() > 1:
+        handles.append(Patch(color=style.GREY, label="test, lowest to highest seed", **_BAND))
+    style.legend_above(figure, [*style.line_handles(best), *handles])
     return figure
 
 
@@ -71,7 +76,7 @@ def _draw_panel(axes: Axes, curves: pd.DataFrame) -> None:
             axes.plot(epochs, over_seeds["mean"], **drawn)
             if split == "test_accuracy" and runs["seed"].nunique() > 1:
                 low, high = over_seeds["min"], over_seeds["max"]
-                axes.fill_between(epochs, low, high, color=colours[model], alpha=0.2, lw=0)
+                axes.fill_between(epochs, low, high, color=colours[model], **_BAND)
     axes.yaxis.set_major_formatter(style.percent)
     axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))

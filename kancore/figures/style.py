@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 # Okabe & Ito's palette, told apart by all common forms of colour vision; black is left out.
-_PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
 GREY = "#555555"
 
 _MODELS = {"mlp": "MLP", "kan": "KAN", "wide_mlp": "Wide MLP"}
@@ -36,6 +36,7 @@ _SCHEMES = {
     "sgd_momentum": "SGD, momentum",
     "adam": "Adam",
 }
+_ACTIVATIONS = {"gelu": "GELU", "silu": "SiLU", "elu": "ELU", "relu": "ReLU", "cosine": "Cosine"}
 _DIMENSIONS = {
     "paper": "Paper's constant",
     "two_nn": "TwoNN",
@@ -43,7 +44,7 @@ _DIMENSIONS = {
     "landscape_absolute": "Landscape, 90% accuracy",
     "landscape_relative": "Landscape, 90% of direct",
 }
-_NAMES = {**_MODELS, **_DATASETS, **_OBJECTIVES, **_SCHEMES, **_DIMENSIONS}
+_NAMES = {**_MODELS, **_DATASETS, **_OBJECTIVES, **_SCHEMES, **_ACTIVATIONS, **_DIMENSIONS}
 _ORDER = {name: place for place, name in enumerate(_NAMES)}
 
 LINES = {"backprop": "-", "hsic": "--"}
@@ -125,7 +126,7 @@ def colours(models: Iterable[str]) -> dict[str, str]:
     """Colour of each model, in order; a known model has the same one in every figure."""
     models = in_order(models)
     everyone = [*_MODELS, *(model for model in models if model not in _MODELS)]
-    return {model: _PALETTE[everyone.index(model) % len(_PALETTE)] for model in models}
+    return {model: PALETTE[everyone.index(model) % len(PALETTE)] for model in models}
 
 
 def architectures(table: pd.DataFrame) -> list[tuple[str, str]]:
@@ -250,6 +251,25 @@ def line_handles(table: pd.DataFrame) -> list[Line2D]:
         for name in in_order(table["objective"])
     ]
     return [*models, *(dashed if len(dashed) > 1 else [])]
+
+
+def mark_handles(table: pd.DataFrame) -> list[Line2D]:
+    """Legend of the models, and of the objectives if there are several, as marks."""
+    objectives = in_order(table["objective"])
+    models = [
+        Line2D([], [], color=colour, lw=3, label=display_name(model))
+        for model, colour in colours(table["model"]).items()
+    ]
+    marks = [
+        Line2D([], [], **mark(GREY, name), ls="", label=display_name(name)) for name in objectives
+    ]
+    return [*models, *(marks if len(marks) > 1 else [])]
+
+
+def mark(colour: str, objective: str) -> dict[str, Any]:
+    """Look of a mark: filled under backpropagation, open under another objective."""
+    filled = objective == "backprop"
+    return {"marker": "o", "ms": 7, "mec": colour, "mfc": colour if filled else "white"}
 
 
 def legend_above(figure: Figure, handles: list) -> None:

@@ -100,6 +100,17 @@ def published_curves(published: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(direct=False, diverged=False).reindex(columns=LANDSCAPES.names)
 
 
+def paper_dimensions(published: pd.DataFrame) -> pd.Series:
+    """Pick the paper's own intrinsic dimensions (section 6.1), by data set.
+
+    Parameters
+    ----------
+    published
+        As for `published_estimates`.
+    """
+    return published[published["estimator"] == _EFFICIENCY].set_index("dataset")["dimension"]
+
+
 def dimensions_for_efficiency(
     estimates: pd.DataFrame, published: pd.DataFrame, datasets: list[str]
 ) -> pd.DataFrame:
@@ -122,7 +133,7 @@ def dimensions_for_efficiency(
         nobody had estimated; both thresholds in the landscape of the reference network; TwoNN;
         and the maximum-likelihood estimate.
     """
-    constants = published[published["estimator"] == _EFFICIENCY].set_index("dataset")["dimension"]
+    constants = paper_dimensions(published)
     paper = pd.DataFrame(
         {
             "dataset": datasets,

@@ -77,7 +77,7 @@ class Landscape:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Landscape":
         """Build a landscape from plain values, as read from JSON."""
-        architecture = Architecture(**tuples(values["architecture"]))
+        architecture = Architecture.from_dict(values["architecture"])
         return cls(**{**tuples(values), "architecture": architecture})
 
 

@@ -1,14 +1,14 @@
 """A small made-up study in the real schemas: 3 data sets x 9 architectures x 27 schemes."""
 
-from itertools import product
+from itertools import pairwise, product
 from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
 
 from kancore.schemes import INITIALIZATIONS, MODELS, OPTIMIZERS, derive_seed
-from kancore.statistics import summarize_runs
-from kancore.tables import HISTORY, RUNS, TIMINGS, read_table, write_table
+from kancore.statistics import SCHEME, summarize_runs
+from kancore.tables import HISTORY, KEY_NAMES, RUNS, TIMINGS, read_table, write_table
 
 CEILINGS = {"mnist": 0.98, "fashion_mnist": 0.89, "cifar10": 0.55}
 DEPTHS = {"2layers": (32,), "3layers": (64, 32), "4layers": (128, 64, 32)}
@@ -30,6 +30,7 @@ def _make_history(
         edges = sum(a * b for a, b in zip([inputs, *widths], [*widths, 10], strict=True))
         key = {
             "study": "made_up",
+            "experiment": "grid",
             "dataset": dataset,
             "objective": objective,
             "model": model,
@@ -98,13 +99,55 @@ def runs(history):
     return _as_read(summarize_runs(history), RUNS)
 
 
+def _follow_up_architectures():
+    """Pairs of an experiment and what of an architecture it varies."""
+    for depth, widths in DEPTHS.items():
+        hidden = "x".join(map(str, widths))
+        for activation in ("gelu", "silu", "elu", "relu", "cosine"):
+            yield "activation", depth, hidden, activation, 3, 5
+        for grid_size in (3, 5, 10):
+            yield "grid_size", depth, hidden, "gelu", 3, grid_size
+    for width, degree in product((8, 16, 32), (1, 2, 3)):
+        yield "width_degree", "2layers", f"{width}", "gelu", degree, 5
+        yield "width_degree", "3layers", f"{width}x{width}", "gelu", degree, 5
+
+
+@pytest.fixture(scope="session")
+def follow_ups():
+    """Runs of follow-ups: GELU is best, width and layers help, degrees and finer grids do not."""
+    rows = []
+    for dataset, seed, varied in product(CEILINGS, (0, 1), _follow_up_architectures()):
+        experiment, depth, hidden, activation, degree, grid_size = varied
+        widths = [784, *map(int, hidden.split("x")), 10]
+        edges = sum(a * b for a, b in pairwise(widths))
+        random = np.random.default_rng(derive_seed(dataset, seed, *varied))
+        accuracy = CEILINGS[dataset] - 0.1 / len(hidden) - 0.2 / int(hidden.split("x")[0])
+        accuracy += 0.02 * (activation == "gelu") + random.normal(0, 0.001)
+        rows.append(
+            {
+                **{"study": "made_up", "experiment": experiment, "dataset": dataset},
+                **{"objective": "backprop", "model": "kan", "depth": depth},
+                **{"hidden_widths": hidden, "activation": activation, "degree": degree},
+                **{"grid_size": grid_size, "initialization": "orthogonal", "optimizer": "adam"},
+                **{"learning_rate": 0.005, "seed": seed, "epochs": 12, "best_epoch": 10},
+                **{"train_accuracy": accuracy + 0.01, "validation_accuracy": accuracy + 0.005},
+                **{"test_accuracy": accuracy, "best_test_epoch": 10},
+                **{"best_test_accuracy": accuracy, "generalization_gap": 0.01},
+                **{"diverged": False, "parameters": edges * (grid_size + degree + 2)},
+                "code": "0123456789abcdef",
+            }
+        )
+    return _as_read(rows, RUNS)
+
+
 @pytest.fixture(scope="session")
 def timings(runs):
     sweeps = runs.drop_duplicates(["dataset", "objective", "model", "depth"])
     return _as_read(
         [
             {
-                "study": "made_up",
+                **{name: getattr(run, name) for name in KEY_NAMES if name not in SCHEME},
+                "parameters": run.parameters,
                 "sweep": f"{run.dataset}/{run.objective}/{run.model}-{run.hidden_widths}/all/seed0",
                 "schemes": 27,
                 "steps": 300,

@@ -1,16 +1,22 @@
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import bootstrap
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import bootstrap, trim_mean
 
 from kancore.schemes import INITIALIZATIONS, OPTIMIZERS
 from kancore.statistics import (
     SCHEME,
     SETTING,
     average_seeds,
+    best_kan_scheme,
     best_schemes,
+    interquartile_mean,
     main_grid,
     median_interval,
+    probability_of_improvement,
+    stratified_interval,
     summarize_runs,
 )
 from kancore.tables import KEY_NAMES, RUNS, read_table, write_table
@@ -192,3 +198,75 @@ def test_median_interval_is_the_percentile_bootstrap():
 def test_median_interval_of_one_or_no_value():
     assert median_interval([0.5]) == (0.5, 0.5)
     assert np.isnan(median_interval([np.nan])).all()
+
+
+def test_best_kan_scheme_has_the_best_mean_validation_accuracy_over_depths(make_history):
+    runs = summarize_runs(make_history(datasets=("mnist", "cifar10"), seeds=(0, 1)))
+    kans = runs[(runs["model"] == "kan") & (runs["dataset"] == "cifar10") & ~runs["diverged"]]
+    means = kans.groupby(list(SCHEME))["validation_accuracy"].mean()
+    scheme = best_kan_scheme(runs, "cifar10")
+    assert tuple(vars(scheme).values()) == means.idxmax()
+
+
+def test_a_scheme_that_diverged_once_comes_after_those_that_never_did(runs):
+    first = best_kan_scheme(runs, "mnist")
+    mine = (runs[list(SCHEME)] == list(vars(first).values())).all(axis=1)
+    lost = runs.assign(diverged=runs["diverged"] | (mine & (runs["depth"] == "3layers")))
+    second = best_kan_scheme(lost, "mnist")
+    assert second != first
+    everywhere = lost.assign(diverged=True)
+    assert best_kan_scheme(everywhere, "mnist") == first
+
+
+def test_where_every_kan_diverged_at_once_there_is_no_scheme(runs):
+    at_once = runs[runs["test_accuracy"].isna()]
+    with pytest.raises(ValueError, match="all KANs on mnist diverged at once"):
+        best_kan_scheme(at_once, "mnist")
+
+
+@given(st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=40))
+def test_interquartile_mean_is_scipys_trimmed_mean(values):
+    assert interquartile_mean(np.array(values)) == pytest.approx(trim_mean(values, 0.25))
+
+
+@given(st.lists(st.sampled_from([-1.0, -0.5, 0.0, 0.5]), min_size=1, max_size=40))
+def test_probability_of_improvement_counts_pairs(values):
+    naive = sum(1.0 if value > 0 else 0.5 if value == 0 else 0.0 for value in values) / len(values)
+    assert probability_of_improvement(np.array(values)) == pytest.approx(naive)
+
+
+def test_stratified_interval_is_that_of_a_loop_over_strata():
+    random = np.random.default_rng(0)
+    values = np.concatenate([random.normal(0, 1, 30), random.normal(5, 0.1, 10)])
+    strata = np.array(["a"] * 30 + ["b"] * 10)
+    drawn = [
+        trim_mean(
+            [*random.choice(values[:30], 30).tolist(), *random.choice(values[30:], 10).tolist()],
+            0.25,
+        )
+        for _ in range(5000)
+    ]
+    low, high = stratified_interval(values, strata, interquartile_mean, resamples=20_000)
+    assert [low, high] == pytest.approx(np.quantile(drawn, [0.025, 0.975]), abs=0.05)
+    whole = stratified_interval(values, np.zeros(40), interquartile_mean, resamples=20_000)
+    assert whole[1] - whole[0] > 1.3 * (high - low)  # resampling across strata varies their sizes
+
+
+def test_stratified_interval_of_one_stratum_is_scipys_bootstrap():
+    values = np.random.default_rng(3).normal(0.9, 0.02, 27)
+    oracle = bootstrap(
+        (values,),
+        lambda x, axis: trim_mean(x, 0.25, axis=axis),
+        method="percentile",
+        n_resamples=20_000,
+        rng=np.random.default_rng(4),
+    ).confidence_interval
+    found = stratified_interval(values, np.zeros(27), interquartile_mean, resamples=20_000)
+    assert found == pytest.approx((oracle.low, oracle.high), abs=1e-3)
+
+
+def test_strata_of_one_value_do_not_vary():
+    low, high = stratified_interval(
+        np.array([1.0, 2.0]), np.array(["a", "b"]), probability_of_improvement
+    )
+    assert (low, high) == (1, 1)

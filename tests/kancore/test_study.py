@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from kancore import objectives, schemes
+from kancore.follow_ups import EXPERIMENTS
 from kancore.intrinsic_dimension.subspaces import PROJECTIONS, REFERENCE
 from kancore.study import ConfigError, Study, resolve
 
@@ -37,6 +38,12 @@ def test_defaults_and_schema_have_the_same_keys():
 def test_schema_allows_what_the_library_has(key, allowed):
     assert sorted(KEYS[key]["items"]["enum"]) == sorted(allowed)
     assert all(name in KEYS[key]["description"] for name in allowed)
+
+
+def test_schema_allows_the_experiments_that_there_are():
+    experiments = KEYS["follow_ups"]["properties"]["experiments"]
+    assert tuple(experiments["items"]["enum"]) == EXPERIMENTS
+    assert set(CONFIG["defaults"]["follow_ups"]) == {"experiments", *EXPERIMENTS}
 
 
 def test_schema_allows_the_projections_that_there_are():
@@ -210,6 +217,11 @@ def changed(path, value):
         (["data"], {"own": {"../a": "a.npz"}}, ["../a", "lower-case"]),
         (["hsic"], {"term": "y"}, ["hsic.term is 'y'", "n, x or h"]),
         (["hsic"], {"batch_size": 0}, ["hsic.batch_size is 0", "from 1"]),
+        (["follow_ups"], {"experiments": ["size"]}, ["experiments.0 is 'size'", "grid_size"]),
+        (["follow_ups"], {"widths": [3]}, ["follow_ups.widths", "no such key"]),
+        (["follow_ups"], {"width_degree": {"widths": [0]}}, ["widths.0 is 0", "from 1"]),
+        (["follow_ups"], {"activation": {"seeds": []}}, ["activation.seeds is []", "a list"]),
+        (["follow_ups"], {"width_degree": {"degrees": [7]}}, ["degrees.0 is 7", "1 to 5"]),
         (["hsic"], {"output": "linear"}, ["hsic.output is 'linear'", "cross_entropy or hsic"]),
         (["intrinsic_dimension"], {"projection": "rp"}, ["projection is 'rp'", "fastfood"]),
         (["intrinsic_dimension"], {"networks": ["lenet"]}, ["'lenet'", "reference, architectures"]),
@@ -256,3 +268,48 @@ def test_a_default_that_is_missing_is_named():
     del config["defaults"]["epochs"]
     with pytest.raises(ConfigError, match="epochs"):
         resolve(config, SCHEMA)
+
+
+def follow_ups(**overrides):
+    """Follow-ups of quick by name, with other settings."""
+    found = study(study="quick", follow_ups=overrides).follow_ups()
+    return {follow_up.name: follow_up for follow_up in found}
+
+
+def test_activations_and_grid_sizes_vary_the_grids_kans_of_all_depths():
+    found = follow_ups(activation={"activations": ["relu", "elu"], "seeds": [0, 4]})
+    follow_up = found["activation/digits/seed4"]
+    assert [(a.depth, a.activation) for a in follow_up.architectures] == [
+        (depth, name) for depth in ("2layers", "3layers", "4layers") for name in ("relu", "elu")
+    ]
+    assert {(a.degree, a.grid_size, a.dropout) for a in follow_up.architectures} == {(3, 5, 0.2)}
+    assert follow_up.options["epochs"] == 12
+    grids = follow_ups(grid_size={"grid_sizes": [3, 20]})["grid_size/digits/seed0"]
+    assert [a.grid_size for a in grids.architectures] == [3, 20] * 3
+
+
+def test_widths_and_degrees_are_those_of_one_and_two_hidden_layers():
+    axes = {"widths": [8, 16], "degrees": [1, 2], "seeds": [0]}
+    follow_up = follow_ups(width_degree=axes)["width_degree/digits/seed0"]
+    assert [(a.hidden_widths, a.degree) for a in follow_up.architectures] == [
+        *[((8,), 1), ((8,), 2), ((16,), 1), ((16,), 2)],
+        *[((8, 8), 1), ((8, 8), 2), ((16, 16), 1), ((16, 16), 2)],
+    ]
+
+
+def test_follow_ups_start_from_the_first_kan_of_the_grid():
+    quick = study(study="quick", activations=["silu", "gelu"], degrees=[2, 3], grid_sizes=[9])
+    found = {follow_up.experiment: follow_up for follow_up in quick.follow_ups()}
+    assert {a.activation for a in found["grid_size"].architectures} == {"silu"}
+    assert {(a.degree, a.grid_size) for a in found["activation"].architectures} == {(2, 9)}
+
+
+def test_there_are_follow_ups_only_where_they_are_wanted_and_kans_train():
+    assert follow_ups(experiments=[]) == {}
+    assert {name.split("/")[0] for name in follow_ups(experiments=["grid_size"])} == {"grid_size"}
+    assert study(study="quick", models=["mlp"]).follow_ups() == []
+    assert study(study="quick", objectives=["hsic"]).follow_ups() == []
+
+
+def test_follow_ups_change_nothing_of_the_grid():
+    assert study(follow_ups={"experiments": []}).grid == study().grid

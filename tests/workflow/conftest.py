@@ -34,6 +34,10 @@ studies:
     epochs: 2
     evaluate_every: 1
     batch_size: 50
+    follow_ups:
+      activation: {activations: [gelu, silu], seeds: [0]}
+      width_degree: {widths: [4, 8], degrees: [2, 3], seeds: [0]}
+      grid_size: {grid_sizes: [3, 5], seeds: [0]}
     intrinsic_dimension:
       seeds: [0]
       dimensions: {lowest: 20, highest: 200, count: 2}

@@ -5,15 +5,23 @@ import time
 
 import pytest
 
-from kancore.figures import FIGURES
+from kancore.figures import FIGURES, load
 
+# One from each table that figures are drawn from.
+SOME_FIGURES = ("accuracy_bars", "learning_curves", "time_parameters", "grid_size")
 # The tiny study has no runs with HSIC.
 REPORTED = [figure for figure in FIGURES if figure != "hsic_accuracy"]
 EVERY_FIGURE = dict.fromkeys(REPORTED, 1)
+FOLLOW_UP_FIGURES = [figure for figure in FIGURES if load(figure).TABLE == "follow_ups"]
+FOLLOW_UPS = {"follow_up": 3, "follow_up_tables": 1}
 OF_DIMENSIONS = {"dimension_accuracy": 1, "dimension_estimates": 1}
 OF_EFFICIENCY = {"efficiency_bars": 1, "parameters_efficiency": 1, "efficiency_ranks": 1}
 OF_RUNS = {name: 1 for name in REPORTED if name not in OF_DIMENSIONS}
-DOWNSTREAM = {"tables": 1, "efficiency": 1, **OF_RUNS, "report": 1}
+# New tables of runs may name another best scheme, so follow-ups and all below them are due too.
+DOWNSTREAM = {
+    **{"tables": 1, "efficiency": 1, "best_scheme": 1, **FOLLOW_UPS, "claims": 1},
+    **{**OF_RUNS, "report": 1},
+}
 
 
 def test_a_fresh_clone_with_results_has_nothing_to_do(project):
@@ -30,7 +38,7 @@ def test_touching_and_commenting_code_re_runs_nothing(project):
     assert project.plan() == {}
 
 
-@pytest.mark.parametrize("figure", REPORTED)
+@pytest.mark.parametrize("figure", SOME_FIGURES)
 def test_an_edit_in_a_figure_re_runs_it_and_the_report(figure, project):
     project.append(f"kancore/figures/{figure}.py")
     assert project.plan() == {figure: 1, "report": 1}
@@ -52,6 +60,27 @@ def test_an_edit_in_a_data_set_prepares_it_again_and_retrains(project):
     assert project.plan()["prepare"] == 1
 
 
+def test_an_edit_in_the_claims_judges_again(project):
+    project.append("kancore/claims/declared.py")
+    assert project.plan() == {"claims": 1, "report": 1}
+
+
+def test_follow_ups_follow_the_best_scheme_and_their_own_axes(project):
+    best = project.path / "results" / "tiny" / "best" / "digits.json"
+    best.write_text(best.read_text().replace("0.005", "0.05"))
+    below = {**FOLLOW_UPS, "claims": 1, **dict.fromkeys(FOLLOW_UP_FIGURES, 1), "report": 1}
+    assert project.plan() == below
+    best.write_text(best.read_text().replace("0.05", "0.005"))
+    more = "follow_ups={grid_size: {seeds: [0, 1]}}"
+    assert project.plan("--config", more)["follow_up"] == 1
+
+
+def test_a_study_without_follow_ups_has_neither_their_jobs_nor_their_figures(project):
+    plan = project.plan("--config", "follow_ups={experiments: []}", "--forceall")
+    assert not {"follow_up", "best_scheme", "follow_up_tables", *FOLLOW_UP_FIGURES} & set(plan)
+    assert {"claims", "report", "accuracy_bars"} < set(plan)
+
+
 def test_an_edit_in_landscapes_trains_no_sweep_again(project):
     project.append("kancore/intrinsic_dimension/landscape.py")
     below = {"intrinsic_dimension": 1, **OF_DIMENSIONS, "efficiency": 1, **OF_EFFICIENCY}
@@ -71,7 +100,7 @@ def test_published_dimensions_are_an_input(project):
     with open(project.path / "published" / "intrinsic_dimension.csv", "a") as file:
         file.write("digits,efficiency,,,,5,,Somebody 2025\n")
     below = {"intrinsic_dimension": 1, **OF_DIMENSIONS, "efficiency": 1, **OF_EFFICIENCY}
-    assert project.plan() == {**below, "report": 1}
+    assert project.plan() == {**below, "claims": 1, "report": 1}
 
 
 def test_every_network_and_seed_of_a_landscape_is_a_job(project):
@@ -84,14 +113,14 @@ def test_every_network_and_seed_of_a_landscape_is_a_job(project):
 
 
 def test_an_edit_in_the_report_re_runs_the_report(project):
-    project.append("kancore/report.py")
+    project.append("kancore/report/tables.py")
     assert project.plan() == {"report": 1}
 
 
 def test_a_style_setting_redraws_from_the_table(project):
     config = project.path / "config.yaml"
     config.write_text(config.read_text().replace("dpi: 200", "dpi: 100"))
-    for figure in REPORTED:
+    for figure in SOME_FIGURES:
         assert project.plan(f"results/tiny/figures/{figure}.svg") == {figure: 1}
     assert project.plan() == {**EVERY_FIGURE, "report": 1}
     assert project.plan("results/tiny/figures/hsic_accuracy.svg") == {"hsic_accuracy": 1}

@@ -1,6 +1,8 @@
 """What a finished study holds."""
 
+import json
 import os
+import re
 import shutil
 import signal
 import time
@@ -8,7 +10,8 @@ import time
 import psutil
 import pytest
 
-from kancore.figures import FIGURES
+from kancore.figures import FIGURES, load
+from kancore.status import StudyStatus, read_status
 from kancore.tables import (
     EFFICIENCY,
     EFFICIENCY_RANKS,
@@ -44,6 +47,45 @@ def test_tables_have_a_row_for_each_run_evaluation_and_job(results):
     assert len(timings) == 2
     assert (timings["schemes"] == 9).all()
     assert (timings["steps"] == 2 * (180 // 50)).all()
+
+
+def test_follow_ups_are_trained_by_the_best_scheme_into_tables_of_their_own(results):
+    runs = read_table(results / "tables" / "follow_up_runs.parquet", RUNS)
+    assert runs.groupby("experiment").size().to_dict() == {
+        **{"activation": 2, "grid_size": 2, "width_degree": 2 * 2 * 2}
+    }
+    scheme = json.loads((results / "best" / "digits.json").read_text())
+    assert len(runs.drop_duplicates(list(scheme))) == 1
+    assert runs.iloc[0][list(scheme)].to_dict() == scheme
+    grid = read_table(results / "tables" / "runs.parquet", RUNS)
+    assert set(grid["experiment"]) == {"grid"}
+    (same,) = (
+        grid.merge(runs, on=[*scheme, "model", "activation", "grid_size", "degree", "depth"])[
+            ["test_accuracy_x", "test_accuracy_y", "hidden_widths_x", "hidden_widths_y"]
+        ]
+        .query("hidden_widths_x == hidden_widths_y")
+        .drop_duplicates()
+        .to_numpy()
+    )
+    assert same[0] == same[1]  # alone as in the stack
+
+
+def test_claims_of_a_study_too_small_for_them_are_not_tested(results):
+    claims = json.loads((results / "claims.json").read_text())["claims"]
+    verdicts = {claim["name"]: claim["verdict"] for claim in claims}
+    assert verdicts["C1"] == verdicts["C6"] == "not tested"
+    assert "1 pairs" in claims[0]["reason"]
+
+
+def test_status_counts_the_jobs_of_a_finished_study(results):
+    assert read_status(results) == StudyStatus("tiny", 2 + 3, 0, {})
+
+
+def test_markdown_shows_the_figures_beside_it(results):
+    text = (results / "report.md").read_text()
+    shown = re.findall(r"\]\((figures/\w+\.svg|tables/\w+\.csv)\)", text)
+    assert len(shown) == len(REPORTED) + 2
+    assert all((results / path).exists() for path in shown)
 
 
 def test_csv_says_what_parquet_says(results):
@@ -98,7 +140,13 @@ def test_the_same_study_gives_the_same_bytes(project):
         f"tables/{name}.parquet"
         for name in ("landscapes", "intrinsic_dimension", "efficiency", "efficiency_ranks")
     ]
-    names += [f"figures/{figure}.{kind}" for figure in REPORTED for kind in ("png", "svg")]
+    names += ["tables/follow_up_runs.parquet", "claims.json"]
+    names += [
+        f"figures/{figure}.{kind}"
+        for figure in REPORTED
+        if load(figure).TABLE != "timings"
+        for kind in ("png", "svg")
+    ]
     for name in names:
         assert (before / name).read_bytes() == (project.path / "before" / name).read_bytes(), name
 
@@ -151,9 +199,9 @@ def test_hsic_runs_beside_backprop_in_the_same_tables(project, finished):
     assert history.loc[history["objective"] == "backprop", "layer_nhsic"].isna().all()
     results = project.path / "results" / "tiny"
     assert "<svg" in (results / "figures" / "hsic_accuracy.svg").read_text()
-    assert '<figure id="hsic_accuracy">' in (results / "report.html").read_text()
+    assert '<figure id="figure-hsic_accuracy">' in (results / "report.html").read_text()
     assert (
-        '<figure id="hsic_accuracy">'
+        '<figure id="figure-hsic_accuracy">'
         not in (finished.path / "results/tiny/report.html").read_text()
     )
 

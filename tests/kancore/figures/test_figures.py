@@ -1,6 +1,7 @@
 import subprocess
 import sys
 import warnings
+from itertools import product
 
 import matplotlib as mpl
 import numpy as np
@@ -9,13 +10,14 @@ import pytest
 
 from kancore import figures
 from kancore.efficiency import efficiency_by_source, rank_correlations
-from kancore.figures import style
+from kancore.figures import heat_map, style
 from kancore.intrinsic_dimension.estimates import estimate_landscapes
 from kancore.intrinsic_dimension.subspaces import REFERENCE
 from kancore.statistics import best_schemes, summarize_runs
 from kancore.tables import INTRINSIC_DIMENSIONS, LANDSCAPES
 
 STYLE = {"dpi": 60, "font_size": 9, "font_family": "DejaVu Sans", "width_inches": 7}
+DEPTHS = ("2layers", "3layers", "4layers")
 EIGHT = ("mnist", "fashion_mnist", "cifar10", "imdb", "higgs", "digits", "breast_cancer", "my_own")
 CASES = {
     "one_dataset": {"datasets": ("mnist",)},
@@ -29,10 +31,11 @@ CASES = {
 }
 
 
-def draw(name, history):
+def draw(name, table):
+    """Draw a figure of the grid from a history, another from its own table."""
     module = figures.load(name)
     with style.apply(STYLE):
-        return module.draw(TABLES[module.TABLE](history))
+        return module.draw(TABLES.get(module.TABLE, lambda own: own)(table))
 
 
 def efficiency_of(history):
@@ -94,6 +97,16 @@ TABLES = {
     "landscapes": landscapes_of,
     "intrinsic_dimension": estimates_of,
 }
+# Figures of the grid are drawn of every case; those of other tables have one of their own.
+GRID = [name for name in figures.FIGURES if figures.load(name).TABLE in TABLES]
+FOLLOW_UPS = [name for name in figures.FIGURES if figures.load(name).TABLE == "follow_ups"]
+
+
+@pytest.fixture
+def table_of(cases, follow_ups, timings):
+    """A table of each figure."""
+    tables = {"follow_ups": follow_ups, "timings": timings}
+    return lambda name: tables.get(figures.load(name).TABLE, cases["one_dataset"])
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +122,7 @@ def cases(make_history):
     return made
 
 
-@pytest.mark.parametrize("name", figures.FIGURES)
+@pytest.mark.parametrize("name", GRID)
 @pytest.mark.parametrize(
     "case",
     [*CASES, "missing_architectures", "kan_diverged", "everything_diverged", "more_activations"],
@@ -122,12 +135,14 @@ def test_every_figure_is_drawn_of_every_study(name, case, cases):
             figure.draw_without_rendering()
     datasets = cases[case]["dataset"].nunique()
     depths = cases[case]["depth"].nunique()
+    models, objectives = cases[case]["model"].nunique(), cases[case]["objective"].nunique()
     panels = {
         "learning_curves": datasets * depths,
         "parameters_accuracy": 1,
         "parameters_efficiency": 1,
         "efficiency_bars": 2 * datasets,
         "efficiency_ranks": 2,  # and its colour bar
+        "scheme_heatmaps": datasets * objectives * models,
     }
     if case != "objectives":
         panels["hsic_accuracy"] = 0  # which says that there are no such runs
@@ -137,11 +152,11 @@ def test_every_figure_is_drawn_of_every_study(name, case, cases):
 
 @pytest.mark.parametrize("name", figures.FIGURES)
 @pytest.mark.parametrize("suffix", ["png", "svg"])
-def test_the_same_table_gives_the_same_bytes(name, suffix, cases, tmp_path):
+def test_the_same_table_gives_the_same_bytes(name, suffix, table_of, tmp_path):
     written = []
     for attempt in range(2):
         path = tmp_path / f"{attempt}.{suffix}"
-        figures.save(draw(name, cases["one_dataset"]), path, STYLE)
+        figures.save(draw(name, table_of(name)), path, STYLE)
         written.append(path.read_bytes())
     assert written[0] == written[1]
     assert written[0].startswith(b"\x89PNG" if suffix == "png" else b"<?xml")
@@ -277,6 +292,7 @@ def test_curves_are_means_over_seeds_of_the_best_scheme(cases):
     assert test.get_ydata() == pytest.approx(expected.to_numpy())
     assert (train.get_ydata() >= test.get_ydata()).all()
     assert len(figure.axes[0].collections) == 3  # a band for each model
+    assert "seed" in figure.legends[0].get_texts()[-1].get_text()
 
 
 def test_a_single_evaluation_is_a_mark(cases):
@@ -302,6 +318,129 @@ def test_marks_are_at_parameters_and_accuracy(cases):
     assert line.get_xdata().tolist() == best["parameters"].tolist() == [254080, 525440, 1109120]
     assert line.get_ydata().tolist() == best["test_accuracy"].tolist()
     assert figure.axes[0].get_xscale() == "log"
+
+
+def cells(axes):
+    """Texts of a heat map by column and row."""
+    return {
+        text.get_position(): text.get_text() for text in axes.texts if text.get_ha() == "center"
+    }
+
+
+def test_heat_maps_are_means_over_initializations(cases):
+    figure = draw("scheme_heatmaps", cases["one_dataset"])
+    runs = summarize_runs(cases["one_dataset"])
+    axes = figure.axes[1]
+    assert axes.get_title(loc="left") == "KAN"
+    drawn = cells(axes)
+    for row, optimizer in enumerate(("sgd", "sgd_momentum", "adam")):
+        for column, (depth, rate) in enumerate(product(DEPTHS, (0.0005, 0.005, 0.05))):
+            same = (runs["model"] == "kan") & (runs["optimizer"] == optimizer)
+            same &= (runs["depth"] == depth) & (runs["learning_rate"] == rate)
+            mean = runs.loc[same, "test_accuracy"].mean()
+            assert drawn[column, row] == f"{100 * mean:.0f}"
+
+
+def test_cells_without_a_value_are_dashes():
+    axes = mpl.figure.Figure().subplots()
+    heat_map.draw(axes, pd.DataFrame({"a": [0.5, None], "b": [1.0, 0.25]}), (0, 1), decimals=1)
+    assert cells(axes) == {(0, 0): "50.0", (1, 0): "100.0", (0, 1): "\N{EN DASH}", (1, 1): "25.0"}
+    dark = {text.get_text(): text.get_color() for text in axes.texts}
+    assert (dark["25.0"], dark["100.0"], dark["\N{EN DASH}"]) == ("white", "black", "black")
+
+
+def test_sensitivity_is_best_less_median(cases):
+    axes = draw("sensitivity", cases["one_dataset"]).axes[0]
+    best = best_schemes(summarize_runs(cases["one_dataset"]))
+    drawn = [line.get_ydata()[0] for line in axes.lines if line.get_marker() == "o"]
+    assert drawn == pytest.approx((best["test_accuracy"] - best["median"]).tolist())
+    ends = [lines.get_segments()[0][:, 1] for lines in axes.collections]
+    low, high = (best["test_accuracy"] - best[end] for end in ("median_high", "median_low"))
+    assert np.array(ends) == pytest.approx(np.array([low, high]).T)
+
+
+def test_second_objective_has_open_marks_in_figure_and_legend(cases):
+    figure = draw("sensitivity", cases["objectives"])
+    drawn = [
+        line.get_markerfacecolor() for line in figure.axes[0].lines if line.get_marker() == "o"
+    ]
+    assert drawn.count("white") == 9 == len(drawn) - 9
+    texts = [text.get_text() for text in figure.legends[0].get_texts()]
+    handles = dict(zip(texts, figure.legends[0].legend_handles, strict=True))
+    assert handles["HSIC bottleneck"].get_markerfacecolor() == "white"
+    assert handles["backpropagation"].get_markerfacecolor() == style.GREY
+
+
+def test_times_are_seconds_an_epoch_of_one_network(timings):
+    left, right = draw("time_parameters", timings).axes
+    sweep = timings[(timings["model"] == "kan") & (timings["dataset"] == "mnist")].iloc[0]
+    assert [sweep["parameters"]] in [line.get_xdata().tolist() for line in left.lines]
+    seconds = sweep["seconds"] / (sweep["epochs"] * sweep["schemes"])
+    assert [seconds] in [line.get_xdata().tolist() for line in right.lines]
+    assert len(left.lines) == len(right.lines) == 27
+
+
+@pytest.mark.parametrize("name", FOLLOW_UPS)
+@pytest.mark.parametrize("datasets", [1, 3])
+def test_follow_ups_have_a_panel_for_each_data_set(name, datasets, follow_ups):
+    names = follow_ups["dataset"].unique()[:datasets]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure = draw(name, follow_ups[follow_ups["dataset"].isin(names)])
+        figure.draw_without_rendering()
+    assert len(figure.axes) == datasets * (2 if name == "width_degree" else 1)
+
+
+@pytest.mark.parametrize("name", FOLLOW_UPS)
+def test_follow_ups_that_diverged_at_once_are_drawn_as_nothing(name, follow_ups):
+    lost = follow_ups.assign(test_accuracy=np.nan, diverged=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        draw(name, lost).draw_without_rendering()
+
+
+def test_activations_are_means_over_seeds_and_far_ones_are_written(follow_ups):
+    far = (follow_ups["activation"] == "cosine") & (follow_ups["dataset"] == "mnist")
+    table = follow_ups.assign(test_accuracy=follow_ups["test_accuracy"].mask(far, 0.125))
+    axes = draw("activation_accuracy", table).axes[0]
+    runs = table[(table["experiment"] == "activation") & (table["dataset"] == "mnist")]
+    means = runs[runs["activation"] == "gelu"].groupby("depth")["test_accuracy"].mean()
+    drawn = [line.get_ydata()[0] for line in axes.lines if line.get_marker() == "o"]
+    assert drawn == pytest.approx(means.tolist())
+    assert [text.get_text() for text in axes.texts] == ["12%"] * 3
+    assert axes.get_ylim()[0] > 0.5
+
+
+def test_width_and_degree_are_means_over_seeds(follow_ups):
+    axes = draw("width_degree", follow_ups).axes[0]
+    assert axes.get_title(loc="left") == "MNIST: 1 hidden layer"
+    runs = follow_ups[follow_ups["experiment"] == "width_degree"]
+    runs = runs[(runs["dataset"] == "mnist") & (runs["hidden_widths"] == "16")]
+    mean = runs.loc[runs["degree"] == 3, "test_accuracy"].mean()
+    assert cells(axes)[1, 2] == f"{100 * mean:.1f}"
+
+
+def test_degree_and_depth_share_an_axis_of_parameters(follow_ups):
+    axes = draw("degree_depth", follow_ups).axes[0]
+    assert axes.get_xscale() == "log"
+    runs = follow_ups[follow_ups["experiment"] == "width_degree"]
+    runs = runs[(runs["dataset"] == "mnist") & (runs["degree"] == 1)]
+    for hidden, place in (("8", 0), ("8x8", 3)):
+        same = runs[runs["hidden_widths"] == hidden]
+        line = axes.lines[place]
+        assert line.get_xdata()[0] == same["parameters"].iloc[0]
+        assert line.get_ydata()[0] == pytest.approx(same["test_accuracy"].mean())
+
+
+def test_grid_sizes_have_bands_over_seeds(follow_ups):
+    axes = draw("grid_size", follow_ups).axes[0]
+    assert len(axes.lines) == len(axes.collections) == 3
+    runs = follow_ups[
+        (follow_ups["experiment"] == "grid_size") & (follow_ups["dataset"] == "mnist")
+    ]
+    means = runs[runs["depth"] == "2layers"].groupby("grid_size")["test_accuracy"].mean()
+    assert axes.lines[0].get_ydata() == pytest.approx(means.to_numpy())
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["3", "5", "10"]
 
 
 def test_bars_of_efficiency_are_those_of_the_best_scheme(cases):

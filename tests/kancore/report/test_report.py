@@ -4,16 +4,23 @@ import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 
 from kancore import figures
+from kancore.claims.comparisons import measured, published
+from kancore.claims.verdicts import judge
 from kancore.figures.style import display_name
-from kancore.report import render
+from kancore.intrinsic_dimension.estimates import paper_dimensions
+from kancore.report import contents, html, markdown
 from kancore.statistics import best_schemes, summarize_runs
 
-REPORT = Path(__file__).parents[2] / "report"
+REPORT = Path(__file__).parents[3] / "report"
 TEMPLATE = (REPORT / "report.html.j2").read_text(encoding="utf-8")
+MARKDOWN = (REPORT / "report.md.j2").read_text(encoding="utf-8")
+PUBLISHED = pd.read_csv(REPORT.parent / "published" / "accuracies.csv")
+DIMENSIONS = paper_dimensions(pd.read_csv(REPORT.parent / "published" / "intrinsic_dimension.csv"))
 CAPTION = "A <title>\n=========\n\nText with *emphasis*.\n"
 NASTY = '<script>alert("1 & 2")</script>'
 MISSING = "\N{EN DASH}"
@@ -55,26 +62,57 @@ class Page(HTMLParser):
         return [attributes for name, attributes in self.elements if name == tag]
 
 
-def page_of(runs, timings, **changes):
+def dataset(name):
+    """The summary of a data set of two classes."""
+    return {
+        **{"name": name, "features": 784, "class_names": ["0", "1"], "source": "made up"},
+        **{"train_counts": [30, 20], "test_counts": [6, 4], "checksum": "c0ffee" * 8},
+    }
+
+
+def figure(name="a", caption=CAPTION, svg="<svg></svg>", experiment="grid"):
+    return {"name": name, "caption": caption, "svg": svg, "experiment": experiment}
+
+
+def verdicts_on(runs, follow_ups):
+    return judge(measured(runs, follow_ups, DIMENSIONS), published(PUBLISHED))
+
+
+def contents_of(runs, timings, **changes):
+    nothing = runs.iloc[:0]
     given = {
         "study": "made_up",
         "settings": {"epochs": 20, "datasets": ["mnist"]},
-        "figures": [{"name": "a", "caption": CAPTION, "svg": "<svg></svg>"}],
+        "figures": [figure()],
+        "follow_ups": nothing,
+        "claims": changes.get("claims") or verdicts_on(nothing, nothing),
+        "published": PUBLISHED,
+        "datasets": [dataset(name) for name in dict.fromkeys(runs["dataset"])],
         **changes,
     }
-    return render(TEMPLATE, runs=runs, timings=timings, **given)
+    return contents(runs=runs, timings=timings, **given)
+
+
+def page_of(runs, timings, **changes):
+    return html(TEMPLATE, contents_of(runs, timings, **changes))
 
 
 @pytest.fixture(scope="module")
-def page(runs, timings):
-    return page_of(runs, timings)
+def shown(runs, timings, follow_ups):
+    claims = verdicts_on(runs, follow_ups)
+    return contents_of(runs, timings, follow_ups=follow_ups, claims=claims)
+
+
+@pytest.fixture(scope="module")
+def page(shown):
+    return html(TEMPLATE, shown)
 
 
 def test_tables_hold_every_run_architecture_and_job(page, runs, timings):
     tables = Page(page).tables
     assert len(tables["runs"]) == 1 + len(runs)
     assert len(tables["best"]) == 1 + 3 * 9
-    assert [row[0] for row in tables["timings"][1:]] == sorted(timings["sweep"])
+    assert [row[1] for row in tables["timings"][1:]] == sorted(timings["sweep"])
     headings, first = tables["best"][:2]
     row = dict(zip(headings, first, strict=True))
     best = (
@@ -85,7 +123,10 @@ def test_tables_hold_every_run_architecture_and_job(page, runs, timings):
     assert (row["Parameters"], row["Diverged"]) == ("25,408", "3")
     same_in_all_runs = {"Activation", "Degree", "Grid"}
     assert not same_in_all_runs & set(headings)
-    assert "<p>In all runs that have it: objective backpropagation, activation gelu, " in page
+    assert (
+        "<p>In all runs of the grid that have it: objective backpropagation, activation GELU, "
+        in page
+    )
     assert "degree 3, grid 5, seed 0.</p>" in page
 
 
@@ -124,7 +165,7 @@ def test_summary_has_the_best_architecture_of_each_model(page, runs):
 
 
 def test_facts_count_the_study(page):
-    for fact in ("729", "81 (11.1%)", "10 min 21 s", "x86_64 AVX2", "0123456789ab"):
+    for fact in ("729", "252", "81 (8.3%)", "10 min 21 s", "x86_64 AVX2", "0123456789ab"):
         assert f"<dd>{fact}</dd>" in page
 
 
@@ -133,12 +174,13 @@ def test_provenance_names_code_versions_device_and_seeds(page, runs):
     pairs = dict(re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", shown))
     assert pairs["Revision"] == "0123456789ab"
     assert (pairs["PyTorch"], pairs["Python"], pairs["kancore"]) == ("2.9.0", "3.11.9", "0.1.0")
-    assert (pairs["Device"], pairs["Seeds"]) == ("x86_64 AVX2", "0")
-    code = runs.loc[runs["model"] == "kan", "code"].unique().tolist()
-    assert [pairs["Training code, KAN (backprop)"]] == code
+    assert (pairs["Device"], pairs["Seeds"]) == ("x86_64 AVX2", "0, 1")
+    code = runs.loc[runs["model"] == "mlp", "code"].unique().tolist()
+    assert [pairs["Training code, MLP (backprop)"]] == code
+    assert pairs["Data, MNIST"] == "c0ffeec0ffeec0ff"
 
 
-def test_page_is_whole_and_the_same_each_time(page, runs, timings):
+def test_page_is_whole_and_the_same_each_time(page, runs, timings, follow_ups):
     parsed = Page(page)
     sources = [a.get("src", a.get("href")) for _, a in parsed.elements if {"src", "href"} & set(a)]
     ids = [a["id"] for _, a in parsed.elements if "id" in a]
@@ -146,7 +188,8 @@ def test_page_is_whole_and_the_same_each_time(page, runs, timings):
     for source in sources:
         assert source.startswith("data:image/svg+xml;base64,") or source[1:] in ids
     assert parsed.all("link") == []
-    assert page == page_of(runs, timings)
+    claims = verdicts_on(runs, follow_ups)
+    assert page == page_of(runs, timings, follow_ups=follow_ups, claims=claims)
 
 
 def test_page_is_accessible(page):
@@ -155,20 +198,29 @@ def test_page_is_accessible(page):
     assert all(image["alt"] for image in parsed.all("img"))
     assert all(a["scope"] == "col" for a in parsed.all("th"))
     assert sum("aria-sort" in a for a in parsed.all("th")) == len(parsed.all("button")) > 0
+    sortable = [a["id"] for a in parsed.all("table") if "sortable" in a["class"]]
     assert all(a["aria-labelledby"] in ids for _, a in parsed.elements if "aria-labelledby" in a)
-    assert {a["for"] for a in parsed.all("label")} == {"filter"}
+    assert [a["for"] for a in parsed.all("label")] == [f"{name}-filter" for name in sortable]
     assert parsed.all("html") == [{"lang": "en"}]
 
 
-def test_page_escapes_what_it_shows(runs, timings):
-    runs = runs.assign(dataset=NASTY, code=NASTY)
+def test_page_escapes_what_it_shows(runs, timings, shown):
+    runs = runs[runs["dataset"] == "mnist"].assign(dataset=NASTY, code=NASTY)
     timings = timings.assign(device=NASTY, sweep=NASTY, git_revision=NASTY)
-    figure = {"name": "a", "caption": f"{NASTY}\n{'=' * 40}\n\n{NASTY}\n", "svg": NASTY}
-    page = page_of(runs, timings, study=NASTY, settings={NASTY: NASTY}, figures=[figure])
+    nasty = figure(caption=f"{NASTY}\n{'=' * 40}\n\n{NASTY}\n", svg=NASTY)
+    claims = verdicts_on(runs.iloc[:0], runs.iloc[:0])
+    changes = {
+        "study": NASTY,
+        "settings": {NASTY: NASTY},
+        "figures": [nasty],
+        "datasets": [{**dataset("mnist"), "source": NASTY}],
+        "claims": [{**claim, "statement": NASTY, "reason": NASTY} for claim in claims],
+    }
+    page = page_of(runs, timings, **changes)
     parsed = Page(page)
     assert NASTY not in page
     assert len(parsed.all("script")) == 1
-    assert NASTY in {row[0] for row in parsed.tables["timings"]}
+    assert NASTY in {row[1] for row in parsed.tables["timings"]}
 
 
 def test_configuration_is_shown_as_yaml(runs, timings):
@@ -203,18 +255,91 @@ def test_a_study_that_diverged_has_a_report(runs, timings):
 )
 def test_bad_caption_is_named(runs, timings, caption, message):
     with pytest.raises(ValueError, match=message):
-        page_of(runs, timings, figures=[{"name": "a", "caption": caption, "svg": ""}])
+        page_of(runs, timings, figures=[figure(caption=caption)])
 
 
 @pytest.mark.parametrize("name", figures.FIGURES)
-def test_every_figure_has_a_caption(runs, timings, name):
+def test_every_figure_has_a_caption(name, shown):
     caption = (REPORT / f"{name}.rst").read_text(encoding="utf-8")
-    page = page_of(runs, timings, figures=[{"name": name, "caption": caption, "svg": ""}])
     title = caption.splitlines()[0]
-    assert f"<h3>{title}</h3>" in page
+    found = {**shown, "figures": [{**figure(name, caption), "sample": ""}]}
+    assert f"<h3>{title}</h3>" in html(TEMPLATE, found)
     assert "{{" not in caption
+    assert f"### {title}\n\n![{title}](figures/{name}.svg)\n" in markdown(MARKDOWN, found)
 
 
 def test_a_report_needs_no_torch():
     code = "import sys, kancore.report; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_verdicts_stand_on_top_of_the_page(page, shown):
+    summary = page.split('id="summary-title"')[1].split("</section>")[0]
+    found = re.findall(
+        r'class="verdict ([\w-]+)"><span aria-hidden="true">(.)</span> ([\w ]+)<', summary
+    )
+    assert [name for *_, name in found] == [claim["verdict"] for claim in shown["verdicts"]]
+    assert all(style == name.replace(" ", "-") for style, _, name in found)
+    assert len(found) == 10
+    for claim in shown["verdicts"]:
+        assert claim["reason"] in page
+
+
+def test_tests_of_claims_are_written_with_their_units(page):
+    headings, *rows = Page(page).tables["claims"]
+    rows = [dict(zip(headings, row, strict=True)) for row in rows]
+    first = next(row for row in rows if row["Claim"] == "C1")
+    assert first["Needed"] == "-2.00 to +2.00"
+    assert re.fullmatch(r"-\d\.\d\d \[-\d\.\d\d, -\d\.\d\d\]", first["Measured [95%]"])
+    assert first["Published (pairs)"] == "-0.49 (15)"
+    assert {row["Verdict"] for row in rows if row["Claim"] == "C6"} == {"not tested"}
+    efficiency = next(row for row in rows if row["Claim"] == "C9")
+    assert efficiency["Needed"] == "above \N{MULTIPLICATION SIGN}1.00"
+    share = next(row for row in rows if row["Claim"] == "C7")
+    assert next(row for row in rows if row["Claim"] == "C3")["Needed"] == "above 0"
+    assert (share["Needed"], share["Measured [95%]"]) == ("above 75%", "100% [100%, 100%]")
+
+
+def test_every_data_set_has_a_section(page, shown):
+    tables = Page(page).tables
+    assert [row[0] for row in tables["datasets"][1:]] == ["CIFAR-10", "Fashion-MNIST", "MNIST"]
+    assert tables["datasets"][1][1:5] == ["784", "2", "50", "10"]
+    assert len(tables["mnist-best"]) == 1 + 9
+    claims = {row[0] for row in tables["mnist-claims"][1:]}
+    assert claims == {f"C{number}" for number in range(1, 11)} - {"C6"}
+    assert "<dd>orthogonal, Adam, 0.005</dd>" in page
+
+
+def test_schemes_have_the_mean_of_each_model(page, runs):
+    headings, *rows = Page(page).tables["schemes"]
+    assert len(rows) == 27
+    row = dict(zip(headings, rows[0], strict=True))
+    kans = runs[(runs["model"] == "kan") & (runs["optimizer"] == "adam")]
+    kans = kans[(kans["initialization"] == "kaiming_normal") & (kans["learning_rate"] == 0.0005)]
+    assert row["KAN"] == f"{100 * kans['test_accuracy'].mean():.2f}"
+
+
+def test_captions_say_n(page):
+    words = "n = 729 runs: 3 data sets, 27 architectures, 27 schemes, 1 seed."
+    assert f'<p class="soft">{words}</p></figcaption>' in page
+
+
+def test_markdown_says_the_same(shown):
+    text = markdown(MARKDOWN, shown)
+    tables = [block for block in text.split("\n\n") if block.startswith("|")]
+    for table in tables:  # every row has the cells of its heading
+        lines = [re.sub(r"\\\|", "", line) for line in table.strip().splitlines()]
+        assert len({line.count("|") for line in lines}) == 1, table
+    best = next(table for table in tables if table.startswith("| Data set | Model | Depth"))
+    assert len(best.splitlines()) == 2 + len(shown["best"].rows)
+    for claim in shown["verdicts"]:
+        assert f"| {claim['name']} | " in text
+        assert f"{claim['mark']} {claim['verdict']} |" in text
+    assert "![A <title>](figures/a.svg)" in text
+    assert yaml.safe_load(text.split("```yaml\n")[1].split("```")[0])["epochs"] == 20
+    assert "](tables/follow_up_runs.csv)" in text
+
+
+def test_markdown_escapes_cells(runs, timings):
+    text = markdown(MARKDOWN, contents_of(runs, timings.assign(sweep="a|b <i>*c*")))
+    assert r"a\|b \<i\>\*c\*" in text

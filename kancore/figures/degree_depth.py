@@ -1,0 +1,73 @@
+"""What a degree and what a layer brings, on a common axis of parameters."""
+
+import pandas as pd
+from matplotlib import colormaps
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
+
+from kancore.figures import style
+
+TABLE = "follow_ups"
+
+_LINES = {1: "-", 2: "--"}
+
+
+def draw(table: pd.DataFrame) -> Figure:
+    """Draw accuracy against parameters, a line for each degree and number of hidden layers.
+
+    Parameters
+    ----------
+    table
+        Runs of follow-ups, with the columns of `kancore.tables.RUNS`.
+
+    Returns
+    -------
+    Figure
+        One panel a data set, with a logarithmic axis of parameters; marks are means over seeds.
+    """
+    runs = table[table["experiment"] == "width_degree"]
+    runs = runs.assign(layers=runs["hidden_widths"].str.count("x") + 1)
+    degrees = sorted(runs["degree"].unique())
+    # Light to dark as degrees rise; the lightest colours would not be seen on white.
+    colours = {
+        degree: colormaps["viridis_r"](0.15 + 0.85 * place / max(1, len(degrees) - 1))
+        for place, degree in enumerate(degrees)
+    }
+    figure, panels = style.panels(style.in_order(runs["dataset"]), 3, 2.7)
+    keys = ["dataset", "layers", "degree", "parameters"]
+    means = runs.groupby(keys, as_index=False)["test_accuracy"].mean()
+    for (dataset, layers, degree), rows in means.groupby(keys[:3]):
+        panels[dataset].plot(
+            rows["parameters"].to_numpy(float),
+            rows["test_accuracy"],
+            color=colours[degree],
+            ls=_LINES[layers],
+            marker="o" if layers == 1 else "s",
+            mfc=colours[degree] if layers == 1 else "white",
+            ms=4,
+        )
+    for axes in panels.values():
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.yaxis.set_major_formatter(style.percent)
+    figure.supxlabel("Trainable parameters", fontsize="medium")
+    figure.supylabel("Test accuracy", fontsize="medium")
+    handles = [
+        *(Line2D([], [], color=colours[d], lw=3, label=f"degree {d}") for d in degrees),
+        Line2D([], [], color=style.GREY, ls="-", marker="o", ms=4, label="1 hidden layer"),
+        Line2D(
+            [],
+            [],
+            color=style.GREY,
+            ls="--",
+            marker="s",
+            ms=4,
+            mfc="white",
+            label="2 hidden layers",
+        ),
+    ]
+    style.legend_above(figure, handles)
+    return figure

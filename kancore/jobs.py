@@ -1,0 +1,116 @@
+"""A training job: sweeps in turn, its progress for others to read, its history at the end."""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from kancore import checkpoints
+from kancore.data import Dataset
+from kancore.files import write_atomically
+from kancore.progress import position, progress
+from kancore.schemes import Sweep
+from kancore.tables import sweep_key
+from kancore.training import Training
+
+# Epochs of small data sets take milliseconds; nobody reads faster than this, in seconds.
+_PERIOD = 1.0
+
+
+class Job:
+    """Sweeps that one process trains in turn, on one data set.
+
+    Parameters
+    ----------
+    sweeps
+        The sweeps.
+    folder
+        Where checkpoints and ``progress.json`` go while the job runs.
+    """
+
+    def __init__(self, sweeps: Sequence[Sweep], folder: Path):
+        self.sweeps = sweeps
+        self.checkpoints = [
+            folder / ("checkpoint.pt" if len(sweeps) == 1 else f"checkpoint{number}.pt")
+            for number in range(1, len(sweeps) + 1)
+        ]
+        self.progress = folder / "progress.json"
+        self._written = float("-inf")
+
+    def run(
+        self,
+        dataset: Dataset,
+        device: torch.device | str,
+        checkpoint_seconds: float,
+        identity: str,
+        should_stop: Callable[[], bool] = lambda: False,
+        compiled: bool = False,
+    ) -> Iterator[tuple[Training, list[dict]]]:
+        """Train each sweep to its end; what a stopped job had finished is not trained again.
+
+        Parameters
+        ----------
+        dataset, device, checkpoint_seconds, identity, should_stop, compiled
+            As for `Training`.
+
+        Yields
+        ------
+        Training, list of dict
+            A finished sweep and what its `Training.run` returned.
+
+        Raises
+        ------
+        kancore.interruption.Stopped
+            If `should_stop` says so; called again, it goes on from the last checkpoint.
+        """
+        options = checkpoint_seconds, identity, should_stop, compiled
+        for number, (sweep, checkpoint) in enumerate(
+            zip(self.sweeps, self.checkpoints, strict=True), start=1
+        ):
+            training = Training(sweep, dataset, device, checkpoint, *options)
+            self._tell(number, training)
+            rows = training.run(lambda training, number=number: self._report(number, training))
+            # Of a stack that has diverged nothing is left to save.
+            if number < len(self.sweeps) and training.state.optimizer.schemes:
+                training.stacks.save()
+            yield training, rows
+
+    def _report(self, number: int, training: Training) -> None:
+        progress(training)
+        self._tell(number, training)
+
+    def _tell(self, number: int, training: Training) -> None:
+        """Write the progress of the job's sweep `number`, counted from 1, unless it is fresh."""
+        if time.monotonic() - self._written < _PERIOD:
+            return
+        values = {"sweep": number, "sweeps": len(self.sweeps), **position(training)}
+        text = json.dumps({**values, "written": time.time()})
+        write_atomically(self.progress, lambda part: part.write_text(text))
+        self._written = time.monotonic()
+
+    def remove_traces(self) -> None:
+        """Remove what only a job that still runs, or goes on, needs."""
+        for path in self.checkpoints:
+            checkpoints.remove(path)
+        self.progress.unlink(missing_ok=True)
+
+
+def history_rows(training: Training, rows: list[dict], **origin: Any) -> list[dict]:
+    """Rows of `kancore.tables.HISTORY` for a finished sweep.
+
+    Parameters
+    ----------
+    training, rows
+        The sweep and what its `Training.run` returned.
+    **origin
+        The study, the experiment and the digest of the code.
+    """
+    common = {
+        **origin,
+        **sweep_key(training.sweep),
+        "parameters": training.state.network.num_parameters,
+    }
+    return [{**common, **row} for row in rows]

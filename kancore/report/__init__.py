@@ -1,0 +1,283 @@
+"""The report of a study: its verdicts, figures, tables, configuration and where it came from.
+
+`contents` collects what there is to say; `html` and `markdown` fill a template with it.
+"""
+
+import base64
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+import yaml
+from docutils.core import publish_parts
+from docutils.utils import SystemMessage
+from docutils.writers import html5_polyglot
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from kancore.figures.style import display_name, in_order
+from kancore.report import tables, verdicts
+from kancore.statistics import SCHEME, best_schemes
+from kancore.status import duration
+
+# Data sets give the same architecture different widths, so widths do not count here.
+_ARCHITECTURE = ("model", "depth", "activation", "degree", "grid_size")
+
+
+def contents(
+    *,
+    study: str,
+    settings: Mapping[str, Any],
+    runs: pd.DataFrame,
+    timings: pd.DataFrame,
+    follow_ups: pd.DataFrame,
+    claims: Sequence[Mapping[str, Any]],
+    published: pd.DataFrame,
+    datasets: Sequence[Mapping[str, Any]],
+    figures: Iterable[Mapping[str, str]],
+) -> dict[str, Any]:
+    """Collect what a report shows.
+
+    Parameters
+    ----------
+    study
+        Name of the study.
+    settings
+        Settings of the study, plain values.
+    runs, follow_ups
+        Runs of the grid and of the follow-ups, with the columns of `kancore.tables.RUNS`.
+    timings
+        Sweeps of both, with the columns of `kancore.tables.TIMINGS`.
+    claims
+        Verdicts, from `kancore.claims.verdicts.judge`.
+    published
+        Published figures.
+    datasets
+        Summaries of the data sets, from `kancore.data.summary`.
+    figures
+        For each figure its ``name``, its ``caption`` (reStructuredText, a title and then text), its
+        image ``svg`` (the text of the file) and the ``experiment`` that it shows.
+
+    Returns
+    -------
+    dict
+        Values by the names that templates know; the same input gives the same values.
+    """
+    keys = tables.varying(runs)
+    best = tables.in_reading_order(tables.with_best_on_test(best_schemes(runs), runs))
+    by_experiment = {"grid": runs, **dict(iter(follow_ups.groupby("experiment")))}
+    sizes = _sizes(datasets)
+    return {
+        "study": study,
+        "facts": _facts(runs, follow_ups, timings),
+        "verdicts": verdicts.overview(claims),
+        "claims": verdicts.details(claims),
+        "summary": tables.summary(best, keys),
+        "figures": [
+            {**figure, "sample": _sample(by_experiment[figure["experiment"]])} for figure in figures
+        ],
+        "datasets": tables.table(sizes, tables.DATASET_COLUMNS),
+        "sections": [_section(row, best, keys, follow_ups, claims) for row in sizes.itertuples()],
+        "schemes": tables.schemes(runs),
+        "best": tables.table(best, {**keys, **tables.BEST_COLUMNS}, tables.highest(best)),
+        "runs": tables.table(tables.in_reading_order(runs), {**keys, **tables.RUN_COLUMNS}),
+        "common": tables.common(runs),
+        "follow_ups": _follow_ups(follow_ups),
+        "published": tables.table(published, tables.PUBLISHED_COLUMNS),
+        "timings": tables.table(
+            timings.sort_values(["experiment", "sweep"]), tables.TIMING_COLUMNS
+        ),
+        "config": yaml.safe_dump(
+            settings, sort_keys=False, default_flow_style=None, allow_unicode=True, width=80
+        ),
+        "provenance": _provenance(runs, follow_ups, timings, datasets),
+    }
+
+
+def html(template: str, contents: Mapping[str, Any]) -> str:
+    """Fill in a template of one HTML page that needs no other file; what it shows is escaped.
+
+    Raises
+    ------
+    ValueError
+        If a caption is no valid reStructuredText or has no title.
+    """
+    figures = [_html_figure(figure) for figure in contents["figures"]]
+    return _environment(autoescape=True).from_string(template).render(**contents, images=figures)
+
+
+def markdown(template: str, contents: Mapping[str, Any]) -> str:
+    """Fill in a template of a Markdown file; images are the files ``figures/NAME.svg`` beside it.
+
+    Raises
+    ------
+    ValueError
+        If a caption has no title.
+    """
+    figures = [_markdown_figure(figure) for figure in contents["figures"]]
+    environment = _environment(autoescape=False)
+    environment.filters["cell"] = _markdown_text
+    return environment.from_string(template).render(**contents, images=figures)
+
+
+def _environment(autoescape: bool) -> Environment:
+    return Environment(
+        autoescape=autoescape, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+
+
+def _markdown_text(text: str) -> str:
+    """Text that Markdown shows as it is, in a cell of a table too."""
+    return re.sub(r"([\\`*_|<>\[\]#~])", r"\\\1", " ".join(text.split()))
+
+
+def _facts(
+    runs: pd.DataFrame, follow_ups: pd.DataFrame, timings: pd.DataFrame
+) -> list[tuple[str, str]]:
+    """Say in a few numbers what was run."""
+
+    def count(names: Iterable[str]) -> str:
+        return f"{len(runs.drop_duplicates(list(names))):,}"
+
+    everything = len(runs) + len(follow_ups)
+    diverged = int(runs["diverged"].sum() + follow_ups["diverged"].sum())
+    share = f" ({diverged / everything:.1%})" if diverged else ""
+    return [
+        ("Data sets", "; ".join(map(display_name, in_order(runs["dataset"])))),
+        ("Architectures", count(_ARCHITECTURE)),
+        ("Schemes", count(SCHEME)),
+        ("Seeds", count(["seed"])),
+        ("Runs of the grid", f"{len(runs):,}"),
+        ("Runs of follow-ups", f"{len(follow_ups):,}"),
+        ("Diverged", f"{diverged:,}{share}"),
+        ("Time of all jobs", duration(timings["seconds"].sum())),
+        ("Devices", ", ".join(sorted(set(timings["device"])))),
+    ]
+
+
+def _sample(runs: pd.DataFrame) -> str:
+    """Say from how many runs of what a figure is drawn."""
+    counts = {
+        "run": len(runs),
+        "data set": runs["dataset"].nunique(),
+        "architecture": len(runs.drop_duplicates(["dataset", *_ARCHITECTURE, "hidden_widths"])),
+        "scheme": len(runs.drop_duplicates(list(SCHEME))),
+        "seed": runs["seed"].nunique(),
+    }
+    words = [f"{n:,} {name}{'s' if n != 1 else ''}" for name, n in counts.items()]
+    return f"n = {words[0]}: {', '.join(words[1:])}."
+
+
+def _sizes(datasets: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """One row a data set: name, features, classes, examples of both parts, source."""
+    return pd.DataFrame(
+        [
+            {
+                "name": summary["name"],
+                "features": summary["features"],
+                "classes": len(summary["class_names"]),
+                "train": sum(summary["train_counts"]),
+                "test": sum(summary["test_counts"]),
+                "source": summary["source"],
+            }
+            for summary in datasets
+        ]
+    )
+
+
+def _section(
+    row: Any, best: pd.DataFrame, keys: Mapping, follow_ups: pd.DataFrame, claims: Sequence
+) -> dict[str, Any]:
+    """Collect what a report shows of one data set."""
+    facts = [
+        ("Features", f"{row.features:,}"),
+        ("Classes", f"{row.classes:,}"),
+        ("Training + test examples", f"{row.train:,} + {row.test:,}"),
+    ]
+    chosen = follow_ups.loc[follow_ups["dataset"] == row.name, list(SCHEME)].head(1)
+    for scheme in chosen.itertuples():
+        words = display_name(scheme.initialization), display_name(scheme.optimizer)
+        facts.append(("Scheme of the follow-ups", f"{', '.join(words)}, {scheme.learning_rate:g}"))
+    rows = best[best["dataset"] == row.name]
+    keys = {name: column for name, column in keys.items() if name != "dataset"}
+    return {
+        "name": row.name,
+        "title": display_name(row.name),
+        "facts": facts,
+        "best": tables.table(rows, {**keys, **tables.BEST_COLUMNS}, tables.highest(rows)),
+        "claims": verdicts.of_dataset(claims, row.name),
+    }
+
+
+def _follow_ups(follow_ups: pd.DataFrame) -> tables.Table | None:
+    if follow_ups.empty:
+        return None
+    columns = {**tables.varying(follow_ups), **tables.RUN_COLUMNS}
+    return tables.table(tables.in_reading_order(follow_ups), columns)
+
+
+def _html_figure(figure: Mapping[str, str]) -> dict[str, str]:
+    """Turn a caption into HTML and an image into a data URI."""
+    settings = {
+        "_disable_config": True,
+        "file_insertion_enabled": False,
+        "raw_enabled": False,
+        "halt_level": 2,  # what docutils warns of is an error here
+        "warning_stream": False,
+    }
+    try:
+        parts = publish_parts(
+            figure["caption"], writer=html5_polyglot.Writer(), settings_overrides=settings
+        )
+    except SystemMessage as error:
+        raise ValueError(f"caption of {figure['name']}: {error}") from error
+    if not parts["title"]:
+        raise ValueError(f"caption of {figure['name']}: expected a title above the text")
+    image = base64.b64encode(figure["svg"].encode()).decode()
+    return {
+        "name": figure["name"],
+        "title": Markup(parts["title"]),
+        "caption": Markup(parts["fragment"]),
+        "sample": figure["sample"],
+        "source": f"data:image/svg+xml;base64,{image}",
+    }
+
+
+def _markdown_figure(figure: Mapping[str, str]) -> dict[str, str]:
+    """Split a caption; paragraphs of plain reStructuredText are paragraphs of Markdown too."""
+    title, line, *text = figure["caption"].splitlines()
+    if not line.startswith("==="):
+        raise ValueError(f"caption of {figure['name']}: expected a title above the text")
+    return {
+        "name": figure["name"],
+        "title": title,
+        "caption": "\n".join(text).strip(),
+        "sample": figure["sample"],
+    }
+
+
+def _provenance(
+    runs: pd.DataFrame,
+    follow_ups: pd.DataFrame,
+    timings: pd.DataFrame,
+    datasets: Sequence[Mapping[str, Any]],
+) -> list[tuple[str, str]]:
+    """Name the code, the data and the versions that made the tables."""
+    versions = {
+        "Revision": "git_revision",
+        "kancore": "kancore",
+        "PyTorch": "torch",
+        "Python": "python",
+        "Device": "device",
+    }
+    code = pd.concat([runs, follow_ups]).groupby(["model", "objective"])["code"].unique()
+    return [
+        *((heading, ", ".join(sorted(set(timings[name])))) for heading, name in versions.items()),
+        ("Seeds", ", ".join(map(str, sorted(set(runs["seed"]) | set(follow_ups["seed"]))))),
+        *(
+            (f"Training code, {display_name(model)} ({objective})", ", ".join(sorted(digests)))
+            for (model, objective), digests in code.items()
+        ),
+        *((f"Data, {display_name(data['name'])}", data["checksum"][:16]) for data in datasets),
+    ]

@@ -1,0 +1,189 @@
+"""Tables of the report: which columns they have and how a value is written."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+
+from kancore.figures.style import display_name, in_order
+from kancore.statistics import SCHEME, SETTING, average_seeds
+
+MISSING = "\N{EN DASH}"
+
+# How a column is written: its heading, and how one of its values is.
+_FORMATS = {
+    "name": lambda value: display_name(str(value)),
+    "text": str,
+    "number": lambda value: f"{value:g}",
+    "count": lambda value: f"{value:,.0f}",
+    "percent": lambda value: f"{100 * value:.2f}",
+    "seconds": lambda value: f"{value:,.1f}",
+    "flag": lambda value: "yes" if value else "",
+}
+KEY_COLUMNS = {
+    "study": ("Study", "text"),
+    "experiment": ("Experiment", "name"),
+    "dataset": ("Data set", "name"),
+    "objective": ("Objective", "name"),
+    "model": ("Model", "name"),
+    "depth": ("Depth", "name"),
+    "hidden_widths": ("Hidden widths", "text"),
+    "activation": ("Activation", "name"),
+    "degree": ("Degree", "number"),
+    "grid_size": ("Grid", "number"),
+    "initialization": ("Initialization", "name"),
+    "optimizer": ("Optimizer", "name"),
+    "learning_rate": ("Learning rate", "number"),
+    "seed": ("Seed", "number"),
+}
+RUN_COLUMNS = {
+    "parameters": ("Parameters", "count"),
+    "best_epoch": ("Best epoch", "number"),
+    "train_accuracy": ("Train, %", "percent"),
+    "validation_accuracy": ("Validation, %", "percent"),
+    "test_accuracy": ("Test, %", "percent"),
+    "best_test_accuracy": ("Best on test, %", "percent"),
+    "generalization_gap": ("Gap, %", "percent"),
+    "diverged": ("Diverged", "flag"),
+}
+BEST_COLUMNS = {
+    "test_accuracy": ("Test, %", "percent"),
+    "best_on_test": ("Best on test, %", "percent"),
+    "validation_accuracy": ("Validation, %", "percent"),
+    "median": ("Median, %", "percent"),
+    "generalization_gap": ("Gap, %", "percent"),
+    "best_epoch": ("Best epoch", "number"),
+    "parameters": ("Parameters", "count"),
+    "schemes": ("Schemes", "count"),
+    "diverged_schemes": ("Diverged", "count"),
+}
+TIMING_COLUMNS = {
+    "experiment": ("Experiment", "name"),
+    "sweep": ("Sweep", "text"),
+    "schemes": ("Schemes", "count"),
+    "epochs": ("Epochs", "count"),
+    "steps": ("Steps", "count"),
+    "seconds": ("Total, s", "seconds"),
+    "training_seconds": ("Training, s", "seconds"),
+    "evaluation_seconds": ("Evaluation, s", "seconds"),
+    "resumes": ("Resumes", "count"),
+    "device": ("Device", "text"),
+    "threads": ("Threads", "count"),
+}
+DATASET_COLUMNS = {
+    "name": ("Data set", "name"),
+    "features": ("Features", "count"),
+    "classes": ("Classes", "count"),
+    "train": ("Training", "count"),
+    "test": ("Test", "count"),
+    "source": ("Source", "text"),
+}
+PUBLISHED_COLUMNS = {
+    "dataset": ("Data set", "name"),
+    "objective": ("Objective", "name"),
+    "model": ("Model", "name"),
+    "depth": ("Depth", "name"),
+    "degree": ("Degree", "number"),
+    "parameters": ("Parameters", "count"),
+    "runs": ("Runs", "count"),
+    "best": ("Best, %", "percent"),
+    "median": ("Median, %", "percent"),
+    "gap": ("Gap, %", "percent"),
+    "seconds_per_epoch": ("Epoch, s", "seconds"),
+    "source": ("Source", "text"),
+}
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table as written: headings, cells, which columns hold numbers, which rows stand out."""
+
+    headings: list[str]
+    numeric: list[bool]
+    rows: list[tuple[str, ...]]
+    top: list[bool]
+
+
+def table(
+    frame: pd.DataFrame, columns: Mapping[str, tuple[str, str]], top: pd.Series | None = None
+) -> Table:
+    """Write those of `columns` that `frame` has; rows where `top` is true stand out."""
+    columns = {name: column for name, column in columns.items() if name in frame}
+    cells = [write(frame[name], kind) for name, (_, kind) in columns.items()]
+    return Table(
+        headings=[heading for heading, _ in columns.values()],
+        numeric=[kind not in ("name", "text", "flag") for _, kind in columns.values()],
+        rows=list(zip(*cells, strict=True)),
+        top=[False] * len(frame) if top is None else top.tolist(),
+    )
+
+
+def write(values: pd.Series, kind: str) -> list[str]:
+    """Write each value of a column as its kind is written."""
+    form = _FORMATS[kind]
+    return [
+        MISSING if missing else form(value)
+        for value, missing in zip(values, values.isna(), strict=True)
+    ]
+
+
+def in_reading_order(frame: pd.DataFrame) -> pd.DataFrame:
+    """Sort data sets, objectives, models and depths as in the figures; keep the rest as it is."""
+    names = [name for name in ("dataset", "objective", "model", "depth") if name in frame]
+    rank = {name: pd.Index(in_order(frame[name])) for name in names}
+    return frame.sort_values(names, key=lambda column: rank[column.name].get_indexer(column))
+
+
+def varying(runs: pd.DataFrame) -> dict[str, tuple[str, str]]:
+    """Columns of the key that tell runs apart; which have no degree and grid, the model tells."""
+    several = runs[list(KEY_COLUMNS)].nunique() > 1
+    return {name: column for name, column in KEY_COLUMNS.items() if several[name]}
+
+
+def common(runs: pd.DataFrame) -> list[tuple[str, str]]:
+    """Headings and values of the key columns that all runs share, but for missing ones."""
+    skipped = ("study", "experiment", *varying(runs))
+    return [
+        (heading, value)
+        for name, (heading, kind) in KEY_COLUMNS.items()
+        if name not in skipped and runs[name].notna().any()
+        for value in write(runs[name].head(1), kind)
+    ]
+
+
+def with_best_on_test(best: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+    """Add the accuracy of each setting that is found if test data choose epoch and scheme.
+
+    So the published runs were chosen; schemes that diverged count with what they had reached.
+    """
+    schemes = runs.groupby([*SETTING, *SCHEME], dropna=False)["best_test_accuracy"].mean()
+    highest = schemes.groupby(list(SETTING), dropna=False).max().rename("best_on_test")
+    return best.merge(highest.reset_index(), on=list(SETTING), how="left")
+
+
+def highest(best: pd.DataFrame) -> pd.Series:
+    """Whether a row has the highest test accuracy of its data set and objective."""
+    group = best.groupby(["dataset", "objective"])["test_accuracy"]
+    return best["test_accuracy"] == group.transform("max")
+
+
+def summary(best: pd.DataFrame, keys: Mapping[str, tuple[str, str]]) -> Table:
+    """Put side by side what the best architecture of each model reaches on each data set."""
+    score = best["validation_accuracy"].fillna(best["test_accuracy"])
+    ranked = best.assign(score=score).sort_values("score", ascending=False, kind="stable")
+    ranked = ranked.drop_duplicates(["dataset", "objective", "model"])
+    wide = ranked.pivot(index=["dataset", "objective"], columns="model", values="test_accuracy")
+    columns = {name: KEY_COLUMNS[name] for name in ("dataset", "objective") if name in keys}
+    columns = {"dataset": KEY_COLUMNS["dataset"], **columns, **_models(best)}
+    return table(in_reading_order(wide.reset_index()), columns)
+
+
+def schemes(runs: pd.DataFrame) -> Table:
+    """Write for each scheme the mean test accuracy of each model over data sets and depths."""
+    means = average_seeds(runs).groupby([*SCHEME, "model"])["test_accuracy"].mean()
+    columns = {name: KEY_COLUMNS[name] for name in ("initialization", "optimizer", "learning_rate")}
+    return table(means.unstack().reset_index(), {**columns, **_models(runs)})
+
+
+def _models(frame: pd.DataFrame) -> dict[str, tuple[str, str]]:
+    return {model: (display_name(model), "percent") for model in in_order(frame["model"])}

@@ -1,0 +1,192 @@
+"""Pairs, against loops over runs."""
+
+from itertools import product
+from math import log
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import kendalltau
+
+from kancore.claims import comparisons
+from kancore.claims.comparisons import CELL, backprop, kans, measured, paired, published
+from kancore.statistics import SCHEME, best_schemes, summarize_runs
+
+DIMENSIONS = pd.Series({"mnist": 750, "cifar10": 9000})
+MNIST_KANS = {"dataset": "mnist", "model": "kan", "depth": "3layers"}
+
+
+def rows_of(table, **values):
+    """The rows that have these values, as dictionaries."""
+    return table[(table[list(values)] == list(values.values())).all(axis=1)].to_dict("records")
+
+
+@pytest.fixture(scope="module")
+def evidence(runs, follow_ups):
+    return measured(runs, follow_ups, DIMENSIONS)
+
+
+def test_best_runs_are_those_of_the_best_scheme_in_every_seed(make_history, follow_ups):
+    runs = summarize_runs(make_history(datasets=("mnist",), seeds=(0, 1)))
+    best = measured(runs, follow_ups, DIMENSIONS).best
+    assert len(best) == 9 * 2
+    scheme = best_schemes(runs).set_index(["model", "depth"])
+    for row in best.itertuples():
+        assert [getattr(row, name) for name in SCHEME] == [
+            scheme.loc[(row.model, row.depth), name] for name in SCHEME
+        ]
+        same = rows_of(runs, model=row.model, depth=row.depth, seed=row.seed)
+        assert row.median == pytest.approx(np.nanmedian([run["test_accuracy"] for run in same]))
+
+
+def test_pairs_of_models_agree_in_what_they_are_paired_by(evidence, runs):
+    by = (*CELL, *SCHEME)
+    pairs = paired(backprop(evidence.runs), "model", "kan", "mlp", "generalization_gap", by)
+    key = [*by, "model"]
+    by_key = {tuple(run[name] for name in key): run for run in runs.to_dict("records")}
+    expected = []
+    for run in rows_of(runs, model="kan"):
+        other = by_key[(*(run[name] for name in by), "mlp")]
+        expected.append(run["generalization_gap"] - other["generalization_gap"])
+    expected = [value for value in expected if not np.isnan(value)]
+    assert sorted(pairs["difference"]) == pytest.approx(sorted(expected))
+    assert len(pairs) < 3 * 3 * 27  # some diverged before they were evaluated
+    assert pairs.groupby("dataset").size().nunique() == 1
+
+
+def test_pairs_need_both_sides(evidence):
+    no_mlp = evidence.runs[evidence.runs["model"] != "mlp"]
+    assert paired(no_mlp, "model", "kan", "mlp", "test_accuracy", (*CELL, *SCHEME)).empty
+    assert paired(evidence.runs, "model", "kan", "mlp", "missing", CELL).empty
+
+
+def test_one_more_layer_with_the_same_scheme_and_seed(evidence):
+    pairs = comparisons.next_depth(kans(evidence.runs), "test_accuracy")
+    expected = []
+    for run in rows_of(evidence.runs, model="kan"):
+        deeper = f"{int(run['depth'][0]) + 1}layers"
+        same = {name: run[name] for name in ("dataset", "seed", *SCHEME)}
+        for other in rows_of(evidence.runs, model="kan", depth=deeper, **same):
+            expected.append(other["test_accuracy"] - run["test_accuracy"])
+    assert sorted(pairs["difference"]) == pytest.approx(sorted(expected))
+
+
+def test_efficiency_takes_the_papers_dimensions(evidence):
+    dimensions = {"mnist": 750, "fashion_mnist": 0, "cifar10": 9000}
+    for dataset, dimension in dimensions.items():
+        for run in rows_of(evidence.runs, dataset=dataset, model="kan")[:3]:
+            n = run["parameters"] - dimension
+            expected = log(run["test_accuracy"] / (run["best_epoch"] * log(1 + n)))
+            assert run["log_efficiency"] == pytest.approx(expected)
+
+
+def test_efficiency_is_null_for_fewer_parameters_than_dimensions(runs, follow_ups):
+    small = measured(runs.assign(parameters=700), follow_ups, DIMENSIONS).runs
+    assert small.loc[small["dataset"] == "mnist", "log_efficiency"].isna().all()
+    assert small.loc[small["dataset"] == "fashion_mnist", "log_efficiency"].notna().all()
+
+
+def test_rivals_are_chosen_on_validation_data(evidence):
+    claimed = {
+        "initialization": lambda column: column == "kaiming_normal",
+        "optimizer": lambda column: column == "adam",
+        "learning_rate": lambda column: column <= 5e-4,
+    }
+    pairs = comparisons.best_rival(kans(evidence.runs), "optimizer", claimed)
+    assert len(pairs) == 3 * 3
+    rows = rows_of(
+        evidence.runs, **MNIST_KANS, initialization="kaiming_normal", learning_rate=0.0005
+    )
+    own = next(row for row in rows if row["optimizer"] == "adam")
+    rivals = [row for row in rows if row["optimizer"] != "adam"]
+    rival = max(rivals, key=lambda row: row["validation_accuracy"])
+    expected = own["test_accuracy"] - rival["test_accuracy"]
+    assert np.isclose(pairs["difference"], expected, atol=1e-12).sum() == 1
+
+
+def test_order_of_architectures_under_two_objectives(make_history, follow_ups):
+    runs = summarize_runs(make_history(datasets=("mnist",), objectives=("backprop", "hsic")))
+    best = measured(runs, follow_ups, DIMENSIONS).best
+    pairs = comparisons.same_order(best)["difference"]
+    assert len(pairs) == 9 * 8 / 2
+    wide = best.pivot(index=["model", "depth"], columns="objective", values="test_accuracy")
+    wide = wide.to_numpy(float)
+    agree = [
+        np.sign((a[0] - b[0]) * (a[1] - b[1])) for i, a in enumerate(wide) for b in wide[i + 1 :]
+    ]
+    assert sorted(pairs) == sorted(agree)
+    # Kendall's tau is the mean of these signs.
+    assert pairs.mean() == pytest.approx(kendalltau(*wide.T).statistic)
+
+
+def test_activations_are_paired_by_depth_and_seed(evidence, follow_ups):
+    pairs = comparisons.activations(evidence, "gelu", "silu")
+    assert len(pairs) == 3 * 3 * 2
+    key = {"experiment": "activation", "dataset": "mnist", "depth": "3layers", "seed": 1}
+    (gelu,) = rows_of(follow_ups, activation="gelu", **key)
+    (silu,) = rows_of(follow_ups, activation="silu", **key)
+    expected = gelu["test_accuracy"] - silu["test_accuracy"]
+    assert np.isclose(pairs["difference"], expected, atol=1e-12).sum() == 1
+
+
+def width_degree(follow_ups, dataset, seed):
+    """Runs of one data set and seed by layers, width and degree."""
+    found = {}
+    for row in rows_of(follow_ups, experiment="width_degree", dataset=dataset, seed=seed):
+        width, *more = row["hidden_widths"].split("x")
+        found[1 + len(more), int(width), row["degree"]] = row
+    return found
+
+
+def test_half_the_width_takes_its_best_higher_degree(evidence, follow_ups):
+    expected = []
+    for dataset, seed in product(("mnist", "fashion_mnist", "cifar10"), (0, 1)):
+        runs = width_degree(follow_ups, dataset, seed)
+        for width, degree in product((16, 32), (1, 2)):
+            rivals = [runs[1, width // 2, higher] for higher in range(degree + 1, 4)]
+            rival = max(rivals, key=lambda row: row["validation_accuracy"])
+            expected.append(rival["test_accuracy"] - runs[1, width, degree]["test_accuracy"])
+    pairs = comparisons.narrow_for_wide(evidence)
+    assert sorted(pairs["difference"]) == pytest.approx(sorted(expected))
+    assert (pairs["difference"] < 0).all()
+
+
+def test_gains_of_a_layer_and_of_a_degree_are_for_each_parameter(evidence, follow_ups):
+    expected = []
+    for dataset, seed in product(("mnist", "fashion_mnist", "cifar10"), (0, 1)):
+        runs = width_degree(follow_ups, dataset, seed)
+        for width, degree in product((8, 16, 32), (1, 2)):
+            start = runs[1, width, degree]
+            gains = [
+                (end["test_accuracy"] - start["test_accuracy"])
+                / (end["parameters"] - start["parameters"])
+                for end in (runs[2, width, degree], runs[1, width, degree + 1])
+            ]
+            expected.append(gains[0] - gains[1])
+    pairs = comparisons.layer_against_degree(evidence)
+    assert sorted(pairs["difference"]) == pytest.approx(sorted(expected))
+
+
+def test_published_figures_are_evidence_too():
+    columns = ["dataset", "objective", "model", "depth", "best", "median", "gap", "source"]
+    figures = pd.DataFrame(
+        [
+            ["mnist", "backprop", "kan", "2layers", 0.95, 0.94, 0.04, "published runs"],
+            ["mnist", "backprop", "mlp", "2layers", 0.97, 0.96, 0.03, "published runs"],
+            ["mnist", "backprop", "kan", "2layers", 0.5, None, None, "degree study"],
+        ],
+        columns=columns,
+    )
+    evidence = published(figures)
+    pairs = paired(evidence.best, "model", "kan", "mlp", "test_accuracy", CELL)
+    assert pairs["difference"].tolist() == pytest.approx([-0.02])
+    assert comparisons.best_rival(evidence.runs, "optimizer", dict.fromkeys(SCHEME)).empty
+    for compare in (comparisons.narrow_for_wide, comparisons.layer_against_degree):
+        assert compare(evidence).empty
+
+
+def test_an_empty_follow_up_table_gives_no_pairs(runs):
+    evidence = measured(runs, runs.iloc[:0], DIMENSIONS)
+    assert comparisons.activations(evidence, "gelu", "silu").empty
+    assert comparisons.narrow_for_wide(evidence).empty
+    assert comparisons.layer_against_degree(evidence).empty

@@ -1,0 +1,164 @@
+"""Verdicts: of made-up pairs, of a made-up study, and what the published runs say."""
+
+import json
+from math import inf
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from kancore.claims.comparisons import measured, published
+from kancore.claims.declared import CLAIMS, FEWEST_PAIRS, THRESHOLDS, Claim, Part
+from kancore.claims.verdicts import judge
+from kancore.intrinsic_dimension.estimates import paper_dimensions
+from kancore.statistics import summarize_runs
+
+FOLDER = Path(__file__).parents[3] / "published"
+FIGURES = pd.read_csv(FOLDER / "accuracies.csv")
+DIMENSIONS = paper_dimensions(pd.read_csv(FOLDER / "intrinsic_dimension.csv"))
+PUBLISHED = published(FIGURES)
+
+
+def part(differences, **bounds):
+    """A test of these differences, those of even number on one data set, the others on another."""
+    names = ["one" if place % 2 else "two" for place in range(len(differences))]
+    pairs = pd.DataFrame({"dataset": names, "difference": np.asarray(differences, float)})
+    return Part("a - b", lambda evidence: pairs if evidence == "study" else pairs[:0], **bounds)
+
+
+def verdict(*parts):
+    (found,) = judge("study", None, [Claim("C0", "It is so.", "pairs", parts)])
+    return found
+
+
+SPREAD = np.linspace(-0.01, 0.01, 20)
+
+
+@pytest.mark.parametrize(
+    ("differences", "bounds", "expected"),
+    [
+        (SPREAD, {"above": -0.02, "below": 0.02}, "supported"),
+        (SPREAD + 0.05, {"above": -0.02, "below": 0.02}, "contradicted"),
+        (SPREAD - 0.05, {"above": -0.02, "below": 0.02}, "contradicted"),
+        (SPREAD + 0.02, {"above": -0.02, "below": 0.02}, "inconclusive"),
+        (SPREAD + 0.03, {"above": 0}, "supported"),
+        (SPREAD - 0.03, {"above": 0}, "contradicted"),
+        (SPREAD, {"above": 0}, "inconclusive"),
+        (SPREAD - 0.03, {"below": 0}, "supported"),
+        (np.ones(20), {"above": 0.9, "summary": "share"}, "supported"),
+        (SPREAD, {"above": 0.9, "summary": "share"}, "contradicted"),
+        (np.ones(FEWEST_PAIRS - 1), {"above": 0}, "not tested"),
+        ([], {"above": 0}, "not tested"),
+    ],
+)
+def test_the_whole_interval_decides(differences, bounds, expected):
+    found = verdict(part(differences, **bounds))
+    assert found["verdict"] == found["parts"][0]["verdict"] == expected
+    assert (found["reason"] is None) == (expected != "not tested")
+
+
+def test_a_claim_of_several_tests():
+    good, bad = part(SPREAD + 0.03, above=0), part(SPREAD - 0.03, above=0)
+    unclear, missing = part(SPREAD, above=0), part([], above=0)
+    assert verdict(good, good)["verdict"] == "supported"
+    assert verdict(good, unclear)["verdict"] == "inconclusive"
+    assert verdict(unclear, bad, good)["verdict"] == "contradicted"
+    some = verdict(good, missing)
+    assert some["verdict"] == "supported"
+    assert some["reason"].startswith("Not tested, for fewer than 5 pairs: a - b: 0 pairs")
+
+
+def test_a_result_says_all_that_it_rests_on():
+    found = verdict(part([0.1, 0.2, 0.3, 0.4, -0.1, 0.2], above=0))["parts"][0]
+    assert found["pairs"] == 6
+    assert (found["above"], found["below"]) == (0, None)
+    assert found["effect"] == pytest.approx((0.1 + 0.2 + 0.2 + 0.3) / 4)
+    assert found["effect_low"] < found["effect"] < found["effect_high"]
+    assert found["share"] == pytest.approx(5 / 6)
+    assert found["by_dataset"]["two"]["pairs"] == 3
+    assert found["by_dataset"]["two"]["effect"] == pytest.approx((0.1 + 0.3 - 0.1) / 3)
+    assert found["published"] is None
+
+
+@pytest.fixture(scope="module")
+def verdicts(make_history, follow_ups):
+    runs = summarize_runs(make_history(objectives=("backprop", "hsic"), seeds=(0, 1)))
+    return {
+        claim["name"]: claim for claim in judge(measured(runs, follow_ups, DIMENSIONS), PUBLISHED)
+    }
+
+
+def test_a_made_up_study_has_the_verdicts_that_it_was_made_for(verdicts):
+    assert list(verdicts) == [f"C{number}" for number in range(1, 11)]
+    found = {name: claim["verdict"] for name, claim in verdicts.items()}
+    assert found["C1"] == "contradicted"  # KANs were made 3 points worse
+    assert found["C2"] == "supported"
+    assert found["C3"] == "supported"  # and to overfit twice as fast
+    assert found["C4"] == "contradicted"  # high rates are better in it
+    assert found["C7"] == "supported"
+    assert found["C8"] == "supported"
+    c6 = verdicts["C6"]["parts"][0]
+    assert c6["effect"] == pytest.approx(-0.04, abs=0.005)
+    assert c6["verdict"] == "supported"
+
+
+def test_verdicts_are_plain_and_the_same_each_time(verdicts, make_history, follow_ups):
+    text = json.dumps(list(verdicts.values()), allow_nan=False)
+    runs = summarize_runs(make_history(objectives=("backprop", "hsic"), seeds=(0, 1)))
+    again = judge(measured(runs, follow_ups, DIMENSIONS), PUBLISHED)
+    assert json.dumps(again, allow_nan=False) == text
+
+
+def test_what_a_study_does_not_contain_is_not_tested(runs):
+    only_mlp = runs[runs["model"] == "mlp"]
+    found = judge(measured(only_mlp, runs.iloc[:0], DIMENSIONS), PUBLISHED)
+    assert {claim["verdict"] for claim in found} == {"not tested"}
+    assert all(claim["reason"] for claim in found)
+
+
+def test_a_study_that_diverged_is_not_tested(runs):
+    at_once = runs.assign(diverged=True, test_accuracy=np.nan, validation_accuracy=np.nan)
+    found = judge(measured(at_once, at_once.iloc[:0], DIMENSIONS), PUBLISHED)
+    assert {claim["verdict"] for claim in found} == {"not tested"}
+
+
+@pytest.mark.parametrize(
+    ("claim", "part", "effect", "pairs"),
+    [
+        ("C1", 0, None, 15),
+        ("C2", 0, None, 5),
+        ("C2", 1, 0.7106 - 0.7307, 1),
+        ("C6", 0, None, 9),
+    ],
+)
+def test_published_runs_own_effect_stands_beside(verdicts, claim, part, effect, pairs):
+    known = verdicts[claim]["parts"][part]["published"]
+    assert known["pairs"] == pairs
+    if effect is not None:
+        assert known["effect"] == pytest.approx(effect)
+
+
+def test_published_effect_of_c2_is_that_of_the_table(verdicts):
+    wide = {"cifar10": 0.5613 - 0.5416, "fashion_mnist": 0.8987 - 0.8772, "imdb": 0.8649 - 0.8631}
+    mnist = [0.9858 - 0.9653, 0.9866 - 0.9685]
+    middle = sorted([*wide.values(), *mnist])[1:4]
+    known = verdicts["C2"]["parts"][0]["published"]
+    assert known["effect"] == pytest.approx(sum(middle) / 3)
+
+
+def test_published_figures_are_whole():
+    runs = FIGURES[FIGURES["source"] == "published runs"]
+    assert len(runs) == 45
+    assert len(FIGURES) - len(runs) == 3 * 6
+    assert runs[["best", "median"]].stack().between(0.4, 1).all()
+    assert (runs["best"] >= runs["median"]).all()
+
+
+def test_declarations():
+    for claim in CLAIMS:
+        assert claim.parts
+        for declared in claim.parts:
+            assert declared.above < declared.below
+            assert (declared.above, declared.below) != (-inf, inf)
+    assert THRESHOLDS["comparable"] == 0.02
