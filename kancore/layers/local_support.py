@@ -8,6 +8,7 @@ each width of vectors, of which this module takes the widest that the processor 
 import ctypes
 import hashlib
 import importlib.machinery
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,6 +100,8 @@ def _widest() -> tuple[ctypes.CDLL | None, str]:
 
 # FORM is for people to read: the form's name, or why there is none.
 LIBRARY, FORM = _widest()
+if LIBRARY is None:
+    warnings.warn(f"compiled kernels: {FORM}; KANs train in plain PyTorch", stacklevel=2)
 
 
 @dataclass(frozen=True, eq=False)
