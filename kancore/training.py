@@ -20,7 +20,7 @@ from kancore.stacks import Stacks
 from kancore.state import State
 
 # Small enough for a stack's features to stay in a processor's cache.
-EVALUATION_BATCH = 128
+EVALUATION_BATCH = 256
 # Greatest share of entries other than zero at which it pays to leave out the zeros.
 SPARSE = 0.7
 
@@ -74,6 +74,7 @@ class Training:
         self.objective = import_module(objectives.MODULES[sweep.objective])
         self.losses = self.objective.losses
         if compiled:
+            torch.compiler.reset()  # what it compiled for other sweeps counts against a limit
             mode = "reduce-overhead" if self.device.type == "cuda" else "default"
             self.losses = torch.compile(self.losses, mode=mode)
         self.dataset = dataset.to(self.device)

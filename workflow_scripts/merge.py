@@ -13,13 +13,17 @@ from kancore.files import run_plainly, write_atomically
 # Prepared data, sweeps and their traces, and Snakemake's records of what made them.
 KINDS = (
     "results/data/**/*",
+    "results/manifolds/**/*",
+    "results/*/landscapes/**/*.parquet",
+    "results/*/logs/landscapes/**/*.log",
+    "results/*/benchmarks/landscapes/**/*.tsv",
     "results/*/sweeps/**/*.parquet",
     "results/*/logs/train/**/*.log",
     "results/*/benchmarks/train/**/*.tsv",
     ".snakemake/metadata/**/*",
 )
 # Files that are the same wherever they are made.
-RESULTS = ("history.parquet", ".safetensors")
+RESULTS = ("history.parquet", "landscape.parquet", ".safetensors")
 
 
 def found(folder: Path) -> list[Path]:

@@ -13,7 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 
 KILLS = 10  # of each kind
-STUDY = ("--cores", "2", "--config", "epochs=300", "checkpoint_seconds=0")
+STUDY = (
+    *("--cores", "2", "--config", "epochs=300", "checkpoint_seconds=0"),
+    *('follow_ups={"experiments": []}', 'intrinsic_dimension={"networks": []}'),
+)
 TABLES = ("runs.parquet", "runs.csv", "history.parquet")
 
 
