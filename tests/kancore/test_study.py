@@ -132,7 +132,7 @@ def test_landscapes_are_of_every_data_set_network_and_seed():
             == {"digits": 7, "mnist_sample": 9, "breast_cancer": 30}[landscape.dataset]
         )
         assert (landscape.projection, landscape.train_examples) == ("sparse", 300)
-        assert landscape.evaluate_every == 2
+        assert landscape.evaluate_every == 3
     assert study(**{**some.settings, "datasets": ["digits"]}).landscapes()[0].seed == 3
     both = {"networks": ["architectures", "reference"], "seeds": [0]}
     landscapes = study(study="quick", intrinsic_dimension=both).landscapes()
