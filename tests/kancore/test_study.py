@@ -206,7 +206,11 @@ def changed(path, value):
         (["studies", "quick", "sedes"], 1, ["studies.quick.sedes", "did you mean seeds?"]),
         (["defaults", "xyz"], 1, ["defaults.xyz", "one of datasets"]),
         (["epochs"], "many", ["epochs is 'many'", "a whole number from 1"]),
-        (["defaults", "evaluate_every"], {"mnist": 3}, ["evaluate_every is", "or a default"]),
+        (
+            ["studies", "quick", "evaluate_every"],
+            {"mnist": 3},
+            ["evaluate_every is", "or a default"],
+        ),
         (["epochs"], 0, ["epochs is 0", "from 1"]),
         (["seeds"], [1, 1], ["seeds is [1, 1]", "different"]),
         (["datasets"], [], ["datasets is []", "a list"]),
