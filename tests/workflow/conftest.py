@@ -60,8 +60,8 @@ class Project:
         assert not check or done.returncode == 0, output
         return output
 
-    def start(self, *arguments: str) -> subprocess.Popen:
-        """Start snakemake on the tiny study."""
+    def start(self, *arguments: str, stdout: int = subprocess.PIPE) -> subprocess.Popen:
+        """Start snakemake on the tiny study; it waits where nobody reads a full pipe."""
         command = [sys.executable, "-m", "snakemake", *arguments, "--configfile", "tiny.yaml"]
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         return subprocess.Popen(
@@ -69,7 +69,7 @@ class Project:
             cwd=self.path,
             env=environment,
             text=True,
-            stdout=subprocess.PIPE,
+            stdout=stdout,
             stderr=subprocess.STDOUT,
         )
 

@@ -14,7 +14,7 @@ import pytest
 
 KILLS = 10  # of each kind
 STUDY = (
-    *("--cores", "2", "--config", "epochs=300", "checkpoint_seconds=0"),
+    *("--cores", "2", "--config", "epochs=1500", "evaluate_every=50", "checkpoint_seconds=0"),
     *('follow_ups={"experiments": []}', 'intrinsic_dimension={"networks": []}'),
 )
 TABLES = ("runs.parquet", "runs.csv", "history.parquet")
@@ -70,7 +70,7 @@ def tables(project):
 
 def kill_training_jobs(project, moments):
     """Kill training jobs of one run, which starts them again."""
-    run = project.start(*STUDY, "--retries", str(KILLS))
+    run = project.start(*STUDY, "--retries", str(KILLS), stdout=subprocess.DEVNULL)
     for kill in range(KILLS):
         while not (found := training_processes(project)):
             assert run.poll() is None, f"the study ended after {kill} kills"
@@ -87,7 +87,7 @@ def kill_snakemake(project, moments):
     """Kill one run after another; one that ends before its moment does not count."""
     kills = 0
     while kills < KILLS:
-        run = project.start(*STUDY)
+        run = project.start(*STUDY, stdout=subprocess.DEVNULL)
         try:
             run.wait(moments.uniform(0.2, 8))
             shutil.rmtree(project.path / "results" / "tiny")
