@@ -50,9 +50,12 @@ onstart:
         *(f"sweeps/{name}" for name in SWEEPS),
         *(f"follow_ups/{name}" for name in FOLLOW_UPS),
     ]
-    write_atomically(
-        Path(OUT, "plan.json"), lambda part: part.write_text(json.dumps({"jobs": jobs}))
-    )
+    try:
+        write_atomically(
+            Path(OUT, "plan.json"), lambda part: part.write_text(json.dumps({"jobs": jobs}))
+        )
+    except OSError as error:
+        raise WorkflowError(str(error))
 
 
 localrules:

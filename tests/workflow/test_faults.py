@@ -44,7 +44,7 @@ def test_disk_full_while_a_checkpoint_is_written(project):
 def test_results_that_cannot_be_written(project):
     with mounted(project.path / "results", "ro"):
         output = failing(project)
-    assert "Read-only file system: 'results/data'" in output
+    assert "results/tiny/plan.json: Read-only file system" in output
 
 
 def test_a_damaged_prepared_data_set(project):
