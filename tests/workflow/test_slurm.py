@@ -20,6 +20,8 @@ STUDY = (
     "objectives=[backprop]", "depths=[2layers]", "checkpoint_seconds=0",
 )  # fmt: skip
 SLURM = ("--workflow-profile", "profiles/slurm", "--slurm-init-seconds-before-status-checks", "3")
+# The training is disturbed, which needs all of the test bed's processors at once.
+TARGET = "results/quick/tables/runs.parquet"
 TABLES = ("runs.parquet", "runs.csv", "history.parquet")
 
 
@@ -81,7 +83,7 @@ def test_disturbed_jobs_on_slurm_end_with_the_tables_of_a_local_run(
 ):
     local, cluster = copy(finished, tmp_path / "local"), copy(finished, tmp_path / "cluster")
     monkeypatch.setenv("PATH", slurm.path)
-    run = cluster.start(*SLURM, *STUDY)
+    run = cluster.start(*SLURM, TARGET, *STUDY)
     sweeps = [
         f"{dataset}/backprop/{model}/all/seed0"
         for dataset in ("digits", "breast_cancer")
@@ -96,7 +98,7 @@ def test_disturbed_jobs_on_slurm_end_with_the_tables_of_a_local_run(
     slurm("scontrol", "update", f"JobId={warned.number}", "TimeLimit=1")
     warned.process.wait(90)  # the warning lets a halted process go on
     slurm("scontrol", "update", f"JobId={warned.number}", "TimeLimit=10")
-    local.snakemake("--cores", "1", *STUDY)
+    local.snakemake("--cores", "1", TARGET, *STUDY)
     while late.age() < 60:
         time.sleep(1)
     slurm("scontrol", "update", f"JobId={late.number}", "TimeLimit=1")
