@@ -23,7 +23,7 @@ from kancore.datasets import PUBLISHED
 from kancore.files import write_atomically
 from kancore.locks import lock
 from kancore.provenance import planned_digest, run_beside_here
-from kancore.study import ConfigError, resolve
+from kancore.config import ConfigError, resolve
 
 
 include: "rules/common.smk"

@@ -26,16 +26,17 @@ class Job:
     Parameters
     ----------
     sweeps
-        The sweeps.
+        The sweeps; those with a warm start are trained by their `Sweep.stages`.
     folder
         Where checkpoints and ``progress.json`` go while the job runs.
     """
 
     def __init__(self, sweeps: Sequence[Sweep], folder: Path):
         self.sweeps = sweeps
+        count = sum(len(sweep.stages()) for sweep in sweeps)
         self.checkpoints = [
-            folder / ("checkpoint.pt" if len(sweeps) == 1 else f"checkpoint{number}.pt")
-            for number in range(1, len(sweeps) + 1)
+            folder / ("checkpoint.pt" if count == 1 else f"checkpoint{number}.pt")
+            for number in range(1, count + 1)
         ]
         self.progress = folder / "progress.json"
         self._written = float("-inf")
@@ -59,7 +60,7 @@ class Job:
         Yields
         ------
         Training, list of dict
-            A finished sweep and what its `Training.run` returned.
+            A finished sweep, or stage of one, and what its `Training.run` returned.
 
         Raises
         ------
@@ -67,15 +68,19 @@ class Job:
             If `should_stop` says so; called again, it goes on from the last checkpoint.
         """
         options = checkpoint_seconds, identity, should_stop, compiled
-        for number, (sweep, checkpoint) in enumerate(
-            zip(self.sweeps, self.checkpoints, strict=True), start=1
+        stages = ((sweep, stage) for sweep in self.sweeps for stage in sweep.stages())
+        before, networks = None, None
+        for number, ((sweep, stage), checkpoint) in enumerate(
+            zip(stages, self.checkpoints, strict=True), start=1
         ):
-            training = Training(sweep, dataset, device, checkpoint, *options)
+            start = networks if sweep is before else None
+            training = Training(stage, dataset, device, checkpoint, *options, start)
             self._tell(number, training)
             rows = training.run(lambda training, number=number: self._report(number, training))
             # Of a stack that has diverged nothing is left to save.
-            if number < len(self.sweeps) and training.state.optimizer.schemes:
+            if number < len(self.checkpoints) and training.state.schemes:
                 training.stacks.save()
+            before, networks = sweep, training.networks() if sweep.warm_start else None
             yield training, rows
 
     def _report(self, number: int, training: Training) -> None:
@@ -86,7 +91,7 @@ class Job:
         """Write the progress of the job's sweep `number`, counted from 1, unless it is fresh."""
         if time.monotonic() - self._written < _PERIOD:
             return
-        values = {"sweep": number, "sweeps": len(self.sweeps), **position(training)}
+        values = {"sweep": number, "sweeps": len(self.checkpoints), **position(training)}
         text = json.dumps({**values, "written": time.time()})
         write_atomically(self.progress, lambda part: part.write_text(text))
         self._written = time.monotonic()
@@ -106,7 +111,7 @@ def history_rows(training: Training, rows: list[dict], **origin: Any) -> list[di
     training, rows
         The sweep and what its `Training.run` returned.
     **origin
-        The study, the experiment and the digest of the code.
+        The study, the experiment, the protocol and the digest of the code.
     """
     common = {
         **origin,

@@ -13,20 +13,25 @@ def position(training: Training) -> dict[str, float | None]:
     -------
     dict
         ``epoch`` of ``epochs``, ``schemes`` that still train, ``steps_per_second``,
-        ``best_accuracy`` on validation data and ``seconds_left``, ``None`` in the first epoch.
+        ``best_accuracy`` on validation data, on test data without any, and ``seconds_left``,
+        ``None`` in the first epoch.
     """
     state, sweep = training.state, training.sweep
     epoch = state.step // training.steps_per_epoch
+    chosen = f"{_chosen_on(training)}_accuracy"
     return {
         "epoch": epoch,
         "epochs": sweep.epochs,
-        "schemes": len(state.optimizer.schemes),
+        "schemes": len(state.schemes),
         "steps_per_second": state.step / max(state.clock.training, 1e-9),
-        "best_accuracy": max(
-            (row.get("validation_accuracy") or 0.0 for row in state.rows), default=0.0
-        ),
+        "best_accuracy": max((row.get(chosen) or 0.0 for row in state.rows), default=0.0),
         "seconds_left": state.clock.total / epoch * (sweep.epochs - epoch) if epoch else None,
     }
+
+
+def _chosen_on(training: Training) -> str:
+    """Name the part that the best epoch is chosen on."""
+    return "validation" if training.sweep.validation_fraction else "test"
 
 
 def progress(training: Training, stream: TextIO | None = None) -> None:
@@ -48,7 +53,8 @@ def progress(training: Training, stream: TextIO | None = None) -> None:
     line = (
         f"epoch {at['epoch']}/{at['epochs']}  {at['schemes']} schemes  "
         f"{at['steps_per_second']:.1f} steps/s  "
-        f"best validation accuracy {at['best_accuracy']:.4f}  {at['seconds_left']:.0f} s left"
+        f"best {_chosen_on(training)} accuracy {at['best_accuracy']:.4f}  "
+        f"{at['seconds_left']:.0f} s left"
     )
     end = "\n" if not stream.isatty() or at["epoch"] == at["epochs"] else ""
     print(f"\r{line}\x1b[K" if stream.isatty() else line, end=end, file=stream, flush=True)

@@ -16,6 +16,8 @@ OBJECTIVES = ("backprop", "hsic")
 INITIALIZATIONS = ("kaiming_normal", "kaiming_uniform", "orthogonal")
 OPTIMIZERS = ("sgd", "sgd_momentum", "adam")
 ACTIVATIONS = ("gelu", "silu", "elu", "relu", "cosine")
+# The published code trains one network by these in turn, at each learning rate from the highest.
+WARM_ORDER = ("sgd_momentum", "adam", "sgd")
 
 
 def derive_seed(*identity: Any) -> int:
@@ -61,6 +63,9 @@ class Architecture:
     """One shape of network; `degree`, `grid_size` and `grid_range` are ``None`` unless it is a KAN.
 
     `hidden_widths` are the widths as built: those of a wide MLP are already multiplied.
+    `hidden_initialization` is that of all layers but the last, where it is not the scheme's;
+    `relu_logits` puts a rectifier on the logits; `outputs` is their number where it is not that of
+    the classes. The published code differs from the paper in these three.
     """
 
     model: str
@@ -71,6 +76,9 @@ class Architecture:
     grid_range: tuple[float, float] | None = None
     dropout: float = 0.0
     batch_norm: bool = False
+    hidden_initialization: str | None = None
+    relu_logits: bool = False
+    outputs: int | None = None
 
     @property
     def depth(self) -> str:
@@ -85,8 +93,17 @@ class Architecture:
             parts += [f"degree{self.degree}", f"grid{self.grid_size}"]
         return "-".join(parts)
 
-    def widths(self, inputs: int, outputs: int) -> tuple[int, ...]:
-        """All layer widths of the network between `inputs` features and `outputs` classes."""
+    def widths(self, inputs: int, classes: int) -> tuple[int, ...]:
+        """All layer widths of the network from `inputs` features to `classes` classes.
+
+        Raises
+        ------
+        ValueError
+            If the architecture has outputs of its own number, fewer than classes.
+        """
+        outputs = self.outputs or classes
+        if outputs < classes:
+            raise ValueError(f"outputs are {outputs}, expected at least the {classes} classes")
         return (inputs, *self.hidden_widths, outputs)
 
     @classmethod
@@ -135,6 +152,11 @@ class Sweep:
     are kept sorted, so that their order in the configuration changes nothing. `epochs` and
     `evaluate_every` are counted in epochs, `batch_size` and the two `..._examples` in examples;
     ``None`` uses all. `hsic` is ``None`` unless that is the objective.
+
+    In three things the published code differs from the paper: with `warm_start` a network of each
+    initialization is trained by all optimizers and learning rates in turn; with
+    `whole_test_batches` test examples after the last whole batch are left out; with `flips`
+    training images are flipped at random, left to right and top to bottom.
     """
 
     dataset: str
@@ -151,6 +173,9 @@ class Sweep:
     train_examples: int | None = None
     test_examples: int | None = None
     hsic: HsicBottleneck | None = None
+    warm_start: bool = False
+    whole_test_batches: bool = False
+    flips: bool = False
 
     def __post_init__(self) -> None:
         for axis in AXES.values():
@@ -188,6 +213,16 @@ class Sweep:
             replace(self, **{axis: (value,) for axis, value in zip(axes, values, strict=True)})
             for values in combinations
         ]
+
+    def stages(self) -> list["Sweep"]:
+        """Sweeps to train in turn, each from the networks of the one before: one, if not warm."""
+        if not self.warm_start:
+            return [self]
+        stages = self.split_by(["learning_rate", "optimizer"])
+        return sorted(
+            stages,
+            key=lambda stage: (-stage.learning_rates[0], WARM_ORDER.index(stage.optimizers[0])),
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON; the inverse of `from_dict`."""

@@ -34,6 +34,11 @@ class State:
     rows: list[dict] = field(default_factory=list)
     clock: Clock = field(default_factory=Clock)
 
+    @property
+    def schemes(self) -> Sequence:
+        """The schemes of the stack, one for each network."""
+        return self.optimizer.schemes
+
     def keep(self, indices: Sequence[int]) -> None:
         """Keep the schemes with these indices, ascending, and drop all others from the stack."""
         self.network.select(indices)
@@ -44,7 +49,7 @@ class State:
     def to_dict(self) -> dict:
         """Tensors and plain values, for a checkpoint; `load` takes them."""
         return {
-            "schemes": [vars(scheme) for scheme in self.optimizer.schemes],
+            "schemes": [vars(scheme) for scheme in self.schemes],
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "step": self.step,

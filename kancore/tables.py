@@ -17,7 +17,14 @@ def _column(name: str, kind: pa.DataType, description: str, unit: str = "") -> p
 # What identifies a run. Every table of runs or evaluations begins with these columns.
 KEY = (
     _column("study", pa.string(), "name of the study"),
-    _column("experiment", pa.string(), "grid; or activation, width_degree, grid_size: follow-ups"),
+    _column(
+        "experiment", pa.string(), "grid, audit; or activation, width_degree, grid_size: follow-ups"
+    ),
+    _column(
+        "protocol",
+        pa.string(),
+        "clean, published, or departures of the published code",
+    ),
     _column("dataset", pa.string(), "name of the data set"),
     _column("objective", pa.string(), "training objective: backprop or hsic"),
     _column("model", pa.string(), "mlp, kan or wide_mlp"),
@@ -186,6 +193,23 @@ EFFICIENCY_RANKS = pa.schema(
     ]
 )
 
+# One row a protocol, model and measure: what the protocol changes in it.
+AUDIT = pa.schema(
+    [
+        _column("study", pa.string(), "name of the study"),
+        _column("dataset", pa.string(), "name of the data set"),
+        _column("protocol", pa.string(), "published, or a departure of the published code"),
+        _column("model", pa.string(), "mlp, kan or wide_mlp"),
+        _column("measure", pa.string(), "test_accuracy, best_accuracy, gap or log_efficiency"),
+        _column("clean", pa.float64(), "interquartile mean under the protocol clean"),
+        _column("effect", pa.float64(), "interquartile mean of protocol - clean, over pairs"),
+        _column("low", pa.float64(), "lower bound of its 95% bootstrap interval"),
+        _column("high", pa.float64(), "upper bound of its 95% bootstrap interval"),
+        _column("pairs", pa.int64(), "pairs: of one depth and seed, and of one scheme"),
+        _column("trained", pa.bool_(), "false: what is trained is the same as under clean"),
+    ]
+)
+
 # Schemas of the tables that figures are drawn from, by the figure's ``TABLE``.
 SCHEMAS = {
     "history": HISTORY,
@@ -196,6 +220,7 @@ SCHEMAS = {
     "intrinsic_dimension": INTRINSIC_DIMENSIONS,
     "efficiency": EFFICIENCY,
     "efficiency_ranks": EFFICIENCY_RANKS,
+    "audit": AUDIT,
 }
 
 

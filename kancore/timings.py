@@ -13,22 +13,21 @@ from kancore.tables import sweep_key
 from kancore.training import Training
 
 
-def timing(training: Training, study: str, experiment: str, threads: int) -> dict[str, object]:
+def timing(training: Training, threads: int, **origin: str) -> dict[str, object]:
     """Describe a sweep that has ended, in the columns of `kancore.tables.TIMINGS`.
 
     Parameters
     ----------
     training
         The sweep, trained to its end.
-    study, experiment
-        Names of the study and of the experiment in it.
     threads
         Threads of the process.
+    **origin
+        Names of the study, of the experiment in it, and of the protocol.
     """
     state = training.state
     return {
-        "study": study,
-        "experiment": experiment,
+        **origin,
         **sweep_key(training.sweep),
         "sweep": training.sweep.name,
         "parameters": state.network.num_parameters,

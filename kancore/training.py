@@ -1,7 +1,8 @@
 """The training loop: all schemes of a sweep as one stacked program."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -48,6 +49,8 @@ class Training:
     compiled
         Whether `torch.compile` makes one program of the losses and their gradients, and on a GPU a
         CUDA graph of it; its first steps take up to a minute.
+    start
+        Networks to start from in place of new ones, from `networks` of the sweep before.
 
     Raises
     ------
@@ -65,12 +68,14 @@ class Training:
         identity: str = "",
         should_stop: Callable[[], bool] = lambda: False,
         compiled: bool = False,
+        start: Mapping[str, dict[str, Tensor]] | None = None,
     ):
         self.sweep, self.device = sweep, torch.device(device)
         self.checkpoint_seconds, self.should_stop = checkpoint_seconds, should_stop
         if sweep.train_examples or sweep.test_examples:
             dataset = take(dataset, sweep.train_examples, sweep.test_examples)
         identity = f"{sweep.to_dict()} {dataset.checksum} {identity}"
+        self._start = start
         self.objective = import_module(objectives.MODULES[sweep.objective])
         self.losses = self.objective.losses
         if compiled:
@@ -104,11 +109,21 @@ class Training:
             raise ValueError(
                 f"validation fraction {fraction} leaves no training example of classes {missing}"
             )
+        test = torch.arange(self._tested(), device=self.device)
         return {
             "train": (rows(data.x_train, train), data.y_train[train]),
             "validation": (rows(data.x_train, validation), data.y_train[validation]),
-            "test": (data.x_test, data.y_test),
+            "test": (rows(data.x_test, test), data.y_test[test]),
         }
+
+    def _tested(self) -> int:
+        """Count the test examples that count."""
+        examples, size = len(self.dataset.y_test), self.sweep.batch_size
+        if not self.sweep.whole_test_batches:
+            return examples
+        if examples < size:
+            raise ValueError(f"{examples} test examples are no whole batch of {size}")
+        return examples // size * size
 
     def _build(self, schemes: Sequence[Scheme], device: torch.device) -> State:
         data, architecture = self.dataset, self.sweep.architecture
@@ -120,18 +135,51 @@ class Training:
         return State(network, optimizer, torch.zeros(len(schemes), device=device))
 
     def _initialize(self, state: State) -> None:
-        for index, scheme in enumerate(state.optimizer.schemes):
-            # Optimizer and learning rate are left out: schemes that differ in them only start from
-            # the same weights, which pairs their comparison.
+        if self._start is not None:
+            self._take_over(state)
+            return
+        for index, scheme in enumerate(state.schemes):
+            # Optimizer, learning rate and activation are left out: networks that differ in them
+            # only start from the same weights, which pairs their comparison.
             seed = derive_seed(
                 "weights",
                 self.sweep.dataset,
-                self.sweep.architecture.name,
+                replace(self.sweep.architecture, activation="any").name,
                 scheme.initialization,
                 self.sweep.seed,
             )
             generator = torch.Generator().manual_seed(seed)
             state.network.initialize(index, scheme.initialization, generator)
+
+    def _take_over(self, state: State) -> None:
+        """Start from networks that were trained before; those that diverged diverge again."""
+        nothing = {
+            name: torch.full_like(value[0], torch.nan)
+            for name, value in state.network.state_dict().items()
+        }
+        found = [self._start.get(scheme.initialization, nothing) for scheme in state.schemes]
+        stacked = {name: torch.stack([each[name] for each in found]) for name in nothing}
+        state.network.load_state_dict(stacked)
+
+    def networks(self) -> dict[str, dict[str, Tensor]]:
+        """Copy the parameters and buffers of each network of the stack, by its initialization.
+
+        Raises
+        ------
+        MemoryError
+            If networks that did not diverge are no longer there, since they were trained in turn.
+        """
+        values = self.state.network.state_dict()
+        found = {
+            scheme.initialization: {name: value[index].clone() for name, value in values.items()}
+            for index, scheme in enumerate(self.state.schemes)
+        }
+        diverged = {row["initialization"] for row in self.state.rows if row["diverged"]}
+        if set(found) | diverged != set(self.sweep.initializations):
+            raise MemoryError(
+                f"{self.device} has too little memory for the networks of a warm start side by side"
+            )
+        return found
 
     def _background(self) -> Tensor | None:
         """Input that a zero of the data set becomes, ``[in]``, if most of its entries are zero."""
@@ -168,7 +216,7 @@ class Training:
 
     def _train(self, report: Callable[["Training"], None] | None) -> None:
         state, sweep = self.state, self.sweep
-        while state.step < sweep.epochs * self.steps_per_epoch and state.optimizer.schemes:
+        while state.step < sweep.epochs * self.steps_per_epoch and state.schemes:
             self._save_if_due()
             self._train_epoch()
             epoch = state.step // self.steps_per_epoch
@@ -179,15 +227,29 @@ class Training:
 
     def _train_epoch(self) -> None:
         """Train to the end of the current epoch; an incomplete last batch is left out."""
-        state, size, started = self.state, self.sweep.batch_size, time.monotonic()
+        state, sweep, started = self.state, self.sweep, time.monotonic()
+        size = sweep.batch_size
         state.network.train()
         epoch, begun = divmod(state.step, self.steps_per_epoch)
         order = self._order(epoch)
         for number in range(begun, self.steps_per_epoch):
             if number > begun:  # never after the last step: an evaluation would be skipped
                 self._save_if_due()
-            self.step(*self.batch("train", order[number * size : (number + 1) * size]))
+            x, y = self.batch("train", order[number * size : (number + 1) * size])
+            self.step(self._flipped(x) if sweep.flips else x, y)
             state.clock.training -= started - (started := time.monotonic())
+
+    def _flipped(self, x: Tensor) -> Tensor:
+        """Flip images ``[batch, in]`` at random, each way one half of them; tables stay as are."""
+        shape = self.dataset.image_shape
+        if shape is None:
+            return x
+        generator = torch.Generator().manual_seed(self._seed("flips", self.state.step))
+        chosen = torch.randint(2, (2, len(x), 1, 1, 1), generator=generator).bool().to(self.device)
+        images = x.view(-1, *shape)
+        for axis, flip in zip((-1, -2), chosen, strict=True):
+            images = torch.where(flip, images.flip(axis), images)
+        return images.flatten(1)
 
     def step(self, x: Tensor, y: Tensor) -> None:
         """Update all networks on a batch that `batch` gives."""
@@ -240,7 +302,7 @@ class Training:
             for kind, column in zip(("loss", "accuracy"), pair, strict=True)
         }
         columns["layer_nhsic"] = self._layer_nhsic()
-        for index, scheme in enumerate(state.optimizer.schemes):
+        for index, scheme in enumerate(state.schemes):
             row = {**vars(scheme), "epoch": epoch, "diverged": not finite[index].item()}
             for name, column in columns.items():
                 row[name] = None if row["diverged"] else column[index]
@@ -254,7 +316,7 @@ class Training:
         """Measure layers that have losses of their own, on the first training batch."""
         measure = getattr(self.objective, "layer_nhsic", None)
         if measure is None:
-            return [None] * len(self.state.optimizer.schemes)
+            return [None] * len(self.state.schemes)
         batch = self.batch("train", self._order(0)[: self.sweep.batch_size])
         return measure(self.state.network, *batch, self.sweep).tolist()
 
@@ -278,7 +340,7 @@ class Training:
     @torch.inference_mode()
     def _measure(self, part: str, read: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
         """Mean loss and accuracy of each network over a part, each ``[S]`` in float64."""
-        stack, examples = len(self.state.optimizer.schemes), len(self.parts[part][1])
+        stack, examples = len(self.state.schemes), len(self.parts[part][1])
         loss, correct = torch.zeros(2, stack, dtype=torch.float64, device=self.device)
         for outputs, y in self._outputs(part):
             logits = read(outputs)

@@ -61,6 +61,7 @@ use rule train as follow_up with:
             + shlex.quote(json.dumps(FOLLOW_UPS[wildcards.follow_up].to_dict(), sort_keys=True))
         ),
         study=STUDY.name,
+        protocol=STUDY.protocol,
     message:
         "follow up {wildcards.follow_up}"
 

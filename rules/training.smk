@@ -36,11 +36,12 @@ rule train:
         sweeps=lambda wildcards: "--sweep "
         + shlex.quote(json.dumps(SWEEPS[wildcards.sweep].to_dict(), sort_keys=True)),
         study=STUDY.name,
+        protocol=STUDY.protocol,
     message:
         "train {wildcards.sweep}"
     shell:
         "exec python -m workflow_scripts.train"
-        " --study {params.study} {params.sweeps}"
+        " --study {params.study} --protocol {params.protocol} {params.sweeps}"
         " --data {input.data:q} --device {resources.device} --threads {threads}"
         " --checkpoint-seconds {resources.checkpoint_seconds}"
         " --tf32 {resources.tf32} --compile {resources.compile}"

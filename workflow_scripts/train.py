@@ -25,9 +25,11 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--study", required=True, help="name of the study")
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--sweep", type=json.loads, help="a sweep of the grid, as JSON")
+    what.add_argument("--sweep", type=json.loads, help="a sweep, as JSON")
     what.add_argument("--follow-up", type=json.loads, help="or a follow-up, as JSON")
     parser.add_argument("--scheme", type=Path, help="the scheme of a follow-up, a JSON file")
+    parser.add_argument("--experiment", default="grid", help="what the sweep belongs to")
+    parser.add_argument("--protocol", required=True, help="name of the protocol")
     parser.add_argument("--data", type=Path, required=True, help="prepared data set")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     parser.add_argument("--threads", type=int, default=1, help="threads on the CPU")
@@ -43,7 +45,7 @@ def arguments() -> argparse.Namespace:
 def planned(args: argparse.Namespace) -> tuple[str, list[Sweep]]:
     """Name of the experiment, and its sweeps, which have one model and objective."""
     if args.sweep:
-        return "grid", [Sweep.from_dict(args.sweep)]
+        return args.experiment, [Sweep.from_dict(args.sweep)]
     follow_up = FollowUp.from_dict(args.follow_up)
     return follow_up.experiment, follow_up.sweeps(Scheme(**json.loads(args.scheme.read_text())))
 
@@ -59,14 +61,14 @@ def main() -> None:
     keep_freed_memory()
     folder = args.history.parent
     job = Job(sweeps, folder)
-    origin = {"study": args.study, "experiment": experiment}
+    origin = {"study": args.study, "experiment": experiment, "protocol": args.protocol}
     history, timings = [], []
     with resumable(str(folder), folder / "checkpoint.lock") as stop, lease(args.device) as device:
         options = args.checkpoint_seconds, args.code, stop, bool(args.compile)
         try:
             for training, rows in job.run(load(args.data), device, *options):
                 history += history_rows(training, rows, **origin, code=args.code)
-                timings.append(timing(training, **origin, threads=args.threads))
+                timings.append(timing(training, args.threads, **origin))
         except ValueError as error:
             name = f"{sweeps[0].dataset}: "
             raise SystemExit(name + str(error).removeprefix(name)) from error

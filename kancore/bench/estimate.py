@@ -17,11 +17,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from kancore import networks
+from kancore.config import resolve
 from kancore.objectives.backprop import cross_entropy
 from kancore.optimizers import StackedOptimizer
 from kancore.resources import Shape, shape
 from kancore.schemes import Sweep
-from kancore.study import resolve
 
 # Operations that move nothing: views, and memory that is not filled.
 _NO_WORK = {

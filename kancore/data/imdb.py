@@ -38,7 +38,11 @@ _LINE_BREAK = re.compile(r"<br\s*/?>")
 
 
 def prepare(
-    raw: Path, weighting: str = "binary", words: int = 5000, components: int = 100
+    raw: Path,
+    weighting: str = "binary",
+    words: int = 5000,
+    components: int = 100,
+    random_test: int | None = None,
 ) -> Dataset:
     """Make the data set from the folder `raw` of its archive.
 
@@ -54,6 +58,9 @@ def prepare(
         Size of the vocabulary.
     components
         Number of features of ``svd``; not used otherwise.
+    random_test
+        Number of all reviews that are drawn at random for the test part, as the published code
+        draws 10,000; ``None`` keeps the published parts.
 
     Returns
     -------
@@ -64,11 +71,14 @@ def prepare(
     Raises
     ------
     ValueError
-        If `weighting` is none of these, or the archive is damaged or holds no reviews.
+        If `weighting` is none of these, the archive is damaged or holds no reviews, or no more
+        reviews than `random_test`.
     """
     if weighting not in WEIGHTINGS:
         raise ValueError(f"weighting is {weighting!r}, expected one of {', '.join(WEIGHTINGS)}")
     reviews = _read(Path(raw) / FILES[0].name)
+    if random_test is not None:
+        reviews = _divided_again(reviews, random_test)
     train, test = _count(reviews["train"][0], reviews["test"][0], words)
     x_train, x_test = _weigh(train, test, weighting, components)
     return make_dataset(
@@ -93,6 +103,21 @@ def _read(path: Path) -> dict[str, tuple[list[str], list[int]]]:
         if not texts:
             raise ValueError(f"{path}: no file aclImdb/{part}/neg/*.txt or pos/*.txt")
     return reviews
+
+
+def _divided_again(
+    reviews: dict[str, tuple[list[str], list[int]]], test: int
+) -> dict[str, tuple[list[str], list[int]]]:
+    """Put the reviews of both parts together, and draw `test` of them for the test part."""
+    texts, labels = (train + test for train, test in zip(*reviews.values(), strict=True))
+    if not test < len(texts):
+        raise ValueError(f"random_test is {test}, expected less than the {len(texts)} reviews")
+    order = np.random.default_rng(derive_seed("random test", "imdb")).permutation(len(texts))
+    drawn = {"train": order[test:], "test": order[:test]}
+    return {
+        part: ([texts[i] for i in index], [labels[i] for i in index])
+        for part, index in drawn.items()
+    }
 
 
 def _count(train: list[str], test: list[str], words: int) -> tuple[csr_array, csr_array]:

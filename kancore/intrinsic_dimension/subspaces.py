@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -56,6 +56,9 @@ class Landscape:
     test_examples: int | None = None
     direct: bool = True
     objective: str = "backprop"
+    # What the published code does to sweeps it does not do here.
+    whole_test_batches: ClassVar[bool] = False
+    flips: ClassVar[bool] = False
 
     @property
     def schemes(self) -> tuple[Subspace, ...]:

@@ -48,6 +48,8 @@ class KAN(Network):
         scales; a stack is left to `initialize`.
     stack
         Number of networks trained side by side; ``None`` for a plain module.
+    **published
+        `hidden_initialization` and `relu_logits` of `Network`: what the published code does.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class KAN(Network):
         batch_norm: bool = False,
         initialization: str = "kaiming_uniform",
         stack: int | None = None,
+        **published,
     ):
         widths = check_widths(widths)
         size = 1 if stack is None else stack
@@ -68,9 +71,8 @@ class KAN(Network):
             KALayer(inputs, outputs, grid_size, degree, grid_range, activation, size)
             for inputs, outputs in pairwise(widths)
         ]
-        super().__init__(
-            [_Stage(layer, batch_norm, size) for layer in layers], dropout, stack, initialization
-        )
+        stages = [_Stage(layer, batch_norm, size) for layer in layers]
+        super().__init__(stages, dropout, stack, initialization, **published)
 
 
 def from_architecture(architecture: Architecture, widths: Sequence[int], stack: int) -> KAN:
@@ -84,4 +86,6 @@ def from_architecture(architecture: Architecture, widths: Sequence[int], stack: 
         dropout=architecture.dropout,
         batch_norm=architecture.batch_norm,
         stack=stack,
+        hidden_initialization=architecture.hidden_initialization,
+        relu_logits=architecture.relu_logits,
     )

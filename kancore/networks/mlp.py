@@ -43,6 +43,8 @@ class MLP(Network):
         ``kaiming_normal``, ``kaiming_uniform`` or ``orthogonal``; a stack is left to `initialize`.
     stack
         Number of networks trained side by side; ``None`` for a plain module.
+    **published
+        `hidden_initialization` and `relu_logits` of `Network`: what the published code does.
     """
 
     def __init__(
@@ -53,12 +55,14 @@ class MLP(Network):
         batch_norm: bool = False,
         initialization: str = "kaiming_uniform",
         stack: int | None = None,
+        **published,
     ):
         *before, last, outputs = check_widths(widths)
         size = 1 if stack is None else stack
         pairs = zip(before, [*before[1:], last], strict=True)
         hidden = [_Hidden(*pair, activation, batch_norm, size) for pair in pairs]
-        super().__init__([*hidden, Linear(last, outputs, size)], dropout, stack, initialization)
+        stages = [*hidden, Linear(last, outputs, size)]
+        super().__init__(stages, dropout, stack, initialization, **published)
 
 
 class WideMLP(MLP):
@@ -87,4 +91,6 @@ def from_architecture(architecture: Architecture, widths: Sequence[int], stack: 
         dropout=architecture.dropout,
         batch_norm=architecture.batch_norm,
         stack=stack,
+        hidden_initialization=architecture.hidden_initialization,
+        relu_logits=architecture.relu_logits,
     )

@@ -22,6 +22,10 @@ class Network(nn.Module):
         leading axis, initialized from PyTorch's global random state.
     initialization
         Initialization of a single network.
+    hidden_initialization
+        Initialization of all layers but the last, where it is to be another one.
+    relu_logits
+        Whether a rectifier follows the last layer.
     """
 
     def __init__(
@@ -30,12 +34,15 @@ class Network(nn.Module):
         dropout: float,
         stack: int | None,
         initialization: str,
+        hidden_initialization: str | None = None,
+        relu_logits: bool = False,
     ):
         super().__init__()
         if not 0 <= dropout < 1:
             raise ValueError(f"dropout must be in [0, 1), got {dropout!r}")
         self.stages = nn.ModuleList(stages)
         self.dropout = Dropout(dropout)
+        self.hidden_initialization, self.relu_logits = hidden_initialization, relu_logits
         self.stacked = stack is not None
         if not self.stacked:
             seed = int(torch.randint(2**63 - 1, ()))
@@ -52,9 +59,11 @@ class Network(nn.Module):
 
     def initialize(self, index: int, initialization: str, generator: Generator) -> None:
         """Draw all layers of network `index` of the stack from `generator`, in order."""
-        for module in self.stages.modules():
-            if hasattr(module, "initialize"):
-                module.initialize(index, initialization, generator)
+        for stage in self.stages:
+            hidden = self.hidden_initialization if stage is not self.stages[-1] else None
+            for module in stage.modules():
+                if hasattr(module, "initialize"):
+                    module.initialize(index, hidden or initialization, generator)
 
     @torch.no_grad()
     def select(self, keep: Sequence[int]) -> None:
@@ -75,13 +84,17 @@ class Network(nn.Module):
         for stage in self.stages[:-1]:
             x = stage(x.detach())
             outputs.append(x)
-        return [*outputs, self.stages[-1](self.dropout(x.detach()))]
+        return [*outputs, self._last(x.detach())]
+
+    def _last(self, x: Tensor) -> Tensor:
+        logits = self.stages[-1](self.dropout(x))
+        return logits.relu() if self.relu_logits else logits
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``[batch, in]`` to logits ``[S, batch, out]``; no leading axis without a stack."""
         for stage in self.stages[:-1]:
             x = stage(x)
-        logits = self.stages[-1](self.dropout(x))
+        logits = self._last(x)
         return logits if self.stacked else logits.squeeze(0)
 
 

@@ -31,6 +31,7 @@ def _make_history(
         key = {
             "study": "made_up",
             "experiment": "grid",
+            "protocol": "clean",
             "dataset": dataset,
             "objective": objective,
             "model": model,
@@ -125,7 +126,8 @@ def follow_ups():
         accuracy += 0.02 * (activation == "gelu") + random.normal(0, 0.001)
         rows.append(
             {
-                **{"study": "made_up", "experiment": experiment, "dataset": dataset},
+                **{"study": "made_up", "experiment": experiment, "protocol": "clean"},
+                **{"dataset": dataset},
                 **{"objective": "backprop", "model": "kan", "depth": depth},
                 **{"hidden_widths": hidden, "activation": activation, "degree": degree},
                 **{"grid_size": grid_size, "initialization": "orthogonal", "optimizer": "adam"},

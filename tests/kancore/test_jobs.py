@@ -17,7 +17,7 @@ from kancore.timings import timing
 from kancore.training import Training
 
 OPTIONS = ("cpu", 60, "code")
-ORIGIN = {"study": "small", "experiment": "activation"}
+ORIGIN = {"study": "small", "experiment": "activation", "protocol": "clean"}
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +88,7 @@ def test_rows_fill_the_tables(dataset, tmp_path):
         for row in history_rows(training, rows, **ORIGIN, code="abc"):
             assert set(row) == set(HISTORY.names)
             assert row["parameters"] == 10 * (4 * 3 + 3 * 2)
-        row = timing(training, **ORIGIN, threads=1)
+        row = timing(training, 1, **ORIGIN)
         assert set(row) == set(TIMINGS.names)
         assert (row["schemes"], row["epochs"], row["sweep"]) == (1, 2, training.sweep.name)
         assert np.isfinite(row["seconds"])

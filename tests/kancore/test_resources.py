@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from kancore import networks
+from kancore.config import resolve
 from kancore.datasets import BUNDLED, dataset_module
 from kancore.resources import (
     MAX_MINUTES,
@@ -16,7 +17,6 @@ from kancore.resources import (
     runtime_minutes,
     shape,
 )
-from kancore.study import resolve
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = yaml.safe_load((ROOT / "schemas" / "config.schema.yaml").read_text())

@@ -7,9 +7,10 @@ import pytest
 import yaml
 
 from kancore import objectives, schemes
+from kancore.config import ConfigError, resolve
 from kancore.follow_ups import EXPERIMENTS
 from kancore.intrinsic_dimension.subspaces import PROJECTIONS, REFERENCE
-from kancore.study import ConfigError, Study, resolve
+from kancore.study import Study
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = yaml.safe_load((ROOT / "schemas" / "config.schema.yaml").read_text())
@@ -113,7 +114,7 @@ def test_hsic_has_settings_batch_size_and_epochs_of_its_own():
     for sweep in both.sweeps():
         if sweep.objective == "backprop":
             assert sweep.hsic is None
-            assert sweep.batch_size == 256
+            assert sweep.batch_size == 128
         else:
             assert (sweep.hsic.term, sweep.hsic.sigma, sweep.hsic.weight) == ("x", 7, 100)
             assert sweep.batch_size == 99
@@ -255,7 +256,7 @@ def changed(path, value):
         (["studies"], 3, ["studies is 3"]),
         (["studies", "../x"], {}, ["../x", "lower-case"]),
         (["stack"], ["seed"], ["'seed'", "initialization, optimizer, learning_rate"]),
-        (["protocol"], "published", ["protocol is 'published'", "clean"]),
+        (["protocol"], "tidy", ["protocol is 'tidy'", "clean, published", "warm_start"]),
     ],
 )
 def test_one_error_names_key_value_and_what_is_allowed(path, value, words):

@@ -82,7 +82,7 @@ def test_sweep_key_fills_the_key():
     axes = ("adam",), (0.05,), ("orthogonal",)
     sweep = Sweep("digits", "backprop", Architecture("mlp", (64, 32)), *axes, 3, 1, 1)
     key = sweep_key(sweep)
-    assert {"study", "experiment", *key, *AXES} == set(KEY_NAMES)
+    assert {"study", "experiment", "protocol", *key, *AXES} == set(KEY_NAMES)
     assert key["depth"] == "3layers"
     assert key["hidden_widths"] == "64x32"
     assert key["degree"] is None
