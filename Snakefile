@@ -33,8 +33,9 @@ include: "rules/tables.smk"
 include: "rules/follow_ups.smk"
 include: "rules/intrinsic_dimension.smk"
 include: "rules/efficiency.smk"
-include: "rules/figures.smk"
 include: "rules/claims.smk"
+include: "rules/audit.smk"
+include: "rules/figures.smk"
 include: "rules/report.smk"
 include: "rules/bench.smk"
 
@@ -49,6 +50,7 @@ onstart:
     jobs = [
         *(f"sweeps/{name}" for name in SWEEPS),
         *(f"follow_ups/{name}" for name in FOLLOW_UPS),
+        *(f"audit/{name}" for name in AUDIT),
     ]
     try:
         write_atomically(

@@ -133,14 +133,17 @@ class Study:
 
         None unless the study itself is clean.
         """
+        return list(dict.fromkeys(audited for _, audited in self.audit_plan()))
+
+    def audit_plan(self) -> Iterator[tuple[str, Audited]]:
+        """Give each protocol of the audit, by name, with each of its sweeps."""
         alone = self.settings["audit"]["departures"]
         if not alone or self.protocol != CLEAN:
-            return []
-        audited: dict[Sweep, str] = {}
+            return
+        first: dict[Sweep, str] = {}
         for protocol in (CLEAN, PUBLISHED, *alone):
             for sweep in self.audited(protocol).sweeps():
-                audited.setdefault(sweep, protocol)
-        return [Audited(protocol, sweep) for sweep, protocol in audited.items()]
+                yield protocol, Audited(first.setdefault(sweep, protocol), sweep)
 
     def landscapes(self) -> list[Landscape]:
         """Every loss landscape whose intrinsic dimension is measured, in a fixed order."""

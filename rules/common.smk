@@ -45,7 +45,7 @@ def data_code(name):
 
 def training_code(wildcards):
     """Digest of what a sweep really runs: the loop, its model and its objective."""
-    sweep = SWEEPS[wildcards.sweep]
+    (sweep,), _ = trained_sweeps(wildcards)
     return planned_digest(
         "workflow_scripts/train.py",
         networks.MODULES[sweep.architecture.model],
@@ -60,6 +60,8 @@ def trained_sweeps(wildcards):
     """
     if "follow_up" in wildcards.keys():
         sweeps = FOLLOW_UPS[wildcards.follow_up].sweeps(next(iter(SWEEPS.values())).schemes[0])
+    elif "audited" in wildcards.keys():
+        sweeps = [AUDIT[wildcards.audited].sweep]
     else:
         sweeps = [SWEEPS[wildcards.sweep]]
     return sweeps, resources.shape(sweeps[0].dataset, STUDY.settings["data"])

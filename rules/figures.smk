@@ -22,6 +22,7 @@ localrules:
     width_degree,
     degree_depth,
     grid_size,
+    departures,
 
 
 rule accuracy_bars:
@@ -401,4 +402,25 @@ use rule accuracy_bars as efficiency_ranks with:
     params:
         figure="efficiency_ranks",
         code=figure_code("efficiency_ranks"),
+        style=FIGURE_STYLE,
+
+
+use rule accuracy_bars as departures with:
+    input:
+        table=rules.audit.output.effects,
+    output:
+        png=f"{OUT}/figures/departures.png",
+        svg=report(
+            f"{OUT}/figures/departures.svg",
+            caption="../report/departures.rst",
+            category="Audit",
+            labels={"figure": "what each departure changes"},
+        ),
+    log:
+        f"{OUT}/logs/departures.log",
+    benchmark:
+        f"{OUT}/benchmarks/departures.tsv"
+    params:
+        figure="departures",
+        code=figure_code("departures"),
         style=FIGURE_STYLE,

@@ -20,8 +20,13 @@ SHOWN = {
     "width_degree": "width_degree",
     "degree_depth": "width_degree",
     "grid_size": "grid_size",
+    "departures": "audit",
 }
-CONDUCTED = {"grid", *(follow_up.experiment for follow_up in FOLLOW_UPS.values())}
+CONDUCTED = {
+    "grid",
+    *(follow_up.experiment for follow_up in FOLLOW_UPS.values()),
+    *(["audit"] if AUDIT else []),
+}
 REPORTED = [figure for figure, experiment in SHOWN.items() if experiment in CONDUCTED]
 
 
@@ -38,7 +43,13 @@ rule report:
         timings=[
             rules.tables.output.timings,
             *([rules.follow_up_tables.output.timings] if FOLLOW_UPS else []),
+            *([rules.audit_tables.output.timings] if AUDIT else []),
         ],
+        audit=(
+            [rules.audit_tables.output.runs, rules.audit.output.effects, rules.audit.output.claims]
+            if AUDIT
+            else []
+        ),
         claims=rules.claims.output,
         published=PUBLISHED_FIGURES,
         data=expand("results/data/{dataset}.json", dataset=STUDY.settings["datasets"]),
@@ -62,11 +73,12 @@ rule report:
         code=planned_digest("workflow_scripts/report.py"),
         study=json.dumps({"name": STUDY.name, "settings": STUDY.settings}, sort_keys=True),
         experiments=" ".join(SHOWN[figure] for figure in REPORTED),
+        audit=lambda wildcards, input: (f"--audit {shlex.join(input.audit)}" if input.audit else ""),
     message:
         "write the report of study {STUDY.name}"
     shell:
         "python -m workflow_scripts.report --study {params.study:q}"
         " --runs {input.runs:q} --timings {input.timings:q} --claims {input.claims:q}"
         " --published {input.published:q} --data {input.data:q} --figures {input.figures:q}"
-        " --captions {input.captions:q} --experiments {params.experiments}"
+        " --captions {input.captions:q} --experiments {params.experiments} {params.audit}"
         " --templates {input.templates:q} --out {output:q} --code {params.code} 2> {log:q}"

@@ -32,6 +32,7 @@ FIGURES = (
     "width_degree",
     "degree_depth",
     "grid_size",
+    "departures",
 )
 
 # Neither the time nor the version of the writer: the same table gives the same bytes.

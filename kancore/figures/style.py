@@ -44,7 +44,28 @@ _DIMENSIONS = {
     "landscape_absolute": "Landscape, 90% accuracy",
     "landscape_relative": "Landscape, 90% of direct",
 }
-_NAMES = {**_MODELS, **_DATASETS, **_OBJECTIVES, **_SCHEMES, **_ACTIVATIONS, **_DIMENSIONS}
+_PROTOCOLS = {
+    "published": "All departures (published)",
+    "warm_start": "Warm start",
+    "output_initialization": "Initialization of outputs only",
+    "relu_logits": "ReLU on the logits",
+    "whole_test_batches": "Last test batch dropped",
+    "best_on_test": "Best epoch on test data",
+    "relu_activation": "ReLU for GELU",
+    "regularization": "Dropout, batch norm by family",
+    "budget": "Batch size and epochs",
+    "data": "Published data variants",
+    "shallow_wide": "Wide network not rebuilt",
+}
+_NAMES = {
+    **_MODELS,
+    **_DATASETS,
+    **_OBJECTIVES,
+    **_SCHEMES,
+    **_ACTIVATIONS,
+    **_DIMENSIONS,
+    **_PROTOCOLS,
+}
 _ORDER = {name: place for place, name in enumerate(_NAMES)}
 
 LINES = {"backprop": "-", "hsic": "--"}

@@ -17,6 +17,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from kancore.figures.style import display_name, in_order
+from kancore.report import audit as audit_tables
 from kancore.report import tables, verdicts
 from kancore.statistics import SCHEME, best_schemes
 from kancore.status import duration
@@ -36,6 +37,7 @@ def contents(
     published: pd.DataFrame,
     datasets: Sequence[Mapping[str, Any]],
     figures: Iterable[Mapping[str, str]],
+    audit: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Collect what a report shows.
 
@@ -58,6 +60,9 @@ def contents(
     figures
         For each figure its ``name``, its ``caption`` (reStructuredText, a title and then text), its
         image ``svg`` (the text of the file) and the ``experiment`` that it shows.
+    audit
+        If the study has one: its ``runs``; ``effects``, with the columns of
+        `kancore.tables.AUDIT`; and ``claims``, verdicts by protocol.
 
     Returns
     -------
@@ -67,6 +72,8 @@ def contents(
     keys = tables.varying(runs)
     best = tables.in_reading_order(tables.with_best_on_test(best_schemes(runs), runs))
     by_experiment = {"grid": runs, **dict(iter(follow_ups.groupby("experiment")))}
+    if audit:
+        by_experiment["audit"] = audit["runs"]
     sizes = _sizes(datasets)
     return {
         "study": study,
@@ -84,9 +91,11 @@ def contents(
         "runs": tables.table(tables.in_reading_order(runs), {**keys, **tables.RUN_COLUMNS}),
         "common": tables.common(runs),
         "follow_ups": _follow_ups(follow_ups),
-        "published": tables.table(published, tables.PUBLISHED_COLUMNS),
+        "published": tables.published(published, runs, timings),
+        "audit": audit and _audit(audit),
         "timings": tables.table(
-            timings.sort_values(["experiment", "sweep"]), tables.TIMING_COLUMNS
+            timings[timings["experiment"] != "audit"].sort_values(["experiment", "sweep"]),
+            tables.TIMING_COLUMNS,
         ),
         "config": yaml.safe_dump(
             settings, sort_keys=False, default_flow_style=None, allow_unicode=True, width=80
@@ -215,6 +224,15 @@ def _follow_ups(follow_ups: pd.DataFrame) -> tables.Table | None:
         return None
     columns = {**tables.varying(follow_ups), **tables.RUN_COLUMNS}
     return tables.table(tables.in_reading_order(follow_ups), columns)
+
+
+def _audit(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Collect what a report shows of the audit."""
+    return {
+        "sample": _sample(found["runs"]),
+        "effects": audit_tables.effects(found["effects"]),
+        "claims": audit_tables.claims(found["claims"]),
+    }
 
 
 def _html_figure(figure: Mapping[str, str]) -> dict[str, str]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from kancore.figures.style import display_name, in_order
-from kancore.statistics import SCHEME, SETTING, average_seeds
+from kancore.statistics import SCHEME, SETTING, average_seeds, main_grid
 
 MISSING = "\N{EN DASH}"
 
@@ -18,11 +18,13 @@ _FORMATS = {
     "count": lambda value: f"{value:,.0f}",
     "percent": lambda value: f"{100 * value:.2f}",
     "seconds": lambda value: f"{value:,.1f}",
+    "short_seconds": lambda value: f"{value:,.3g}",
     "flag": lambda value: "yes" if value else "",
 }
 KEY_COLUMNS = {
     "study": ("Study", "text"),
     "experiment": ("Experiment", "name"),
+    "protocol": ("Protocol", "text"),
     "dataset": ("Data set", "name"),
     "objective": ("Objective", "name"),
     "model": ("Model", "name"),
@@ -90,6 +92,10 @@ PUBLISHED_COLUMNS = {
     "median": ("Median, %", "percent"),
     "gap": ("Gap, %", "percent"),
     "seconds_per_epoch": ("Epoch, s", "seconds"),
+    "own_best": ("Best here, %", "percent"),
+    "own_median": ("Median here, %", "percent"),
+    "own_gap": ("Gap here, %", "percent"),
+    "own_seconds": ("Epoch here, s", "short_seconds"),
     "source": ("Source", "text"),
 }
 
@@ -159,6 +165,35 @@ def with_best_on_test(best: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     schemes = runs.groupby([*SETTING, *SCHEME], dropna=False)["best_test_accuracy"].mean()
     highest = schemes.groupby(list(SETTING), dropna=False).max().rename("best_on_test")
     return best.merge(highest.reset_index(), on=list(SETTING), how="left")
+
+
+def published(figures: pd.DataFrame, runs: pd.DataFrame, timings: pd.DataFrame) -> Table:
+    """Write the published figures, and beside them ours, of test data as published.
+
+    Best and median are over schemes, of the best accuracy on test data, as a mean over seeds; the
+    gap is the mean over runs; the time is that of one network's epoch, its evaluations included,
+    in a sweep on one process.
+    """
+    by = ["dataset", "objective", "model", "depth", "degree"]
+    runs, timings = (
+        main_grid(rows[rows["experiment"] == "grid"]).astype({"degree": float})
+        for rows in (runs, timings)
+    )
+    schemes = runs.groupby([*by, *SCHEME], dropna=False)["best_test_accuracy"].mean()
+    grouped = schemes.groupby(by, dropna=False)
+    spent = timings.assign(epochs=timings["epochs"] * timings["schemes"])
+    spent = spent.groupby(by, dropna=False)[["seconds", "epochs"]].sum()
+    own = pd.DataFrame(
+        {
+            "own_best": grouped.max(),
+            "own_median": grouped.median(),
+            "own_gap": runs.groupby(by, dropna=False)["generalization_gap"].mean(),
+            "own_seconds": spent["seconds"] / spent["epochs"],
+        }
+    )
+    found = figures.merge(own.reset_index(), on=by, how="left")
+    shown = [name for name in PUBLISHED_COLUMNS if name not in own or found[name].notna().any()]
+    return table(found, {name: PUBLISHED_COLUMNS[name] for name in shown})
 
 
 def highest(best: pd.DataFrame) -> pd.Series:

@@ -8,7 +8,7 @@ import pytest
 
 from kancore.schemes import INITIALIZATIONS, MODELS, OPTIMIZERS, derive_seed
 from kancore.statistics import SCHEME, summarize_runs
-from kancore.tables import HISTORY, KEY_NAMES, RUNS, TIMINGS, read_table, write_table
+from kancore.tables import AUDIT, HISTORY, KEY_NAMES, RUNS, TIMINGS, read_table, write_table
 
 CEILINGS = {"mnist": 0.98, "fashion_mnist": 0.89, "cifar10": 0.55}
 DEPTHS = {"2layers": (32,), "3layers": (64, 32), "4layers": (128, 64, 32)}
@@ -140,6 +140,25 @@ def follow_ups():
             }
         )
     return _as_read(rows, RUNS)
+
+
+@pytest.fixture(scope="session")
+def audit():
+    """Effects on two data sets: of all departures, of a warm start, and of one for KANs alone."""
+    protocols = ("published", "warm_start", "output_initialization")
+    measures = ("best_accuracy", "test_accuracy", "gap", "log_efficiency")
+    rows = []
+    for place, (dataset, protocol, model, measure) in enumerate(
+        product(("mnist", "digits"), protocols, MODELS, measures)
+    ):
+        trained = protocol != "output_initialization" or model == "kan"
+        effect = (0.01 + 0.001 * place) * trained
+        key = {"study": "made_up", "dataset": dataset, "protocol": protocol, "model": model}
+        interval = {"low": effect - 0.01 * trained, "high": effect + 0.02 * trained}
+        values = {"clean": 0.9, "effect": effect, **interval, "pairs": 36, "trained": trained}
+        rows.append({**key, "measure": measure, **values})
+    nothing = {"clean": None, "effect": None, "low": None, "high": None, "pairs": 0}
+    return _as_read([*rows[:-1], {**rows[-1], **nothing}], AUDIT)
 
 
 @pytest.fixture(scope="session")

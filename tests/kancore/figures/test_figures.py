@@ -103,9 +103,9 @@ FOLLOW_UPS = [name for name in figures.FIGURES if figures.load(name).TABLE == "f
 
 
 @pytest.fixture
-def table_of(cases, follow_ups, timings):
+def table_of(cases, follow_ups, timings, audit):
     """A table of each figure."""
-    tables = {"follow_ups": follow_ups, "timings": timings}
+    tables = {"follow_ups": follow_ups, "timings": timings, "audit": audit}
     return lambda name: tables.get(figures.load(name).TABLE, cases["one_dataset"])
 
 
@@ -533,3 +533,34 @@ def test_planning_imports_neither_torch_nor_a_figure():
         "assert not any(f'kancore.figures.{n}' in sys.modules for n in kancore.figures.FIGURES)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_departures_are_marks_at_their_effects(audit):
+    figure = draw("departures", audit[audit["dataset"] == "mnist"])
+    panels = {axes.get_title(loc="left"): axes for axes in figure.axes}
+    accuracy = panels["Accuracy of the best scheme, points"]
+    names = [label.get_text() for label in accuracy.get_yticklabels()]
+    assert names == [
+        "All departures (published)",
+        "Warm start",
+        "Initialization of outputs only",
+    ]
+    own = audit[(audit["dataset"] == "mnist") & (audit["measure"] == "best_accuracy")]
+    marks = [line for line in accuracy.lines if line.get_marker() in ("o", "x")]
+    assert [line.get_xdata()[0] for line in marks] == pytest.approx(list(100 * own["effect"]))
+    assert [line.get_marker() for line in marks] == ["o" if row else "x" for row in own["trained"]]
+    rows = [round(line.get_ydata()[0]) for line in marks]
+    assert rows == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    intervals = [path.get_segments()[0][:, 0] for path in accuracy.collections]
+    trained = own[own["trained"]]
+    expected = 100 * trained[["low", "high"]].to_numpy()
+    np.testing.assert_allclose(intervals, expected)
+    efficiency = panels["Efficiency of a scheme, factor"]
+    first = next(line for line in efficiency.lines if line.get_marker() == "o")
+    effect = audit[audit["measure"] == "log_efficiency"]["effect"].iloc[0]
+    assert first.get_xdata()[0] == pytest.approx(np.exp(effect))
+
+
+def test_departures_of_several_data_sets_have_panels_of_their_own(audit):
+    titles = [axes.get_title(loc="left") for axes in draw("departures", audit).axes]
+    assert [title.split(":")[0] for title in titles] == ["MNIST"] * 4 + ["Digits, 8 by 8"] * 4

@@ -1,3 +1,4 @@
+import math
 import re
 import subprocess
 import sys
@@ -124,8 +125,8 @@ def test_tables_hold_every_run_architecture_and_job(page, runs, timings):
     same_in_all_runs = {"Activation", "Degree", "Grid"}
     assert not same_in_all_runs & set(headings)
     assert (
-        "<p>In all runs of the grid that have it: objective backpropagation, activation GELU, "
-        in page
+        "<p>In all runs of the grid that have it: protocol clean, objective backpropagation, "
+        "activation GELU, " in page
     )
     assert "degree 3, grid 5, seed 0.</p>" in page
 
@@ -343,3 +344,58 @@ def test_markdown_says_the_same(shown):
 def test_markdown_escapes_cells(runs, timings):
     text = markdown(MARKDOWN, contents_of(runs, timings.assign(sweep="a|b <i>*c*")))
     assert r"a\|b \<i\>\*c\*" in text
+
+
+def test_published_figures_have_ours_beside_them(page, runs, timings):
+    headings, *rows = Page(page).tables["published"]
+    rows = [dict(zip(headings, row, strict=True)) for row in rows]
+    row = next(
+        row
+        for row in rows
+        if (row["Data set"], row["Model"], row["Depth"]) == ("MNIST", "KAN", "3 layers")
+        and row["Objective"] == "backpropagation"
+        and row["Runs"] != MISSING
+    )
+    own = runs[(runs["dataset"] == "mnist") & (runs["model"] == "kan")]
+    own = own[own["depth"] == "3layers"]
+    assert row["Best, %"] == "96.53"
+    assert row["Best here, %"] == f"{100 * own['best_test_accuracy'].max():.2f}"
+    assert row["Median here, %"] == f"{100 * own['best_test_accuracy'].median():.2f}"
+    assert row["Gap here, %"] == f"{100 * own['generalization_gap'].mean():.2f}"
+    job = timings[timings["sweep"].str.startswith("mnist/backprop/kan-64x32/")].iloc[0]
+    assert row["Epoch here, s"] == f"{job['seconds'] / 20 / 27:.3g}"
+    lost = next(row for row in rows if row["Data set"] == "IMDB")
+    assert lost["Best here, %"] == MISSING
+
+
+def audit_of(runs, effects):
+    verdicts = verdicts_on(runs, runs.iloc[:0])
+    return {"runs": runs, "effects": effects, "claims": {"clean": verdicts, "published": verdicts}}
+
+
+def test_an_audit_is_two_tables_of_effects_and_of_verdicts(runs, timings, audit):
+    again = timings.assign(experiment="audit")
+    both = pd.concat([timings, again])
+    found = contents_of(runs, both, audit=audit_of(runs, audit))
+    tables = Page(html(TEMPLATE, found)).tables
+    assert len(tables["timings"]) == 1 + len(timings)
+    headings, first = tables["audit-effects"][:2]
+    row = dict(zip(headings, first, strict=True))
+    assert (row["Departure"], row["Data set"]) == ("All departures (published)", "MNIST")
+    own = audit[(audit["protocol"] == "published") & (audit["dataset"] == "mnist")]
+    own = own[own["model"] == "mlp"].set_index("measure")
+    effect, low, high = (f"{100 * own.loc['gap', name]:+.2f}" for name in ("effect", "low", "high"))
+    assert row["Gap"] == f"{effect} [{low}, {high}]"
+    factor = math.exp(own.loc["log_efficiency", "effect"])
+    assert row["Efficiency"].startswith(f"\N{MULTIPLICATION SIGN}{factor:.2f} [")
+    as_clean = [row for row in tables["audit-effects"] if "as clean" in row]
+    assert {row[2] for row in as_clean} == {"MLP", "Wide MLP"}
+    names, clean, published_one = tables["audit-claims"]
+    assert names[:5] == ["Protocol", "C1", "C2.1", "C3.1", "C3.2"]
+    assert (clean[0], published_one[0]) == ("Clean", "All departures (published)")
+    assert clean[1:] == published_one[1:]
+    part = verdicts_on(runs, runs.iloc[:0])[0]["parts"][0]
+    assert clean[1].startswith(f"{100 * part['effect']:+.2f} ")
+    text = markdown(MARKDOWN, found)
+    assert "## Departures of the published code" in text
+    assert MISSING in text

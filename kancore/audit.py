@@ -1,0 +1,122 @@
+"""The audit: what each departure of the published code changes, in runs and in verdicts."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from kancore.claims.comparisons import CELL, Evidence, measured
+from kancore.claims.verdicts import judge
+from kancore.protocols import CLEAN, Audited
+from kancore.statistics import SCHEME, interquartile_mean, stratified_interval
+from kancore.tables import AUDIT, sweep_key
+
+# What is compared: the runs of an `Evidence`, their column, and what pairs agree in.
+MEASURES: dict[str, tuple[Callable[[Evidence], pd.DataFrame], str, tuple[str, ...]]] = {
+    "best_accuracy": (lambda evidence: evidence.best, "test_accuracy", CELL),
+    "test_accuracy": (lambda evidence: evidence.runs, "test_accuracy", (*CELL, *SCHEME)),
+    "gap": (lambda evidence: evidence.runs, "generalization_gap", (*CELL, *SCHEME)),
+    "log_efficiency": (lambda evidence: evidence.runs, "log_efficiency", (*CELL, *SCHEME)),
+}
+
+
+def by_protocol(runs: pd.DataFrame, plan: Iterable[tuple[str, Audited]]) -> dict[str, pd.DataFrame]:
+    """Give each protocol its runs, those that it shares with another among them.
+
+    Parameters
+    ----------
+    runs
+        Runs of the audit, with the columns of `kancore.tables.RUNS`.
+    plan
+        Each protocol with each of its sweeps, from `kancore.study.Study.audit_plan`.
+
+    Returns
+    -------
+    dict
+        Runs by protocol, in the order of the plan.
+    """
+    sweeps = pd.DataFrame(
+        {"under": under, "protocol": audited.protocol, **sweep_key(audited.sweep)}
+        for under, audited in plan
+    ).astype(runs.dtypes[["degree", "grid_size"]])
+    key = [name for name in sweeps if name != "under"]
+    return {
+        name: runs.merge(own[key].drop_duplicates(), on=key)
+        for name, own in sweeps.groupby("under", sort=False)
+    }
+
+
+def effects(found: dict[str, pd.DataFrame], dimensions: pd.Series) -> pd.DataFrame:
+    """Compare the runs of each protocol with those of the clean one.
+
+    Parameters
+    ----------
+    found
+        Runs by protocol, from `by_protocol`.
+    dimensions
+        Intrinsic dimension by data set, for efficiencies.
+
+    Returns
+    -------
+    DataFrame
+        With the columns of `kancore.tables.AUDIT`: for each data set, protocol, model and measure
+        the interquartile mean of the paired differences, with an interval that resamples within
+        depths. Pairs are of the same depth and seed, and but for ``best_accuracy``, whose scheme
+        each protocol chooses, of the same scheme.
+    """
+    nothing = next(iter(found.values())).iloc[:0]
+    evidence = {name: measured(runs, nothing, dimensions) for name, runs in found.items()}
+    rows = []
+    for name, runs in found.items():
+        if name == CLEAN:
+            continue
+        for dataset, model in runs[["dataset", "model"]].drop_duplicates().itertuples(index=False):
+            own = runs[(runs["dataset"] == dataset) & (runs["model"] == model)]
+            common = {
+                "study": own["study"].iloc[0],
+                "dataset": dataset,
+                "protocol": name,
+                "model": model,
+                "trained": bool((own["protocol"] == name).any()),
+            }
+            for measure, (table, column, by) in MEASURES.items():
+                pairs = [
+                    _values(table(evidence[protocol]), dataset, model, column, by)
+                    for protocol in (CLEAN, name)
+                ]
+                rows.append({**common, "measure": measure, **_effect(*pairs)})
+    return pd.DataFrame(rows, columns=AUDIT.names)
+
+
+def _values(
+    table: pd.DataFrame, dataset: str, model: str, column: str, by: Sequence[str]
+) -> pd.Series:
+    """Values of a column, by what pairs agree in."""
+    rows = table[(table["dataset"] == dataset) & (table["model"] == model)]
+    return rows.set_index(["objective", *by])[column].dropna().astype(float)
+
+
+def _effect(clean: pd.Series, other: pd.Series) -> dict[str, float | int]:
+    differences = (other - clean).dropna()
+    if differences.empty:
+        return {**dict.fromkeys(("clean", "effect", "low", "high"), np.nan), "pairs": 0}
+    values, depths = differences.to_numpy(), differences.index.get_level_values("depth").to_numpy()
+    low, high = stratified_interval(values, depths, interquartile_mean)
+    return {
+        "clean": float(interquartile_mean(clean.loc[differences.index].to_numpy())),
+        "effect": float(interquartile_mean(values)),
+        "low": low,
+        "high": high,
+        "pairs": len(values),
+    }
+
+
+def verdicts(
+    found: dict[str, pd.DataFrame], dimensions: pd.Series, published: Evidence
+) -> dict[str, list[dict[str, Any]]]:
+    """Test the claims on the runs of each protocol; see `kancore.claims.verdicts.judge`."""
+    nothing = next(iter(found.values())).iloc[:0]
+    return {
+        name: judge(measured(runs, nothing, dimensions), published) for name, runs in found.items()
+    }
