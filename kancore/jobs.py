@@ -117,5 +117,8 @@ def history_rows(training: Training, rows: list[dict], **origin: Any) -> list[di
         **origin,
         **sweep_key(training.sweep),
         "parameters": training.state.network.num_parameters,
+        # Of sweeps that hold nothing out for validation.
+        "validation_loss": None,
+        "validation_accuracy": None,
     }
     return [{**common, **row} for row in rows]

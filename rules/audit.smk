@@ -2,7 +2,7 @@
 
 AUDIT = {audited.name: audited for audited in STUDY.audit()}
 AUDIT_GRID = {
-    **STUDY.grid,
+    **STUDY.audited("clean").grid,
     **{key: STUDY.settings[key] for key in ("protocol", "departures", "audit")},
 }
 

@@ -19,6 +19,9 @@ KINDS = (
     "results/*/benchmarks/landscapes/**/*.tsv",
     "results/*/sweeps/**/*.parquet",
     "results/*/logs/train/**/*.log",
+    "results/*/audit/**/*.parquet",
+    "results/*/logs/audit/**/*.log",
+    "results/*/benchmarks/audit/**/*.tsv",
     "results/*/benchmarks/train/**/*.tsv",
     ".snakemake/metadata/**/*",
 )

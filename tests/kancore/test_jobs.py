@@ -1,6 +1,7 @@
 """Jobs: sweeps in turn, taken up again where they were stopped, progress, rows."""
 
 import json
+from dataclasses import replace
 from itertools import count
 
 import numpy as np
@@ -83,10 +84,13 @@ def test_progress_is_told_while_a_job_runs_and_removed_with_its_checkpoints(data
     assert list(tmp_path.iterdir()) == []
 
 
-def test_rows_fill_the_tables(dataset, tmp_path):
-    for training, rows in Job(sweeps(), tmp_path).run(dataset, *OPTIONS):
+@pytest.mark.parametrize("fraction", [0.1, 0.0])
+def test_rows_fill_the_tables(fraction, dataset, tmp_path):
+    given = [replace(each, validation_fraction=fraction) for each in sweeps()]
+    for training, rows in Job(given, tmp_path).run(dataset, *OPTIONS):
         for row in history_rows(training, rows, **ORIGIN, code="abc"):
             assert set(row) == set(HISTORY.names)
+            assert (row["validation_accuracy"] is None) == (fraction == 0)
             assert row["parameters"] == 10 * (4 * 3 + 3 * 2)
         row = timing(training, 1, **ORIGIN)
         assert set(row) == set(TIMINGS.names)

@@ -44,6 +44,11 @@ studies:
       refinements: 1
       epochs: 4
       learning_rate: 0.01
+    departures:
+      budget: {batch_size: {default: 40}, epochs: {default: 4}}
+    audit:
+      departures: [warm_start, output_initialization]
+      settings: {datasets: [digits], depths: [2layers], learning_rates: [0.005], seeds: [0]}
 """
 
 

@@ -16,7 +16,8 @@ FOLLOW_UP_FIGURES = [figure for figure in FIGURES if load(figure).TABLE == "foll
 FOLLOW_UPS = {"follow_up": 3, "follow_up_tables": 1}
 OF_DIMENSIONS = {"dimension_accuracy": 1, "dimension_estimates": 1}
 OF_EFFICIENCY = {"efficiency_bars": 1, "parameters_efficiency": 1, "efficiency_ranks": 1}
-OF_RUNS = {name: 1 for name in REPORTED if name not in OF_DIMENSIONS}
+OF_AUDIT = {"audit_tables": 1, "audit": 1, "departures": 1}
+OF_RUNS = {name: 1 for name in REPORTED if name not in {**OF_DIMENSIONS, **OF_AUDIT}}
 # New tables of runs may name another best scheme, so follow-ups and all below them are due too.
 DOWNSTREAM = {
     **{"tables": 1, "efficiency": 1, "best_scheme": 1, **FOLLOW_UPS, "claims": 1},
@@ -49,20 +50,22 @@ def test_an_edit_in_splines_retrains_kans_and_no_mlp(project):
     output = project.snakemake("--cores", "1", "--dry-run")
     assert "train digits/backprop/kan" in output
     assert "train digits/backprop/mlp" not in output
-    assert project.plan() == {"train": 1, **DOWNSTREAM}
+    assert project.plan() == {"train": 1, "audit_train": 4, **OF_AUDIT, **DOWNSTREAM}
 
 
 def test_an_edit_in_a_data_set_prepares_it_again_and_retrains(project):
     project.append("kancore/data/digits.py")
     dimensions = {"manifold": 1, "landscape": 1, "intrinsic_dimension": 1, **OF_DIMENSIONS}
-    assert project.plan() == {"prepare": 1, "train": 2, **dimensions, **DOWNSTREAM}
+    audit = {"audit_train": 7, **OF_AUDIT}
+    assert project.plan() == {"prepare": 1, "train": 2, **audit, **dimensions, **DOWNSTREAM}
     project.append("kancore/data/breast_cancer.py")
     assert project.plan()["prepare"] == 1
 
 
 def test_an_edit_in_the_claims_judges_again(project):
     project.append("kancore/claims/declared.py")
-    assert project.plan() == {"claims": 1, "report": 1}
+    below = {"claims": 1, "audit": 1, "departures": 1, "report": 1}
+    assert project.plan() == below
 
 
 def test_follow_ups_follow_the_best_scheme_and_their_own_axes(project):
@@ -100,7 +103,7 @@ def test_published_dimensions_are_an_input(project):
     with open(project.path / "published" / "intrinsic_dimension.csv", "a") as file:
         file.write("digits,efficiency,,,,5,,Somebody 2025\n")
     below = {"intrinsic_dimension": 1, **OF_DIMENSIONS, "efficiency": 1, **OF_EFFICIENCY}
-    assert project.plan() == {**below, "claims": 1, "report": 1}
+    assert project.plan() == {**below, "claims": 1, "audit": 1, "departures": 1, "report": 1}
 
 
 def test_every_network_and_seed_of_a_landscape_is_a_job(project):
@@ -180,3 +183,16 @@ def test_a_wrong_key_is_one_clear_error(project):
     output = project.snakemake("--cores", "1", "--config", "epoch=3", check=False)
     assert "config: epoch is 3; expected no such key; did you mean epochs?" in output
     assert "Traceback" not in output
+
+
+def test_one_more_departure_trains_that_one_alone(project):
+    more = "audit={departures: [warm_start, output_initialization, relu_activation]}"
+    assert project.plan("audit", "--config", more)["audit_train"] == 2
+
+
+def test_a_study_without_an_audit_or_under_another_protocol_has_none(project):
+    audit = {"audit_train", *OF_AUDIT}
+    assert not audit & set(project.plan("--config", "audit={departures: []}", "--forceall"))
+    published = project.plan("--config", "protocol=published", "--forceall")
+    assert not audit & set(published)
+    assert published["train"] == 2
