@@ -48,7 +48,7 @@ onstart:
         raise WorkflowError(f"another snakemake is at work in {Path.cwd()}")
     # What `python -m kancore.status` counts by.
     jobs = [
-        *(f"sweeps/{name}" for name in SWEEPS),
+        *(f"sweeps/{name}" for name in SERIES),
         *(f"follow_ups/{name}" for name in FOLLOW_UPS),
         *(f"audit/{name}" for name in AUDIT),
     ]

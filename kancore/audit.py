@@ -8,7 +8,8 @@ import pandas as pd
 
 from kancore.claims.comparisons import CELL, Evidence, measured
 from kancore.claims.verdicts import judge
-from kancore.protocols import CLEAN, Audited
+from kancore.protocols import CLEAN
+from kancore.schemes import Sweep
 from kancore.statistics import SCHEME, interquartile_mean, stratified_interval
 from kancore.tables import AUDIT, sweep_key
 
@@ -21,7 +22,9 @@ MEASURES: dict[str, tuple[Callable[[Evidence], pd.DataFrame], str, tuple[str, ..
 }
 
 
-def by_protocol(runs: pd.DataFrame, plan: Iterable[tuple[str, Audited]]) -> dict[str, pd.DataFrame]:
+def by_protocol(
+    runs: pd.DataFrame, plan: Iterable[tuple[str, str, Sweep]]
+) -> dict[str, pd.DataFrame]:
     """Give each protocol its runs, those that it shares with another among them.
 
     Parameters
@@ -29,7 +32,8 @@ def by_protocol(runs: pd.DataFrame, plan: Iterable[tuple[str, Audited]]) -> dict
     runs
         Runs of the audit, with the columns of `kancore.tables.RUNS`.
     plan
-        Each protocol with each of its sweeps, from `kancore.study.Study.audit_plan`.
+        Each protocol with each of its sweeps, and the protocol under which that was trained, from
+        `kancore.study.Study.audit_plan`.
 
     Returns
     -------
@@ -37,8 +41,8 @@ def by_protocol(runs: pd.DataFrame, plan: Iterable[tuple[str, Audited]]) -> dict
         Runs by protocol, in the order of the plan.
     """
     sweeps = pd.DataFrame(
-        {"under": under, "protocol": audited.protocol, **sweep_key(audited.sweep)}
-        for under, audited in plan
+        {"under": under, "protocol": protocol, **sweep_key(sweep)}
+        for under, protocol, sweep in plan
     ).astype(runs.dtypes[["degree", "grid_size"]])
     key = [name for name in sweeps if name != "under"]
     return {

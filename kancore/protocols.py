@@ -8,7 +8,7 @@ settings that it changes. A protocol is the departures that it makes: ``clean`` 
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from kancore.schemes import Sweep
+from kancore.schemes import Series
 
 CLEAN = "clean"
 PUBLISHED = "published"
@@ -32,20 +32,20 @@ def protocol_name(made: Collection[str], known: Collection[str]) -> str:
 
 @dataclass(frozen=True)
 class Audited:
-    """A sweep of the audit: what one training job does.
+    """A series of the audit: what one training job does.
 
     Attributes
     ----------
     protocol : str
         Name of the protocol that it is trained under.
-    sweep : Sweep
+    series : Series
         What is trained.
     """
 
     protocol: str
-    sweep: Sweep
+    series: Series
 
     @property
     def name(self) -> str:
         """Path of the job below the audit of its study."""
-        return f"{self.protocol}/{self.sweep.name}"
+        return f"{self.protocol}/{self.series.name}"

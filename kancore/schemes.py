@@ -88,7 +88,15 @@ class Architecture:
     @property
     def name(self) -> str:
         """A name for files, such as ``kan-128x64x32-gelu-degree3-grid5``."""
-        parts = [self.model, "x".join(map(str, self.hidden_widths)), self.activation]
+        return self._named("x".join(map(str, self.hidden_widths)))
+
+    @property
+    def family(self) -> str:
+        """A name for files that architectures of all depths share: ``kan-gelu-degree3-grid5``."""
+        return self._named()
+
+    def _named(self, *widths: str) -> str:
+        parts = [self.model, *widths, self.activation]
         if self.model == "kan":
             parts += [f"degree{self.degree}", f"grid{self.grid_size}"]
         return "-".join(parts)
@@ -201,9 +209,15 @@ class Sweep:
     @property
     def name(self) -> str:
         """Path of the sweep below the sweeps of its study."""
-        return "/".join(
-            (self.dataset, self.objective, self.architecture.name, self.part, f"seed{self.seed}")
-        )
+        return self._path(self.architecture.name)
+
+    @property
+    def family(self) -> str:
+        """Path that sweeps share which differ in depth alone."""
+        return self._path(self.architecture.family)
+
+    def _path(self, architecture: str) -> str:
+        return "/".join((self.dataset, self.objective, architecture, self.part, f"seed{self.seed}"))
 
     def split_by(self, fields: Iterable[str]) -> list["Sweep"]:
         """Split into one sweep for each combination of values of these fields of a scheme."""
@@ -234,6 +248,27 @@ class Sweep:
         architecture = Architecture.from_dict(values["architecture"])
         hsic = values["hsic"] and HsicBottleneck(**values["hsic"])
         return cls(**{**tuples(values), "architecture": architecture, "hsic": hsic})
+
+
+@dataclass(frozen=True)
+class Series:
+    """Sweeps that one job trains in turn: one, or all depths of a model."""
+
+    sweeps: tuple[Sweep, ...]
+
+    @property
+    def name(self) -> str:
+        """Path of the job below the sweeps of its study."""
+        first, *others = self.sweeps
+        return first.family if others else first.name
+
+
+def in_series(sweeps: Iterable[Sweep], depths_in_turn: bool) -> list[Series]:
+    """Put those sweeps into one series that differ in depth alone, or each into its own."""
+    series: dict[str, list[Sweep]] = {}
+    for sweep in sweeps:
+        series.setdefault(sweep.family if depths_in_turn else sweep.name, []).append(sweep)
+    return [Series(tuple(each)) for each in series.values()]
 
 
 def tuples(values: Mapping[str, Any]) -> dict[str, Any]:

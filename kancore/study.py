@@ -8,7 +8,7 @@ from typing import Any
 from kancore.follow_ups import FollowUp
 from kancore.intrinsic_dimension.subspaces import REFERENCE, Landscape, geometric_grid
 from kancore.protocols import CLEAN, PUBLISHED, Audited, departures, protocol_name
-from kancore.schemes import AXES, Architecture, HsicBottleneck, Sweep
+from kancore.schemes import AXES, Architecture, HsicBottleneck, Series, Sweep, in_series
 
 # Keys that `Study.sweeps` does not need: where data come from, how a study runs, how it looks.
 _NOT_GRID = (
@@ -30,6 +30,7 @@ _OF_SWEEPS = (
     "objectives",
     "seeds",
     "stack",
+    "depths_in_turn",
     "hsic",
     "warm_start",
     "whole_test_batches",
@@ -79,8 +80,12 @@ class Study:
         needed = {key: value for key, value in self.grid.items() if key not in _OF_SWEEPS}
         return {**needed, "intrinsic_dimension": self.settings["intrinsic_dimension"]}
 
+    def series(self) -> list[Series]:
+        """Every training job of the grid, in a fixed order."""
+        return in_series(self.sweeps(), self.settings["depths_in_turn"])
+
     def sweeps(self) -> list[Sweep]:
-        """Every training job of the study, in a fixed order."""
+        """Every sweep of the grid, in a fixed order."""
         split_axes = [field for field in AXES if field not in self.settings["stack"]]
         return [
             part
@@ -133,17 +138,25 @@ class Study:
 
         None unless the study itself is clean.
         """
-        return list(dict.fromkeys(audited for _, audited in self.audit_plan()))
+        trained: dict[str, list[Sweep]] = {}
+        for under, protocol, sweep in self.audit_plan():
+            if under == protocol:
+                trained.setdefault(protocol, []).append(sweep)
+        return [
+            Audited(protocol, series)
+            for protocol, sweeps in trained.items()
+            for series in in_series(sweeps, self.audited(protocol).settings["depths_in_turn"])
+        ]
 
-    def audit_plan(self) -> Iterator[tuple[str, Audited]]:
-        """Give each protocol of the audit, by name, with each of its sweeps."""
+    def audit_plan(self) -> Iterator[tuple[str, str, Sweep]]:
+        """Give every sweep of each protocol, and the protocol under which the audit trains it."""
         alone = self.settings["audit"]["departures"]
         if not alone or self.protocol != CLEAN:
             return
         first: dict[Sweep, str] = {}
         for protocol in (CLEAN, PUBLISHED, *alone):
             for sweep in self.audited(protocol).sweeps():
-                yield protocol, Audited(first.setdefault(sweep, protocol), sweep)
+                yield protocol, first.setdefault(sweep, protocol), sweep
 
     def landscapes(self) -> list[Landscape]:
         """Every loss landscape whose intrinsic dimension is measured, in a fixed order."""

@@ -18,9 +18,9 @@ localrules:
 
 use rule train as audit_train with:
     input:
-        summary=lambda wildcards: f"results/data/{AUDIT[wildcards.audited].sweep.dataset}.json",
+        summary=lambda wildcards: f"results/data/{AUDIT[wildcards.audited].series.sweeps[0].dataset}.json",
         data=lambda wildcards: ancient(
-            f"results/data/{AUDIT[wildcards.audited].sweep.dataset}.safetensors"
+            f"results/data/{AUDIT[wildcards.audited].series.sweeps[0].dataset}.safetensors"
         ),
     output:
         history=f"{OUT}/audit/{{audited}}/history.parquet",
@@ -32,8 +32,7 @@ use rule train as audit_train with:
     params:
         code=training_code,
         sweeps=lambda wildcards: (
-            "--experiment audit --sweep "
-            + shlex.quote(json.dumps(AUDIT[wildcards.audited].sweep.to_dict(), sort_keys=True))
+            f"--experiment audit {sweeps_argument(AUDIT[wildcards.audited].series)}"
         ),
         study=STUDY.name,
         protocol=lambda wildcards: AUDIT[wildcards.audited].protocol,

@@ -44,8 +44,8 @@ def data_code(name):
 
 
 def training_code(wildcards):
-    """Digest of what a sweep really runs: the loop, its model and its objective."""
-    (sweep,), _ = trained_sweeps(wildcards)
+    """Digest of what a series really runs: the loop, its model and its objective."""
+    sweep = trained_sweeps(wildcards)[0][0]
     return planned_digest(
         "workflow_scripts/train.py",
         networks.MODULES[sweep.architecture.model],
@@ -59,12 +59,19 @@ def trained_sweeps(wildcards):
     Of a follow-up by any scheme: which one it will be changes neither memory nor time.
     """
     if "follow_up" in wildcards.keys():
-        sweeps = FOLLOW_UPS[wildcards.follow_up].sweeps(next(iter(SWEEPS.values())).schemes[0])
+        any_scheme = STUDY.sweeps()[0].schemes[0]
+        sweeps = FOLLOW_UPS[wildcards.follow_up].sweeps(any_scheme)
     elif "audited" in wildcards.keys():
-        sweeps = [AUDIT[wildcards.audited].sweep]
+        sweeps = AUDIT[wildcards.audited].series.sweeps
     else:
-        sweeps = [SWEEPS[wildcards.sweep]]
+        sweeps = SERIES[wildcards.series].sweeps
     return sweeps, resources.shape(sweeps[0].dataset, STUDY.settings["data"])
+
+
+def sweeps_argument(series):
+    """Argument that says what to train."""
+    sweeps = [sweep.to_dict() for sweep in series.sweeps]
+    return f"--sweeps {shlex.quote(json.dumps(sweeps, sort_keys=True))}"
 
 
 def training_memory(wildcards, attempt):

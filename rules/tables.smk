@@ -8,7 +8,9 @@ localrules:
 rule tables:
     input:
         expand(
-            f"{OUT}/sweeps/{{sweep}}/{{table}}.parquet", sweep=SWEEPS, table=["history", "timings"]
+            f"{OUT}/sweeps/{{series}}/{{table}}.parquet",
+            series=SERIES,
+            table=["history", "timings"],
         ),
     output:
         history=f"{OUT}/tables/history.parquet",
@@ -28,7 +30,7 @@ rule tables:
     params:
         code=planned_digest("workflow_scripts/tables.py"),
         study=json.dumps({"name": STUDY.name, "settings": STUDY.grid}, sort_keys=True),
-        jobs="sweeps",
+        jobs="series",
         folder=lambda wildcards, output: str(Path(output.history).parents[1] / "sweeps"),
     message:
         "put the tables of study {STUDY.name} together"

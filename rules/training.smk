@@ -1,6 +1,6 @@
-# A data set -> the history of all runs of one sweep.
+# A data set -> the history of all runs of a series: of one sweep, or of all depths of a model.
 
-SWEEPS = {sweep.name: sweep for sweep in STUDY.sweeps()}
+SERIES = {series.name: series for series in STUDY.series()}
 GPU = STUDY.settings["device"] != "cpu"
 
 
@@ -8,17 +8,17 @@ rule train:
     input:
         # Of large files Snakemake compares time stamps only, which a copy changes; so new data are
         # known by their summary, a small file that holds their checksum.
-        summary=lambda wildcards: f"results/data/{SWEEPS[wildcards.sweep].dataset}.json",
+        summary=lambda wildcards: f"results/data/{SERIES[wildcards.series].sweeps[0].dataset}.json",
         data=lambda wildcards: ancient(
-            f"results/data/{SWEEPS[wildcards.sweep].dataset}.safetensors"
+            f"results/data/{SERIES[wildcards.series].sweeps[0].dataset}.safetensors"
         ),
     output:
-        history=f"{OUT}/sweeps/{{sweep}}/history.parquet",
-        timings=f"{OUT}/sweeps/{{sweep}}/timings.parquet",
+        history=f"{OUT}/sweeps/{{series}}/history.parquet",
+        timings=f"{OUT}/sweeps/{{series}}/timings.parquet",
     log:
-        f"{OUT}/logs/train/{{sweep}}.log",
+        f"{OUT}/logs/train/{{series}}.log",
     benchmark:
-        f"{OUT}/benchmarks/train/{{sweep}}.tsv"
+        f"{OUT}/benchmarks/train/{{series}}.tsv"
     conda:
         "../envs/kancore.yaml"
     threads: STUDY.settings["threads"]
@@ -33,12 +33,11 @@ rule train:
         compile=int(STUDY.settings["compile"]),
     params:
         code=training_code,
-        sweeps=lambda wildcards: "--sweep "
-        + shlex.quote(json.dumps(SWEEPS[wildcards.sweep].to_dict(), sort_keys=True)),
+        sweeps=lambda wildcards: sweeps_argument(SERIES[wildcards.series]),
         study=STUDY.name,
         protocol=STUDY.protocol,
     message:
-        "train {wildcards.sweep}"
+        "train {wildcards.series}"
     shell:
         "exec python -m workflow_scripts.train"
         " --study {params.study} --protocol {params.protocol} {params.sweeps}"

@@ -25,10 +25,10 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--study", required=True, help="name of the study")
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--sweep", type=json.loads, help="a sweep, as JSON")
+    what.add_argument("--sweeps", type=json.loads, help="a list of sweeps, as JSON")
     what.add_argument("--follow-up", type=json.loads, help="or a follow-up, as JSON")
     parser.add_argument("--scheme", type=Path, help="the scheme of a follow-up, a JSON file")
-    parser.add_argument("--experiment", default="grid", help="what the sweep belongs to")
+    parser.add_argument("--experiment", default="grid", help="what the sweeps belong to")
     parser.add_argument("--protocol", required=True, help="name of the protocol")
     parser.add_argument("--data", type=Path, required=True, help="prepared data set")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
@@ -44,8 +44,8 @@ def arguments() -> argparse.Namespace:
 
 def planned(args: argparse.Namespace) -> tuple[str, list[Sweep]]:
     """Name of the experiment, and its sweeps, which have one model and objective."""
-    if args.sweep:
-        return args.experiment, [Sweep.from_dict(args.sweep)]
+    if args.sweeps:
+        return args.experiment, [Sweep.from_dict(sweep) for sweep in args.sweeps]
     follow_up = FollowUp.from_dict(args.follow_up)
     return follow_up.experiment, follow_up.sweeps(Scheme(**json.loads(args.scheme.read_text())))
 

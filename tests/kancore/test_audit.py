@@ -11,7 +11,6 @@ from scipy.stats import trim_mean
 from kancore.audit import MEASURES, by_protocol, effects, verdicts
 from kancore.claims.comparisons import published
 from kancore.efficiency import efficiency
-from kancore.protocols import Audited
 from kancore.schemes import INITIALIZATIONS, MODELS, OPTIMIZERS, Architecture, Sweep
 from kancore.statistics import SCHEME, summarize_runs
 from kancore.tables import AUDIT, read_table, write_table
@@ -39,13 +38,15 @@ def sweeps(model, depths=((32,), (64, 32)), activation="gelu"):
 @pytest.fixture(scope="module")
 def plan():
     """Clean, a protocol that changes KANs alone, and one that trains all again by ReLU."""
-    clean = [Audited("clean", each) for model in MODELS for each in sweeps(model)]
-    changed = [Audited("kans_alone", each.sweep) if "kan" in each.name else each for each in clean]
-    again = [Audited("relu", each) for model in MODELS for each in sweeps(model, activation="relu")]
+    clean = [each for model in MODELS for each in sweeps(model)]
+    again = [each for model in MODELS for each in sweeps(model, activation="relu")]
     return [
-        *(("clean", each) for each in clean),
-        *(("kans_alone", each) for each in changed),
-        *(("relu", each) for each in again),
+        *(("clean", "clean", each) for each in clean),
+        *(
+            ("kans_alone", "kans_alone" if "/kan-" in each.name else "clean", each)
+            for each in clean
+        ),
+        *(("relu", "relu", each) for each in again),
     ]
 
 

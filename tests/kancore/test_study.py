@@ -177,6 +177,88 @@ def test_stack_splits_sweeps_into_jobs_without_losing_a_scheme(axes):
     assert sum(len(job.schemes) for job in jobs) == sum(len(sweep.schemes) for sweep in whole)
 
 
+def test_quick_trains_the_depths_of_a_model_in_turn():
+    quick = study(study="quick")
+    assert len(quick.series()) == 2 * 3 * 3
+    trained = [sweep for series in quick.series() for sweep in series.sweeps]
+    assert sorted(each.name for each in trained) == sorted(each.name for each in quick.sweeps())
+    assert len(study(study="laptop").series()) == len(study(study="laptop").sweeps())
+
+
+def test_published_makes_every_departure():
+    published = study(study="published")
+    assert published.protocol == "published"
+    sweeps = {}
+    for sweep in published.sweeps():
+        architecture = sweep.architecture
+        key = sweep.dataset, sweep.objective, architecture.model, architecture.depth
+        sweeps[key] = sweep
+    kan, mlp = (sweeps["mnist", "backprop", model, "2layers"] for model in ("kan", "mlp"))
+    for sweep in (kan, mlp):
+        assert (sweep.warm_start, sweep.whole_test_batches, sweep.flips) == (True, True, False)
+        assert (sweep.batch_size, sweep.epochs, sweep.evaluate_every) == (4096, 100, 2)
+        assert sweep.validation_fraction == 0
+        assert (sweep.architecture.activation, sweep.architecture.relu_logits) == ("relu", True)
+        assert len(sweep.schemes) == 18
+    assert (kan.architecture.dropout, kan.architecture.batch_norm) == (0, False)
+    assert (mlp.architecture.dropout, mlp.architecture.batch_norm) == (0.2, True)
+    assert kan.architecture.hidden_initialization == "kaiming_uniform"
+    assert mlp.architecture.hidden_initialization is None
+    cifar10 = sweeps["cifar10", "backprop", "kan", "2layers"]
+    assert (cifar10.flips, cifar10.architecture.batch_norm) == (True, True)
+    assert ("cifar10", "backprop", "wide_mlp", "3layers") not in sweeps
+    assert ("mnist", "backprop", "wide_mlp", "3layers") in sweeps
+    assert sweeps["imdb", "backprop", "kan", "2layers"].architecture.outputs == 10
+    assert sweeps["higgs", "backprop", "kan", "2layers"].epochs == 6
+    assert sweeps["mnist", "hsic", "mlp", "2layers"].batch_size == 2048
+    data = published.settings["data"]
+    assert data["imdb"]["random_test"] == 10000
+    assert data["higgs"]["train_rows"] == 500000
+
+
+def test_a_protocol_may_be_some_departures_and_overrides_win():
+    some = study(study="laptop", protocol=["relu_logits", "budget"])
+    assert some.protocol == "relu_logits+budget"
+    assert {sweep.epochs for sweep in some.sweeps()} == {25}
+    assert {sweep.architecture.relu_logits for sweep in some.sweeps()} == {True}
+    assert {sweep.warm_start for sweep in some.sweeps()} == {False}
+    assert some.audit() == []
+    own = study(study="laptop", protocol=["budget"], epochs=3)
+    assert {sweep.epochs for sweep in own.sweeps()} == {3}
+    everything = list(CONFIG["defaults"]["departures"])
+    assert study(study="laptop", protocol=everything).protocol == "published"
+
+
+def test_a_warm_start_needs_its_schemes_in_one_job():
+    with pytest.raises(ConfigError, match="stack is .*expected optimizer and learning_rate"):
+        study(warm_start=True, stack=["initialization"])
+    study(warm_start=True, stack=["optimizer", "learning_rate"])
+
+
+@pytest.mark.parametrize("name", CONFIG["defaults"]["departures"])
+def test_each_departure_changes_what_is_trained(name):
+    clean, other = (
+        study(study="laptop", datasets=["mnist", "imdb", "cifar10"], protocol=protocol)
+        for protocol in ("clean", [name])
+    )
+    assert clean.sweeps() != other.sweeps()
+
+
+def test_the_audit_trains_each_protocol_and_nothing_twice():
+    laptop = study(study="laptop")
+    trained = [sweep for audited in laptop.audit() for sweep in audited.series.sweeps]
+    assert len(trained) == len(set(trained)) == 168
+    assert len({audited.name for audited in laptop.audit()}) == len(laptop.audit())
+    by_protocol = {}
+    for audited in laptop.audit():
+        models = {sweep.architecture.model for sweep in audited.series.sweeps}
+        by_protocol.setdefault(audited.protocol, set()).update(models)
+    assert by_protocol.pop("output_initialization") == {"kan"}
+    assert list(by_protocol)[:2] == ["clean", "published"]
+    assert set(map(frozenset, by_protocol.values())) == {frozenset(schemes.MODELS)}
+    assert study(study="quick").audit() == []
+
+
 def test_splines_multiply_kans_only():
     sweeps = study(study="laptop", datasets=["mnist"], degrees=[2, 3], grid_sizes=[3, 5]).sweeps()
     models = [sweep.architecture.model for sweep in sweeps]
@@ -256,6 +338,23 @@ def changed(path, value):
         (["studies"], 3, ["studies is 3"]),
         (["studies", "../x"], {}, ["../x", "lower-case"]),
         (["stack"], ["seed"], ["'seed'", "initialization, optimizer, learning_rate"]),
+        (["protocol"], ["tidy"], ["protocol is ['tidy']", "departures: warm_start"]),
+        (["audit"], {"departures": ["x"]}, ["audit.departures is 'x'", "warm_start"]),
+        (["audit"], {"settings": {"epoch": 3}}, ["audit.settings.epoch", "did you mean epochs?"]),
+        (
+            ["audit"],
+            {"departures": ["data"], "settings": {"datasets": ["imdb"]}},
+            ["audit.settings.datasets is ['imdb']", "published prepares alike"],
+        ),
+        (["departures"], {"x": {"audit": {}}}, ["departures.x.audit", "no such key"]),
+        (["departures"], {"x": {"relu_logits": 3}}, ["relu_logits is 3", "true or false"]),
+        (
+            ["batch_norm"],
+            {"mlp": {"mnist": True}, "kan": False, "wide_mlp": False},
+            ["batch_norm.mlp is", "a value for digits, or a default"],
+        ),
+        (["wide_depths"], [], ["wide_depths is []", "a list of different depths"]),
+        (["outputs"], 1, ["outputs is 1", "from 2"]),
         (["protocol"], "tidy", ["protocol is 'tidy'", "clean, published", "warm_start"]),
     ],
 )
