@@ -230,7 +230,7 @@ def test_a_protocol_may_be_some_departures_and_overrides_win():
 
 
 def test_a_warm_start_needs_its_schemes_in_one_job():
-    with pytest.raises(ConfigError, match="stack is .*expected optimizer and learning_rate"):
+    with pytest.raises(ConfigError, match=r"stack is .*expected optimizer and learning_rate"):
         study(warm_start=True, stack=["initialization"])
     study(warm_start=True, stack=["optimizer", "learning_rate"])
 
