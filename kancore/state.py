@@ -33,6 +33,15 @@ class State:
     step: int = 0
     rows: list[dict] = field(default_factory=list)
     clock: Clock = field(default_factory=Clock)
+    part_size: int | None = None  # networks that train at once; None is all of them
+
+    def __post_init__(self) -> None:
+        self._divide()
+
+    def _divide(self) -> None:
+        size = self.part_size or len(self.schemes)
+        whole = size >= len(self.schemes)
+        self.parts = [self.network] if whole else self.network.divided(size)
 
     @property
     def schemes(self) -> Sequence:
@@ -45,6 +54,7 @@ class State:
         self.optimizer = self.optimizer.select(indices, list(self.network.parameters()))
         self.optimizer.fuse(self.network)
         self.loss = self.loss[list(indices)]
+        self._divide()
 
     def to_dict(self) -> dict:
         """Tensors and plain values, for a checkpoint; `load` takes them."""

@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from kancore import networks, objectives
 from kancore.data import Dataset, dense_rows, longest_row, rows, split
@@ -22,6 +22,8 @@ from kancore.state import State
 
 # Small enough for a stack's features to stay in a processor's cache.
 EVALUATION_BATCH = 256
+# Numbers of activations of one layer that stay in a processor's cache between two passes over them.
+CACHED = 1_000_000
 # Greatest share of entries other than zero at which it pays to leave out the zeros.
 SPARSE = 0.7
 
@@ -132,7 +134,25 @@ class Training:
         network.expect(self.background)
         optimizer = StackedOptimizer(list(network.parameters()), schemes)
         optimizer.fuse(network)
-        return State(network, optimizer, torch.zeros(len(schemes), device=device))
+        losses = torch.zeros(len(schemes), device=device)
+        return State(network, optimizer, losses, part_size=self._part_size(network))
+
+    def _part_size(self, network: nn.Module) -> int | None:
+        """Networks whose activations fit the cache together, where it pays to divide the stack.
+
+        A pass over activations that come from memory takes as long as a product. To divide costs a
+        copy of the gradients. Layers of KANs share more than their inputs, and kernels of HSIC are
+        larger than activations, so their stacks are left whole.
+        """
+        sweep, widths = self.sweep, self.sweep.architecture.hidden_widths
+        if (
+            self.device.type == "cuda"
+            or sweep.architecture.model == "kan"
+            or sweep.objective == "hsic"
+            or sweep.batch_size * sum(widths) < network.num_parameters
+        ):
+            return None
+        return max(1, CACHED // (sweep.batch_size * max(widths)))
 
     def _initialize(self, state: State) -> None:
         if self._start is not None:
@@ -229,7 +249,8 @@ class Training:
         """Train to the end of the current epoch; an incomplete last batch is left out."""
         state, sweep, started = self.state, self.sweep, time.monotonic()
         size = sweep.batch_size
-        state.network.train()
+        for network in (state.network, *state.parts):
+            network.train()
         epoch, begun = divmod(state.step, self.steps_per_epoch)
         order = self._order(epoch)
         for number in range(begun, self.steps_per_epoch):
@@ -257,13 +278,32 @@ class Training:
         if self.sweep.architecture.dropout:
             # Masks come from the device's own generator; seeding each step makes them resumable.
             self._generator().manual_seed(self._seed("masks", state.step))
-        losses = self.losses(state.network, x, y, self.sweep)
-        # Fused layers update their weights in the backward pass, and give no gradient.
-        parameters = state.optimizer.parameters
-        gradients = torch.autograd.grad(losses.sum(), parameters, allow_unused=True)
+        if len(state.parts) == 1:
+            losses, gradients = self._gradients(state.network, x, y)
+        else:
+            losses, gradients = self._gradients_in_parts(x, y)
         state.optimizer.step(gradients)
-        state.loss += losses.detach()
+        state.loss += losses
         state.step += 1
+
+    def _gradients(self, network: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Sequence]:
+        """Losses ``[S]`` of a stack, and their gradients by its parameters."""
+        losses = self.losses(network, x, y, self.sweep)
+        # Fused layers update their weights in the backward pass, and give no gradient.
+        parameters = list(network.parameters())
+        gradients = torch.autograd.grad(losses.sum(), parameters, allow_unused=True)
+        return losses.detach(), gradients
+
+    def _gradients_in_parts(self, x: Tensor, y: Tensor) -> tuple[Tensor, Sequence]:
+        """Do the same part by part, with one mask for all of them."""
+        dropout = self.state.network.dropout
+        width = self.sweep.architecture.hidden_widths[-1]
+        dropout.mask = dropout.draw(len(x), width, x) if dropout.probability else None
+        losses, gradients = zip(
+            *(self._gradients(part, x, y) for part in self.state.parts), strict=True
+        )
+        dropout.mask = None
+        return torch.cat(losses), [torch.cat(each) for each in zip(*gradients, strict=True)]
 
     def _generator(self) -> torch.Generator:
         if self.device.type == "cuda":

@@ -121,15 +121,20 @@ class Dropout(nn.Module):
     """Dropout with one mask for the whole stack.
 
     A network's mask then does not depend on which networks are beside it, and schemes are compared
-    on common random numbers.
+    on common random numbers. `mask`, where it is set, serves until it is set again.
     """
 
     def __init__(self, probability: float):
         super().__init__()
         self.probability = probability
+        self.mask: Tensor | None = None
+
+    def draw(self, batch: int, features: int, like: Tensor) -> Tensor:
+        """Draw a mask ``[batch, features]`` on the device and of the type of `like`."""
+        return F.dropout(like.new_ones(batch, features), self.probability)
 
     def forward(self, x: Tensor) -> Tensor:
         """Drop entries of ``[..., batch, features]``; the identity in evaluation mode."""
         if not self.training or self.probability == 0:
             return x
-        return x * F.dropout(x.new_ones(x.shape[-2:]), self.probability)
+        return x * (self.draw(*x.shape[-2:], x) if self.mask is None else self.mask)

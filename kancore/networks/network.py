@@ -1,6 +1,7 @@
 """What MLPs and KANs share: a chain of layers over a stack, initialization, selection, counts."""
 
 from collections.abc import Iterable, Sequence
+from copy import deepcopy
 
 import torch
 from torch import Generator, Tensor, nn
@@ -71,6 +72,23 @@ class Network(nn.Module):
         for tensor in (*self.parameters(), *self.buffers()):
             kept = torch.empty_like(tensor.data[: len(keep)])  # keeps the order in memory
             tensor.data = kept.copy_(tensor.data[list(keep)])
+
+    def divided(self, size: int) -> list["Network"]:
+        """Divide the stack: networks of at most `size` each, which share this one's memory.
+
+        They share its dropout too. Parameters that `select` replaces are no longer shared.
+        """
+        stack = next(self.parameters()).shape[0]
+        parts = []
+        for start in range(0, stack, size):
+            rows = slice(start, start + size)
+            shared: dict[int, object] = {id(self.dropout): self.dropout}
+            for parameter in self.parameters():
+                shared[id(parameter)] = nn.Parameter(parameter.data[rows])
+            for buffer in self.buffers():
+                shared[id(buffer)] = buffer[rows]
+            parts.append(deepcopy(self, shared))
+        return parts
 
     def expect(self, background: Tensor | None) -> None:
         """Say which inputs, ``[in]``, most examples have; this changes the speed alone."""

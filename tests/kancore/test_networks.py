@@ -156,6 +156,27 @@ def test_select_keeps_the_networks_asked_for():
     torch.testing.assert_close(stack(x), before[[1, 3]])
 
 
+def test_parts_of_a_stack_share_its_memory_and_its_dropout():
+    whole = MLP([6, 5, 3], batch_norm=True, dropout=0.5, stack=5)
+    for index in range(5):
+        whole.initialize(index, "orthogonal", torch.Generator().manual_seed(index))
+    parts = whole.divided(2)
+    assert [next(part.parameters()).shape[0] for part in parts] == [2, 2, 1]
+    assert all(part.dropout is whole.dropout for part in parts)
+    x = torch.randn(40, 6)
+    for network in (whole, *parts):
+        network.eval()
+    torch.testing.assert_close(torch.cat([part(x) for part in parts]), whole(x))
+    with torch.no_grad():
+        for number, part in enumerate(parts):
+            for parameter in part.parameters():
+                parameter.fill_(number)
+            for buffer in part.buffers():
+                buffer.fill_(number)
+    for tensor in (*whole.parameters(), *whole.buffers()):
+        assert tensor.flatten(1)[:, 0].tolist() == [0, 0, 1, 1, 2]
+
+
 def test_dropout_has_one_mask_for_all_networks_and_keeps_the_mean():
     network = MLP([3, 1000, 1], dropout=0.25)
     hidden = torch.ones(5, 20, 1000)

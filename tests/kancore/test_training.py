@@ -163,6 +163,50 @@ def test_one_scheme_is_plain_pytorch(dataset):
     assert last["test_accuracy"] == accuracy
 
 
+@pytest.mark.parametrize("size", [1, 5])
+def test_a_stack_divided_for_the_cache_trains_as_a_whole_one(size, dataset, monkeypatch):
+    normalized = replace(sweep("mlp").architecture, batch_norm=True)
+    given = replace(sweep("mlp", optimizers=("sgd", "sgd_momentum")), architecture=normalized)
+    monkeypatch.setattr(Training, "_part_size", lambda self, network: None)
+    whole = Training(given, dataset)
+    expected = whole.run()
+    monkeypatch.setattr(Training, "_part_size", lambda self, network: size)
+    divided = Training(given, dataset)
+    assert [len(next(part.parameters())) for part in divided.state.parts][:2] == [size, size]
+    found = divided.run()
+    assert [row["test_accuracy"] for row in found] == [row["test_accuracy"] for row in expected]
+    ours, theirs = (training.state.network.state_dict() for training in (divided, whole))
+    for name, value in ours.items():
+        torch.testing.assert_close(value, theirs[name], rtol=1e-4, atol=1e-5)
+
+
+def test_a_divided_stack_drops_what_diverges(dataset, monkeypatch):
+    monkeypatch.setattr(Training, "_part_size", lambda self, network: 2)
+    wild = Training(sweep("mlp", optimizers=("sgd",), learning_rates=(WILD, 0.05)), dataset)
+    alone = Training(sweep("mlp", optimizers=("sgd",), learning_rates=(0.05,)), dataset)
+    rows = [row for row in wild.run() if row["learning_rate"] == 0.05]
+    assert len(wild.state.parts) == 2
+    pairs = zip(rows, alone.run(), strict=True)
+    assert all(a["test_loss"] == pytest.approx(b["test_loss"], rel=1e-5) for a, b in pairs)
+
+
+@pytest.mark.parametrize(
+    ("model", "widths", "batch", "size"),
+    [
+        ("mlp", (2560,), 128, 3),  # HIGGS, the paper's wide network: activations outnumber weights
+        ("mlp", (2560,), 4096, 1),
+        ("mlp", (8, 5), 32, 3906),
+        ("kan", (2560,), 128, None),  # its layers share more than their inputs
+        ("mlp", (640, 640), 4, None),  # weights outnumber activations
+    ],
+)
+def test_a_stack_is_divided_where_that_saves_time(model, widths, batch, size, dataset):
+    given = sweep(model, batch_size=batch)
+    given = replace(given, architecture=replace(given.architecture, hidden_widths=widths))
+    training = Training(given, dataset)
+    assert training._part_size(training.state.network) == size
+
+
 def test_it_learns(dataset):
     history = table(Training(sweep(epochs=20, evaluate_every=20), dataset).run())
     assert history["test_accuracy"].max() > 0.9
