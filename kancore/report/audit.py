@@ -1,12 +1,13 @@
 """How the report words the audit: what each departure of the published code changes."""
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 from typing import Any
 
 import pandas as pd
 
 from kancore.claims.declared import FEWEST_PAIRS
-from kancore.figures.style import display_name
+from kancore.figures.style import display_name, in_order
 from kancore.protocols import CLEAN
 from kancore.report.tables import MISSING, Table
 from kancore.report.verdicts import MARKS, quantity
@@ -23,9 +24,13 @@ def effects(table: pd.DataFrame) -> Table:
     """One row a protocol, data set and model, with its effect on each measure."""
     rows = []
     several = table["dataset"].nunique() > 1
-    keys = ["protocol", "dataset", "model"]
-    for (protocol, dataset, model), own in table.groupby(keys, sort=False):
-        measured = own.set_index("measure")
+    found = dict(iter(table.groupby(["protocol", "dataset", "model"], sort=False)))
+    for protocol, dataset, model in product(
+        table["protocol"].unique(), in_order(table["dataset"]), in_order(table["model"])
+    ):
+        if (protocol, dataset, model) not in found:
+            continue
+        measured = found[protocol, dataset, model].set_index("measure")
         if not measured["trained"].any():
             cells = ["as clean"] * len(_HEADINGS)
         else:
