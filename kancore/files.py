@@ -46,6 +46,12 @@ def write_atomically(
             temporary.unlink()
 
 
+def remove_unfinished(folder: Path) -> None:
+    """Remove what `write_atomically` leaves in a folder if its process is killed as it writes."""
+    for path in folder.glob(".*.tmp*"):
+        path.unlink(missing_ok=True)
+
+
 def _system_error(error: BaseException | None) -> OSError | None:
     """Find what the system said behind the errors that libraries make of it."""
     while error is not None and not (isinstance(error, OSError) and error.errno):

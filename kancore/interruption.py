@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from kancore.files import remove_unfinished
 from kancore.locks import first_free
 
 # sysexits.h: a temporary failure; trying again goes on from the checkpoint.
@@ -76,7 +77,7 @@ def resumable(name: str, lock: Path) -> Iterator[StopSignal]:
     name
         What the work is called where it has to wait.
     lock
-        File that is locked meanwhile.
+        File that is locked meanwhile. What a killed process left unfinished beside it is removed.
 
     Yields
     ------
@@ -92,6 +93,8 @@ def resumable(name: str, lock: Path) -> Iterator[StopSignal]:
     stop = StopSignal()
     try:
         with first_free([lock], f"{name}: waiting for another process that does it to end"):
+            # Nobody else writes here now: these are of processes that were killed as they wrote.
+            remove_unfinished(lock.parent)
             yield stop
     except Stopped:
         print("stopped; the next run goes on from the checkpoint", file=sys.stderr)

@@ -163,8 +163,9 @@ class Sweep:
 
     In three things the published code differs from the paper: with `warm_start` a network of each
     initialization is trained by all optimizers and learning rates in turn; with
-    `whole_test_batches` test examples after the last whole batch are left out; with `flips`
-    training images are flipped at random, left to right and top to bottom.
+    `whole_test_batches` test examples after the last whole batch are left out, unless they are
+    fewer than a batch; with `flips` training images are flipped at random, left to right and top
+    to bottom.
     """
 
     dataset: str

@@ -123,9 +123,8 @@ class Training:
         examples, size = len(self.dataset.y_test), self.sweep.batch_size
         if not self.sweep.whole_test_batches:
             return examples
-        if examples < size:
-            raise ValueError(f"{examples} test examples are no whole batch of {size}")
-        return examples // size * size
+        # Fewer than a batch are all tested: the published code would have no accuracy of them.
+        return examples // size * size or examples
 
     def _build(self, schemes: Sequence[Scheme], device: torch.device) -> State:
         data, architecture = self.dataset, self.sweep.architecture

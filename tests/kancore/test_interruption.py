@@ -9,7 +9,7 @@ import time
 import pytest
 
 from kancore import interruption
-from kancore.interruption import StopSignal, requeue
+from kancore.interruption import StopSignal, requeue, resumable
 
 
 @pytest.fixture(autouse=True)
@@ -47,6 +47,20 @@ def test_an_orphan_stops(tmp_path):
             return
         time.sleep(0.01)
     raise AssertionError("an orphan goes on")
+
+
+def test_what_a_killed_process_left_unfinished_is_removed(tmp_path):
+    (tmp_path / "checkpoint.pt").write_text("whole")
+    killed = (
+        "import os, signal; from pathlib import Path; from kancore.files import write_atomically\n"
+        "def write(part): part.write_text('half'); os.kill(os.getpid(), signal.SIGKILL)\n"
+        f"write_atomically(Path({str(tmp_path / 'checkpoint.pt')!r}), write)"
+    )
+    subprocess.run([sys.executable, "-c", killed], check=False)
+    assert len(list(tmp_path.iterdir())) == 2
+    with resumable("work", tmp_path / "work.lock"):
+        names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"checkpoint.pt", "work.lock"}
 
 
 @pytest.mark.parametrize(("refused", "ended"), [(False, True), (True, False)])

@@ -16,6 +16,7 @@ KILLS = 10  # of each kind
 STUDY = (
     *("--cores", "2", "--config", "epochs=1500", "evaluate_every=50", "checkpoint_seconds=0"),
     *('follow_ups={"experiments": []}', 'intrinsic_dimension={"networks": []}'),
+    'audit={"departures": []}',
 )
 TABLES = ("runs.parquet", "runs.csv", "history.parquet")
 

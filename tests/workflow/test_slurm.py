@@ -120,7 +120,8 @@ def test_disturbed_jobs_on_slurm_end_with_the_tables_of_a_local_run(
         assert jobs[job.number][0] == "COMPLETED"
         assert "Restarts=1" in slurm("scontrol", "show", "job", job.number)
     # Those that failed were tried again, with twice the memory and the time.
-    retried = [rest for number, rest in jobs.items() if int(number) > int(late.number)]
+    last = max(int(job.number) for job in (cancelled, requeued, warned, late))
+    retried = [rest for number, rest in jobs.items() if int(number) > last]
     assert sorted(rest[0] for rest in retried) == ["COMPLETED"] * 2
     assert {rest[1] for rest in retried} == {"20:00"}
     first = min(int(rest[2].removesuffix("M")) for rest in jobs.values())

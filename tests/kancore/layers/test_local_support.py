@@ -206,7 +206,8 @@ def test_a_library_of_another_source_is_refused(monkeypatch, tmp_path):
 
 def test_weights_move_between_orders_in_memory():
     layer = KALayer(4, 3, stack=2)
-    layer.initialize(0, "orthogonal", torch.Generator().manual_seed(0))
+    for network in range(2):
+        layer.initialize(network, "orthogonal", torch.Generator().manual_seed(network))
     before = layer.weight.detach().clone()
     assert torch.equal(layer.double().weight.float(), before)
     assert layer.weight.is_contiguous()
