@@ -51,15 +51,29 @@ def by_protocol(
     }
 
 
-def effects(found: dict[str, pd.DataFrame], dimensions: pd.Series) -> pd.DataFrame:
+def evidence(runs: dict[str, pd.DataFrame], dimensions: pd.Series) -> dict[str, Evidence]:
+    """Give what the runs of each protocol say.
+
+    Parameters
+    ----------
+    runs
+        Runs by protocol, from `by_protocol`.
+    dimensions
+        Intrinsic dimension by data set, for efficiencies.
+    """
+    follow_ups = next(iter(runs.values())).iloc[:0]  # an audit has none
+    return {name: measured(own, follow_ups, dimensions) for name, own in runs.items()}
+
+
+def effects(runs: dict[str, pd.DataFrame], found: dict[str, Evidence]) -> pd.DataFrame:
     """Compare the runs of each protocol with those of the clean one.
 
     Parameters
     ----------
+    runs
+        Runs by protocol, from `by_protocol`; those that never were evaluated pair with nothing.
     found
-        Runs by protocol, from `by_protocol`.
-    dimensions
-        Intrinsic dimension by data set, for efficiencies.
+        The evidence of each protocol, from `evidence`.
 
     Returns
     -------
@@ -69,14 +83,13 @@ def effects(found: dict[str, pd.DataFrame], dimensions: pd.Series) -> pd.DataFra
         depths. Pairs are of the same depth and seed, and but for ``best_accuracy``, whose scheme
         each protocol chooses, of the same scheme.
     """
-    nothing = next(iter(found.values())).iloc[:0]
-    evidence = {name: measured(runs, nothing, dimensions) for name, runs in found.items()}
     rows = []
-    for name, runs in found.items():
+    for name, trained in runs.items():
         if name == CLEAN:
             continue
-        for dataset, model in runs[["dataset", "model"]].drop_duplicates().itertuples(index=False):
-            own = runs[(runs["dataset"] == dataset) & (runs["model"] == model)]
+        cells = trained[["dataset", "model"]].drop_duplicates()
+        for dataset, model in cells.itertuples(index=False):
+            own = trained[(trained["dataset"] == dataset) & (trained["model"] == model)]
             common = {
                 "study": own["study"].iloc[0],
                 "dataset": dataset,
@@ -86,7 +99,7 @@ def effects(found: dict[str, pd.DataFrame], dimensions: pd.Series) -> pd.DataFra
             }
             for measure, (table, column, by) in MEASURES.items():
                 pairs = [
-                    _values(table(evidence[protocol]), dataset, model, column, by)
+                    _values(table(found[protocol]), dataset, model, column, by)
                     for protocol in (CLEAN, name)
                 ]
                 rows.append({**common, "measure": measure, **_effect(*pairs)})
@@ -116,11 +129,6 @@ def _effect(clean: pd.Series, other: pd.Series) -> dict[str, float | int]:
     }
 
 
-def verdicts(
-    found: dict[str, pd.DataFrame], dimensions: pd.Series, published: Evidence
-) -> dict[str, list[dict[str, Any]]]:
-    """Test the claims on the runs of each protocol; see `kancore.claims.verdicts.judge`."""
-    nothing = next(iter(found.values())).iloc[:0]
-    return {
-        name: judge(measured(runs, nothing, dimensions), published) for name, runs in found.items()
-    }
+def verdicts(found: dict[str, Evidence], published: Evidence) -> dict[str, list[dict[str, Any]]]:
+    """Test the claims on the evidence of each protocol; see `kancore.claims.verdicts.judge`."""
+    return {name: judge(own, published) for name, own in found.items()}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from kancore.audit import by_protocol, effects, verdicts
+from kancore.audit import by_protocol, effects, evidence, verdicts
 from kancore.claims.comparisons import published
 from kancore.files import run_plainly, write_atomically
 from kancore.intrinsic_dimension.estimates import paper_dimensions
@@ -28,12 +28,12 @@ def main() -> None:
     parser.add_argument("--code", required=True, help="digest of the code, as planned")
     args = parser.parse_args()
     check_code(__file__, args.code)
-    found = by_protocol(read_table(args.runs, RUNS), Study(**args.study).audit_plan())
-    dimensions = paper_dimensions(pd.read_csv(args.dimensions))
-    table = effects(found, dimensions)
+    runs = by_protocol(read_table(args.runs, RUNS), Study(**args.study).audit_plan())
+    found = evidence(runs, paper_dimensions(pd.read_csv(args.dimensions)))
+    table = effects(runs, found)
     write_table(args.effects, table, AUDIT)
     write_atomically(args.csv, lambda part: table.to_csv(part, index=False))
-    judged = verdicts(found, dimensions, published(pd.read_csv(args.published)))
+    judged = verdicts(found, published(pd.read_csv(args.published)))
     text = json.dumps(judged, indent=2, allow_nan=False) + "\n"
     write_atomically(args.claims, lambda part: part.write_text(text))
 

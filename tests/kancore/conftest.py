@@ -1,10 +1,11 @@
-"""A small made-up study in the real schemas: 3 data sets x 9 architectures x 27 schemes."""
+"""A small made-up study in the real schemas, and plain PyTorch to compare with."""
 
 from itertools import pairwise, product
 from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
+import torch
 
 from kancore.schemes import INITIALIZATIONS, MODELS, OPTIMIZERS, derive_seed
 from kancore.statistics import SCHEME, summarize_runs
@@ -188,3 +189,19 @@ def timings(runs):
         ],
         TIMINGS,
     )
+
+
+@pytest.fixture
+def plain_mlp():
+    """Make a PyTorch network of the first MLP of a stack, without its dropout."""
+
+    def make(stack):
+        layers = []
+        for module in stack.modules():
+            if hasattr(module, "bias"):
+                layer = torch.nn.Linear(module.weight.shape[2], module.weight.shape[1])
+                layer.load_state_dict({"weight": module.weight[0], "bias": module.bias[0]})
+                layers += [layer, torch.nn.GELU()]
+        return torch.nn.Sequential(*layers[:-1])
+
+    return make

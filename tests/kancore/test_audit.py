@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from scipy.stats import trim_mean
 
-from kancore.audit import MEASURES, by_protocol, effects, verdicts
+from kancore.audit import MEASURES, by_protocol, effects, evidence, verdicts
 from kancore.claims.comparisons import published
 from kancore.efficiency import efficiency
 from kancore.schemes import INITIALIZATIONS, MODELS, OPTIMIZERS, Architecture, Sweep
@@ -97,7 +97,7 @@ def naive(clean, other, column):
 
 @pytest.mark.parametrize("model", ["mlp", "kan", "wide_mlp"])
 def test_effects_are_interquartile_means_of_naive_differences(model, found):
-    table = effects(found, DIMENSIONS).set_index(["protocol", "model", "measure"])
+    table = effects(found, evidence(found, DIMENSIONS)).set_index(["protocol", "model", "measure"])
     clean, relu = (rows[rows["model"] == model] for rows in (found["clean"], found["relu"]))
     for measure, column in (("test_accuracy", "test_accuracy"), ("gap", "generalization_gap")):
         differences = naive(clean, relu, column)
@@ -120,7 +120,7 @@ def test_effects_are_interquartile_means_of_naive_differences(model, found):
 
 
 def test_the_best_scheme_is_chosen_anew_under_each_protocol(found):
-    table = effects(found, DIMENSIONS).set_index(["protocol", "model", "measure"])
+    table = effects(found, evidence(found, DIMENSIONS)).set_index(["protocol", "model", "measure"])
     row = table.loc[("relu", "mlp", "best_accuracy")]
     assert row["pairs"] == 2 * 2
 
@@ -136,7 +136,7 @@ def test_the_best_scheme_is_chosen_anew_under_each_protocol(found):
 
 
 def test_what_a_protocol_leaves_as_it_is_has_no_effect_and_says_so(found, tmp_path):
-    table = effects(found, DIMENSIONS)
+    table = effects(found, evidence(found, DIMENSIONS))
     assert len(table) == 2 * 3 * len(MEASURES)
     own = table.set_index(["protocol", "model"])
     shared = own.loc[[("kans_alone", "mlp"), ("kans_alone", "wide_mlp")]]
@@ -153,14 +153,14 @@ def test_what_a_protocol_leaves_as_it_is_has_no_effect_and_says_so(found, tmp_pa
 
 def test_nothing_that_pairs_has_no_effect(found):
     lost = {**found, "relu": found["relu"].assign(test_accuracy=None)}
-    table = effects(lost, DIMENSIONS).set_index(["protocol", "model", "measure"])
+    table = effects(lost, evidence(lost, DIMENSIONS)).set_index(["protocol", "model", "measure"])
     row = table.loc[("relu", "kan", "test_accuracy")]
     assert row["pairs"] == 0
     assert row[["clean", "effect", "low", "high"]].isna().all()
 
 
 def test_claims_are_tested_under_each_protocol(found):
-    judged = verdicts(found, DIMENSIONS, published(FIGURES))
+    judged = verdicts(evidence(found, DIMENSIONS), published(FIGURES))
     assert list(judged) == list(found)
     gap = {name: claims[2]["parts"][0]["effect"] for name, claims in judged.items()}
     assert judged["clean"][2]["name"] == "C3"

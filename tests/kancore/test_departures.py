@@ -59,16 +59,10 @@ def torchs_optimizer(name, parameters, rate):
     return torch.optim.SGD(parameters, lr=rate, **momentum)
 
 
-def test_a_warm_start_is_one_pytorch_network_trained_in_turn(dataset, tmp_path):
+def test_a_warm_start_is_one_pytorch_network_trained_in_turn(dataset, plain_mlp, tmp_path):
     warm = sweep(warm_start=True, initializations=("orthogonal",))
     first = Training(warm.stages()[0], dataset)
-    layers = []
-    for module in first.state.network.modules():
-        if hasattr(module, "bias"):
-            layer = torch.nn.Linear(module.weight.shape[2], module.weight.shape[1])
-            layer.load_state_dict({"weight": module.weight[0], "bias": module.bias[0]})
-            layers += [layer, torch.nn.GELU()]
-    network = torch.nn.Sequential(*layers[:-1])
+    network = plain_mlp(first.state.network)
     train, _ = split(dataset.y_train, 0.0, derive_seed("split", "images", 0))
     x, y = dataset.standardize(rows(dataset.x_train, train)), dataset.y_train[train]
     expected = []

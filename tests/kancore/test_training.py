@@ -133,17 +133,11 @@ def test_the_order_of_schemes_changes_nothing(dataset):
     pd.testing.assert_frame_equal(table(forward), table(backward), check_exact=True)
 
 
-def test_one_scheme_is_plain_pytorch(dataset):
+def test_one_scheme_is_plain_pytorch(dataset, plain_mlp):
     """One MLP trained with nn.Linear, torch.optim and the same minibatches, in float32."""
     scheme = only("sgd_momentum", 0.05, "orthogonal")
     training = Training(sweep("mlp", **scheme, dropout=0.0, epochs=3), dataset)
-    layers = []
-    for module in training.state.network.modules():
-        if hasattr(module, "bias"):
-            layer = torch.nn.Linear(module.weight.shape[2], module.weight.shape[1])
-            layer.load_state_dict({"weight": module.weight[0], "bias": module.bias[0]})
-            layers += [layer, torch.nn.GELU()]
-    network = torch.nn.Sequential(*layers[:-1])
+    network = plain_mlp(training.state.network)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.05, momentum=0.9, nesterov=True)
     train, _ = split(dataset.y_train, 0.1, derive_seed("split", "clusters", 0))
     x = (rows(dataset.x_train, train) - dataset.mean) / dataset.std
