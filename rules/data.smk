@@ -31,6 +31,7 @@ rule fetch:
         "results/raw/logs/{dataset}.log",
     benchmark:
         "results/raw/benchmarks/{dataset}.tsv"
+    priority: 2
     conda:
         "../envs/kancore.yaml"
     threads: 1
@@ -65,6 +66,9 @@ rule prepare:
         "results/data/logs/{dataset}.log",
     benchmark:
         "results/data/benchmarks/{dataset}.tsv"
+    # Of equal priority, jobs with larger input run first: so all data come first, then the long
+    # jobs on the larger sets, and short jobs (and figures, without priority) fill the end.
+    priority: 2
     conda:
         "../envs/kancore.yaml"
     threads: 1

@@ -19,9 +19,10 @@ rule manifold:
         "results/manifolds/logs/{dataset}.log",
     benchmark:
         "results/manifolds/benchmarks/{dataset}.tsv"
+    priority: 1
     conda:
         "../envs/kancore.yaml"
-    threads: 2
+    threads: STUDY.settings["threads"]
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
@@ -48,6 +49,7 @@ rule landscape:
         f"{OUT}/logs/landscapes/{{landscape}}.log",
     benchmark:
         f"{OUT}/benchmarks/landscapes/{{landscape}}.tsv"
+    priority: 1
     conda:
         "../envs/kancore.yaml"
     threads: STUDY.settings["threads"]

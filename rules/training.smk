@@ -19,6 +19,7 @@ rule train:
         f"{OUT}/logs/train/{{series}}.log",
     benchmark:
         f"{OUT}/benchmarks/train/{{series}}.tsv"
+    priority: 1
     conda:
         "../envs/kancore.yaml"
     threads: STUDY.settings["threads"]
