@@ -69,18 +69,18 @@ class Job:
         """
         options = checkpoint_seconds, identity, should_stop, compiled
         stages = ((sweep, stage) for sweep in self.sweeps for stage in sweep.stages())
-        before, trained = None, None
+        before, training = None, None
         for number, ((sweep, stage), checkpoint) in enumerate(
             zip(stages, self.checkpoints, strict=True), start=1
         ):
-            start = trained.networks() if sweep is before else None
+            start = training.networks() if sweep is before else None
             training = Training(stage, dataset, device, checkpoint, *options, start)
             self._tell(number, training)
             rows = training.run(lambda training, number=number: self._report(number, training))
             # Of a stack that has diverged nothing is left to save.
             if number < len(self.checkpoints) and training.state.schemes:
                 training.stacks.save()
-            before, trained = sweep, training
+            before = sweep
             yield training, rows
 
     def _report(self, number: int, training: Training) -> None:
