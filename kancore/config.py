@@ -10,7 +10,8 @@ from jsonschema import Draft202012Validator, ValidationError
 
 from kancore.datasets import DATASETS
 from kancore.protocols import CLEAN, PUBLISHED, departures
-from kancore.study import PER_DATASET, Study, choose, merge
+from kancore.schemes import AXES
+from kancore.study import PER_DATASET, PER_MODEL, Study, choose, merge
 
 
 class ConfigError(ValueError):
@@ -90,7 +91,7 @@ def _check_audit(study: Study) -> None:
 
 
 # Further keys with one value, or one for each data set and a default.
-_OTHERS = ("outputs", "flips", "wide_depths")
+_OTHERS = ("outputs", "flips", "wide_depths", *AXES.values())
 
 
 def _known(own: Mapping[str, str]) -> str:
@@ -139,7 +140,7 @@ def _check_together(settings: Mapping[str, Any]) -> None:
     by_dataset = {(key,): settings[key] for key in (*PER_DATASET, "hidden_widths", *_OTHERS)}
     by_dataset |= {
         (key, model): value
-        for key in ("dropout", "batch_norm")
+        for key in PER_MODEL
         if isinstance(settings[key], Mapping)
         for model, value in settings[key].items()
     }

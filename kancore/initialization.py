@@ -1,15 +1,23 @@
 """Initializations of weight matrices, drawn for one network of a stack at a time."""
 
+from functools import partial
+from math import sqrt
+
 from torch import Generator, Tensor, nn
 
 _FILL = {
     "kaiming_normal": nn.init.kaiming_normal_,
     "kaiming_uniform": nn.init.kaiming_uniform_,
     "orthogonal": nn.init.orthogonal_,
+    "pytorch": partial(nn.init.kaiming_uniform_, a=sqrt(5)),
 }
+# Negative slope of the leaky rectifier whose gain Kaiming initializations take.
+SLOPES = {"rectifier": 0.0, "leaky": sqrt(5)}
 
 
-def fill(weight: Tensor, initialization: str, generator: Generator) -> Tensor:
+def fill(
+    weight: Tensor, initialization: str, generator: Generator, gain: str = "rectifier"
+) -> Tensor:
     """Fill `weight` in place.
 
     Parameters
@@ -17,15 +25,18 @@ def fill(weight: Tensor, initialization: str, generator: Generator) -> Tensor:
     weight
         Shape ``[out, in]``; on the CPU, so that every device starts from the same numbers.
     initialization
-        ``kaiming_normal`` or ``kaiming_uniform`` (He et al. 2015, gain of the rectifier, fan in),
-        or ``orthogonal`` (Saxe et al. 2014, gain 1).
+        ``kaiming_normal`` or ``kaiming_uniform`` (He et al. 2015, fan in), ``orthogonal`` (Saxe et
+        al. 2014, gain 1), or ``pytorch``, which is what `torch.nn.Linear` begins with.
     generator
         The source of randomness.
+    gain
+        Of Kaiming initializations: ``rectifier``, the square root of 2, or ``leaky``, that of a
+        leaky rectifier with negative slope a = sqrt 5, the square root of 1/3.
 
     Returns
     -------
     Tensor
         `weight`.
     """
-    kwargs = {} if initialization == "orthogonal" else {"nonlinearity": "relu"}
+    kwargs = {"a": SLOPES[gain]} if initialization.startswith("kaiming") else {}
     return _FILL[initialization](weight, generator=generator, **kwargs)

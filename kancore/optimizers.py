@@ -73,11 +73,11 @@ class _Group:
                 is_first_step=False,  # buffers begin as zeros
             )
 
-    def describe(self, place: int) -> Iterator[dict]:
-        """Describe the updates of one parameter, scheme by scheme."""
-        buffers = [tensors[place] for tensors in self.buffers.values()]
+    def describe(self, places: Sequence[int]) -> Iterator[dict]:
+        """Describe the updates of a layer with parameters at these places, scheme by scheme."""
+        buffers = [[tensors[place] for place in places] for tensors in self.buffers.values()]
+        first, second, *_ = [*buffers, None, None]
         for scheme in range(self.part.stop - self.part.start):
-            first, second = [*(buffer[scheme] for buffer in buffers), None, None][:2]
             yield {
                 "optimizer": self.optimizer,
                 "rate": self.learning_rate,
@@ -85,8 +85,8 @@ class _Group:
                 "second_momentum": BETAS[1],
                 "epsilon": ADAM_EPSILON,
                 "decay": WEIGHT_DECAY,
-                "first": first,
-                "second": second,
+                "first": first and [buffer[scheme] for buffer in first],
+                "second": second and [buffer[scheme] for buffer in second],
             }
 
 
@@ -104,13 +104,11 @@ class StackedOptimizer:
     def __init__(self, parameters: Sequence[Tensor], schemes: Sequence[Scheme]):
         self.parameters = list(parameters)
         self.schemes = tuple(schemes)
-        self._orders = [_memory_order(parameter) for parameter in self.parameters]
-        in_order = self._permuted([parameter.detach() for parameter in self.parameters])
         self._groups: list[_Group] = []
         start = 0
         for (name, rate), members in groupby(schemes, lambda s: (s.optimizer, s.learning_rate)):
             part = slice(start, start := start + len(list(members)))
-            values = [parameter[part] for parameter in in_order]
+            values = [parameter.detach()[part] for parameter in self.parameters]
             buffers = {key: [torch.zeros_like(value) for value in values] for key in _BUFFERS[name]}
             self._groups.append(_Group(part, name, rate, values, buffers))
         # Number of the step that comes next; not of a step done, since fused layers read it.
@@ -121,7 +119,8 @@ class StackedOptimizer:
 
         Those of fused layers have no gradient: they are updated already.
         """
-        gradients = self._permuted(gradients)
+        # The fused kernels would copy what is not contiguous for each group of schemes.
+        gradients = [None if each is None else each.contiguous() for each in gradients]
         for group in self._groups:
             group.update(gradients, self._steps)
         self._steps += 1
@@ -137,38 +136,20 @@ class StackedOptimizer:
         places = {id(parameter): place for place, parameter in enumerate(self.parameters)}
         for layer in network.modules():
             if hasattr(layer, "fuse"):
-                place = places[id(layer.weight)]
-                updates = [u for group in self._groups for u in group.describe(place)]
+                own = [places[id(parameter)] for parameter in layer.edges if parameter is not None]
+                updates = [u for group in self._groups for u in group.describe(own)]
                 layer.fuse(updates, self._steps)
-
-    def _permuted(self, tensors: Sequence[Tensor | None]) -> list[Tensor | None]:
-        """Lay tensors out as the parameters are in memory, outermost dimension first."""
-        pairs = zip(tensors, self._orders, strict=True)
-        return [
-            None if tensor is None else tensor.permute(order).contiguous()
-            for tensor, order in pairs
-        ]
-
-    def _as_parameters(self, tensors: Sequence[Tensor]) -> list[Tensor]:
-        """View tensors with their dimensions in the parameters' order; undoes `_permuted`."""
-        pairs = zip(tensors, self._orders, strict=True)
-        return [tensor.permute(torch.tensor(order).argsort().tolist()) for tensor, order in pairs]
 
     def state_dict(self) -> dict:
         """State of all updates, of tensors and plain values."""
-        buffers = [
-            {key: self._as_parameters(tensors) for key, tensors in group.buffers.items()}
-            for group in self._groups
-        ]
-        return {"steps": self._steps, "buffers": buffers}
+        return {"steps": self._steps, "buffers": [group.buffers for group in self._groups]}
 
     def load_state_dict(self, state: dict) -> None:
         """Take over a state made by `state_dict` for the same schemes."""
         self._steps.copy_(state["steps"])
         for group, buffers in zip(self._groups, state["buffers"], strict=True):
             for key, tensors in buffers.items():
-                pairs = zip(self._as_parameters(group.buffers[key]), tensors, strict=True)
-                for buffer, saved in pairs:
+                for buffer, saved in zip(group.buffers[key], tensors, strict=True):
                     buffer.copy_(saved)
 
     def select(self, keep: Sequence[int], parameters: Sequence[Tensor]) -> "StackedOptimizer":
@@ -196,11 +177,3 @@ class StackedOptimizer:
                     mine.copy_(buffer[local])
         chosen._steps.copy_(self._steps)
         return chosen
-
-
-def _memory_order(tensor: Tensor) -> list[int]:
-    """Order of the dimensions of a dense tensor in memory, the outermost first.
-
-    The fused kernels copy tensors that are not contiguous, there and back; permuted, they are.
-    """
-    return sorted(range(tensor.dim()), key=lambda dimension: -tensor.stride(dimension))

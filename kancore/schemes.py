@@ -16,6 +16,7 @@ OBJECTIVES = ("backprop", "hsic")
 INITIALIZATIONS = ("kaiming_normal", "kaiming_uniform", "orthogonal")
 OPTIMIZERS = ("sgd", "sgd_momentum", "adam")
 ACTIVATIONS = ("gelu", "silu", "elu", "relu", "cosine")
+BATCH_NORMS = ("before_activation", "after_activation")
 # The published code trains one network by these in turn, at each learning rate from the highest.
 WARM_ORDER = ("sgd_momentum", "adam", "sgd")
 
@@ -63,9 +64,12 @@ class Architecture:
     """One shape of network; `degree`, `grid_size` and `grid_range` are ``None`` unless it is a KAN.
 
     `hidden_widths` are the widths as built: those of a wide MLP are already multiplied.
-    `hidden_initialization` is that of all layers but the last, where it is not the scheme's;
-    `relu_logits` puts a rectifier on the logits; `outputs` is their number where it is not that of
-    the classes. The published code differs from the paper in these three.
+    `spline_scale`, `kaiming_gain` and `output_activation`, the base activation of the output layer
+    where it is another one, are settings of KANs, and `uniform_biases` of MLPs.
+    `hidden_initialization` and `output_initialization` are those of all layers but the last and of
+    the last, where they are not the scheme's; `relu_logits` puts a rectifier on the logits;
+    `outputs` is their number where it is not that of the classes. The published code differs from
+    the paper in most of these.
     """
 
     model: str
@@ -74,9 +78,15 @@ class Architecture:
     degree: int | None = None
     grid_size: int | None = None
     grid_range: tuple[float, float] | None = None
+    output_activation: str | None = None
+    spline_scale: str = "trained"
+    kaiming_gain: str = "rectifier"
     dropout: float = 0.0
-    batch_norm: bool = False
+    batch_norm: str | None = None
+    batch_norm_momentum: float = 0.1
+    uniform_biases: bool = False
     hidden_initialization: str | None = None
+    output_initialization: str | None = None
     relu_logits: bool = False
     outputs: int | None = None
 
@@ -161,11 +171,12 @@ class Sweep:
     `evaluate_every` are counted in epochs, `batch_size` and the two `..._examples` in examples;
     ``None`` uses all. `hsic` is ``None`` unless that is the objective.
 
-    In three things the published code differs from the paper: with `warm_start` a network of each
+    The published code differs from the paper in the others: with `warm_start` a network of each
     initialization is trained by all optimizers and learning rates in turn; with
     `whole_test_batches` test examples after the last whole batch are left out, unless they are
     fewer than a batch; with `flips` training images are flipped at random, left to right and top
-    to bottom.
+    to bottom. `first_evaluation` is the epoch of the first evaluation, where it is not
+    `evaluate_every`. `scaling` is how images become inputs: ``standardize``, or ``unit``, in [0, 1].
     """
 
     dataset: str
@@ -185,6 +196,8 @@ class Sweep:
     warm_start: bool = False
     whole_test_batches: bool = False
     flips: bool = False
+    first_evaluation: int | None = None
+    scaling: str = "standardize"
 
     def __post_init__(self) -> None:
         for axis in AXES.values():

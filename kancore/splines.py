@@ -88,10 +88,10 @@ def _central_piece(degree: int, power: int) -> tuple[float, ...]:
 
 
 def _central_spline(distance: Tensor, degree: int, power: int) -> Tensor:
-    """Central B-spline (power = degree), or minus its slope (power = degree - 1 > 0).
+    """Central B-spline (power = degree), or its derivative of order degree - power left of 0.
 
-    `distance` is the absolute offset from the centre. The terms cancel each other near the centre,
-    where the expanded polynomial is used in their place.
+    `distance` is the absolute offset from the centre, `power` at least 1. The terms cancel each
+    other near the centre, where the expanded polynomial is used in their place.
     """
     *outer, (inner_reach, _) = _terms(degree, power)
     highest, *others = _central_piece(degree, power)
@@ -109,10 +109,22 @@ def _central_spline(distance: Tensor, degree: int, power: int) -> Tensor:
     return torch.where(distance < float(inner_reach), piece, tail)
 
 
+def _steps(offsets: Tensor, degree: int) -> Tensor:
+    """Differentiate the central B-spline `degree` times: a constant on each interval."""
+    heights = [(-1) ** piece * comb(degree, piece) for piece in range(degree + 1)]
+    table = torch.tensor([0, *heights, 0], dtype=offsets.dtype, device=offsets.device)
+    piece = (offsets + (degree + 3) / 2).nan_to_num().floor().clamp(0, degree + 2)
+    return table[piece.long()]
+
+
 def basis(
-    x: Tensor, grid_size: int, degree: int, grid_range: tuple[float, float] = (-1.0, 1.0)
+    x: Tensor,
+    grid_size: int,
+    degree: int,
+    grid_range: tuple[float, float] = (-1.0, 1.0),
+    order: int = 0,
 ) -> Tensor:
-    """Values of all B-splines of a uniform extended grid; zero outside their support.
+    """Values or derivatives of all B-splines of a uniform extended grid.
 
     Parameters
     ----------
@@ -120,31 +132,26 @@ def basis(
         Points, shape ``[..., in]``, any real dtype.
     grid_size, degree, grid_range
         As for `knots`.
+    order
+        Order of the derivative; 0 gives values. Where it jumps it is continuous from the right, as
+        SciPy's is.
 
     Returns
     -------
     Tensor
-        Shape ``[..., G + k, in]``, dtype and device of `x`.
-    """
-    _check(grid_size, degree, grid_range)
-    return _central_spline(_offsets(x, grid_size, degree, grid_range).abs_(), degree, degree)
-
-
-def basis_derivative(
-    x: Tensor, grid_size: int, degree: int, grid_range: tuple[float, float] = (-1.0, 1.0)
-) -> Tensor:
-    """Differentiate all B-splines; at a kink of degree 1 from the right, as SciPy does.
-
-    Parameters and shape as for `basis`.
+        Shape ``[..., G + k, in]``, dtype and device of `x`; zero outside a spline's support.
     """
     _check(grid_size, degree, grid_range)
     offsets = _offsets(x, grid_size, degree, grid_range)
-    if degree == 1:
-        slope = ((offsets >= -1) & (offsets < 1)).to(x)
+    if order > degree:
+        return torch.zeros_like(offsets)
+    if order == degree:
+        values = _steps(offsets, degree)
     else:
-        slope = _central_spline(offsets.abs(), degree, degree - 1)
-    sign = torch.where(offsets < 0, 1.0, -1.0).to(x)
-    return slope.mul_(sign).mul_(grid_size / (grid_range[1] - grid_range[0]))
+        values = _central_spline(offsets.abs(), degree, degree - order)
+        if order % 2:
+            values.mul_(torch.where(offsets < 0, 1.0, -1.0).to(x))
+    return values.mul_((grid_size / (grid_range[1] - grid_range[0])) ** order) if order else values
 
 
 def fit_matrix(

@@ -35,10 +35,13 @@ _OF_SWEEPS = (
     "warm_start",
     "whole_test_batches",
     "flips",
+    "first_evaluation",
     *AXES.values(),
 )
 # Keys with one value, or one for each data set and a default.
 PER_DATASET = ("epochs", "batch_size", "evaluate_every", "train_examples", "test_examples")
+# Keys with one value, or one for each model, which may be one for each data set and a default.
+PER_MODEL = ("activations", "dropout", "batch_norm")
 
 
 @dataclass(frozen=True)
@@ -191,13 +194,13 @@ class Study:
     def _options(self, dataset: str) -> dict[str, Any]:
         """Give what sweeps of a data set take beside schemes, architecture, objective and seed."""
         chosen = {key: choose(self.settings[key], dataset) for key in PER_DATASET}
-        return {**chosen, "validation_fraction": self.settings["validation_fraction"]}
+        same = {key: self.settings[key] for key in ("validation_fraction", "scaling")}
+        return {**chosen, **same}
 
     def _sweep_options(self, dataset: str) -> dict[str, Any]:
         """Give what every kind of sweep of a data set takes."""
-        tested = self.settings["whole_test_batches"]
-        flips = choose(self.settings["flips"], dataset)
-        return {**self._options(dataset), "whole_test_batches": tested, "flips": flips}
+        same = {key: self.settings[key] for key in ("whole_test_batches", "first_evaluation")}
+        return {**self._options(dataset), **same, "flips": choose(self.settings["flips"], dataset)}
 
     def _sweep(self, dataset: str, objective: str, architecture: Architecture, seed: int) -> Sweep:
         settings = self.settings
@@ -212,40 +215,48 @@ class Study:
             objective=objective,
             architecture=architecture,
             seed=seed,
-            **{axis: tuple(settings[axis]) for axis in AXES.values()},
+            **{axis: tuple(choose(settings[axis], dataset)) for axis in AXES.values()},
             **options,
         )
 
     def _architectures(self, dataset: str) -> Iterator[Architecture]:
         settings = self.settings
         widths = choose(settings["hidden_widths"], dataset)
-        for model, depth, activation in product(
-            settings["models"], settings["depths"], settings["activations"]
-        ):
+        for model, depth in product(settings["models"], settings["depths"]):
             built = choose(settings["wide_depths"], dataset) if model == "wide_mlp" else None
             if built and depth not in built:
                 continue
             factor = settings["wide_factor"] if model == "wide_mlp" else 1
+            own = {key: choose(choose(settings[key], model), dataset) for key in PER_MODEL}
             common = {
                 "model": model,
                 "hidden_widths": tuple(factor * width for width in widths[depth]),
-                "activation": activation,
-                "dropout": choose(choose(settings["dropout"], model), dataset),
-                "batch_norm": choose(choose(settings["batch_norm"], model), dataset),
+                "dropout": own["dropout"],
+                "batch_norm": own["batch_norm"],
+                "batch_norm_momentum": settings["batch_norm_momentum"],
                 "hidden_initialization": choose(settings["hidden_initialization"], model),
+                "output_initialization": choose(settings["output_initialization"], model),
                 "relu_logits": settings["relu_logits"],
                 "outputs": choose(settings["outputs"], dataset),
             }
-            if model != "kan":
-                yield Architecture(**common)
-                continue
-            for degree, grid_size in product(settings["degrees"], settings["grid_sizes"]):
-                yield Architecture(
-                    **common,
-                    degree=degree,
-                    grid_size=grid_size,
-                    grid_range=tuple(settings["grid_range"]),
-                )
+            for activation in own["activations"]:
+                yield from self._variants({**common, "activation": activation})
+
+    def _variants(self, common: Mapping[str, Any]) -> Iterator[Architecture]:
+        """Give an MLP, or the KANs of all degrees and grids, with these settings in common."""
+        settings = self.settings
+        if common["model"] != "kan":
+            yield Architecture(**common, uniform_biases=settings["uniform_biases"])
+            return
+        of_kans = ("output_activation", "spline_scale", "kaiming_gain")
+        for degree, grid_size in product(settings["degrees"], settings["grid_sizes"]):
+            yield Architecture(
+                **common,
+                degree=degree,
+                grid_size=grid_size,
+                grid_range=tuple(settings["grid_range"]),
+                **{key: settings[key] for key in of_kans},
+            )
 
 
 def choose(value: Any, name: str) -> Any:

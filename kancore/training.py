@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from kancore import networks, objectives
 from kancore.data import Dataset, dense_rows, longest_row, rows, split
-from kancore.data.preparation import missing_classes, take
+from kancore.data.preparation import missing_classes, scaled, take
 from kancore.interruption import Stopped
 from kancore.objectives.backprop import cross_entropy
 from kancore.optimizers import StackedOptimizer
@@ -84,7 +84,7 @@ class Training:
             torch.compiler.reset()  # what it compiled for other sweeps counts against a limit
             mode = "reduce-overhead" if self.device.type == "cuda" else "default"
             self.losses = torch.compile(self.losses, mode=mode)
-        self.dataset = dataset.to(self.device)
+        self.dataset = scaled(dataset, sweep.scaling).to(self.device)
         self.parts = self._divide()
         self.background = self._background()
         if self.dataset.sparse:
@@ -239,7 +239,8 @@ class Training:
             self._save_if_due()
             self._train_epoch()
             epoch = state.step // self.steps_per_epoch
-            if epoch % sweep.evaluate_every == 0 or epoch == sweep.epochs:
+            since = epoch - (sweep.first_evaluation or sweep.evaluate_every)
+            if (since >= 0 and since % sweep.evaluate_every == 0) or epoch == sweep.epochs:
                 self._evaluate(epoch)
             if report is not None:
                 report(self)

@@ -19,6 +19,8 @@ GRID_SIZE, DEGREE = 5, 3
 class RecursiveLayer(nn.Module):
     """A B-spline layer the way most KAN code has it: the recursion of Cox and de Boor on tensors.
 
+    Each edge has a base weight, a spline scale and coefficients, all of them trained.
+
     Parameters
     ----------
     inputs, outputs
@@ -43,7 +45,9 @@ class RecursiveLayer(nn.Module):
         self.register_buffer("knots", (steps * (2 / grid_size) - 1).expand(inputs, -1))
         self.base = nn.Parameter(torch.empty(outputs, inputs))
         self.coefficients = nn.Parameter(torch.empty(outputs, inputs, grid_size + degree))
+        self.scale = nn.Parameter(torch.empty(outputs, inputs))
         nn.init.kaiming_uniform_(self.base)
+        nn.init.kaiming_uniform_(self.scale)
         nn.init.normal_(self.coefficients, std=0.02)
 
     def basis(self, x: Tensor) -> Tensor:
@@ -58,7 +62,8 @@ class RecursiveLayer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``[batch, in]`` to ``[batch, out]``."""
-        splines = F.linear(self.basis(x).flatten(1), self.coefficients.flatten(1))
+        weight = self.scale.unsqueeze(-1) * self.coefficients
+        splines = F.linear(self.basis(x).flatten(1), weight.flatten(1))
         return F.linear(self.activation(x), self.base) + splines
 
 

@@ -90,6 +90,17 @@ def checks(dataset: Dataset) -> None:
         raise ValueError(f"{dataset.name}: no training example of classes {missing}")
 
 
+def scaled(dataset: Dataset, scaling: str) -> Dataset:
+    """Choose how images become inputs: ``standardize``, or ``unit``, pixels in [0, 1].
+
+    Tables and texts stay as they are.
+    """
+    if scaling == "standardize" or dataset.image_shape is None:
+        return dataset
+    mean, std = torch.zeros_like(dataset.mean), torch.full_like(dataset.std, 255)
+    return replace(dataset, mean=mean, std=std)
+
+
 def missing_classes(y: torch.Tensor, class_names: tuple[str, ...]) -> str:
     """Names, joined by commas, of the classes that no label of `y` is of."""
     counts = torch.bincount(y, minlength=len(class_names))

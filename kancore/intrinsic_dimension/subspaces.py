@@ -54,11 +54,13 @@ class Landscape:
     validation_fraction: float = 0.1
     train_examples: int | None = None
     test_examples: int | None = None
+    scaling: str = "standardize"
     direct: bool = True
     objective: str = "backprop"
     # What the published code does to sweeps it does not do here.
     whole_test_batches: ClassVar[bool] = False
     flips: ClassVar[bool] = False
+    first_evaluation: ClassVar[int | None] = None
 
     @property
     def schemes(self) -> tuple[Subspace, ...]:

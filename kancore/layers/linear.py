@@ -3,9 +3,9 @@
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from kancore.initialization import fill
+from kancore.layers.shapes import check_inputs
 
 
 class _Product(torch.autograd.Function):
@@ -31,7 +31,6 @@ class _Product(torch.autograd.Function):
         return product.view(-1, stack, outputs).transpose(0, 1)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx, gradient):
         features, weight = ctx.saved_tensors
         stack, outputs, inputs = weight.shape
@@ -68,44 +67,68 @@ def stacked_product(features: Tensor, weight: Tensor, bias: Tensor | None = None
 
 
 class Linear(nn.Module):
-    """Affine maps of a stack of networks; ``weight [S, out, in]``, ``bias [S, out]``."""
+    """Affine maps of a stack of networks; ``weight [S, out, in]``, ``bias [S, out]``.
 
-    def __init__(self, inputs: int, outputs: int, stack: int = 1):
+    Parameters
+    ----------
+    inputs, outputs
+        Widths.
+    stack
+        Number of networks.
+    uniform_bias
+        Whether biases begin as in `torch.nn.Linear`, uniform within ``1 / sqrt(inputs)``, and not
+        as zeros.
+    """
+
+    def __init__(self, inputs: int, outputs: int, stack: int = 1, uniform_bias: bool = False):
         super().__init__()
+        self.uniform_bias = uniform_bias
         self.weight = nn.Parameter(torch.empty(stack, outputs, inputs))
         self.bias = nn.Parameter(torch.empty(stack, outputs))
 
-    @property
-    def num_parameters(self) -> int:
-        """Trainable parameters of one network's layer."""
-        return self.weight.shape[1:].numel() + self.bias.shape[1:].numel()
-
     @torch.no_grad()
     def initialize(self, index: int, initialization: str, generator: Generator) -> None:
-        """Draw the weights of network `index`; biases are zero."""
-        weight = torch.empty(self.weight.shape[1:])
+        """Draw the weights and the biases of network `index`."""
+        weight, bias = torch.empty(self.weight.shape[1:]), torch.zeros(self.bias.shape[1:])
         self.weight[index] = fill(weight, initialization, generator).to(self.weight)
-        self.bias[index] = 0
+        if self.uniform_bias:
+            bound = self.weight.shape[2] ** -0.5
+            bias.uniform_(-bound, bound, generator=generator)
+        self.bias[index] = bias.to(self.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map ``[batch, in]`` or ``[S, batch, in]`` to ``[S, batch, out]``."""
+        """Map ``[batch, in]`` or ``[S, batch, in]`` to ``[S, batch, out]``.
+
+        Raises
+        ------
+        ValueError
+            If `x` has another shape.
+        """
+        stack, _, inputs = self.weight.shape
+        check_inputs(x, stack, inputs)
         return stacked_product(x, self.weight, self.bias)
 
 
 class BatchNorm(nn.Module):
-    """Batch normalization (Ioffe & Szegedy 2015) of each network by its own statistics."""
+    """Batch normalization (Ioffe & Szegedy 2015) of each network by its own statistics.
 
-    def __init__(self, features: int, stack: int = 1):
+    Parameters
+    ----------
+    features
+        Width.
+    stack
+        Number of networks.
+    momentum
+        Share of a batch's statistics in the running ones, at each step.
+    """
+
+    def __init__(self, features: int, stack: int = 1, momentum: float = 0.1):
         super().__init__()
+        self.momentum = momentum
         self.weight = nn.Parameter(torch.ones(stack, features))
         self.bias = nn.Parameter(torch.zeros(stack, features))
         self.register_buffer("running_mean", torch.zeros(stack, features))
         self.register_buffer("running_var", torch.ones(stack, features))
-
-    @property
-    def num_parameters(self) -> int:
-        """Trainable parameters of one network's layer."""
-        return 2 * self.weight.shape[1]
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalize ``[S, batch, features]`` over the batch."""
@@ -113,7 +136,7 @@ class BatchNorm(nn.Module):
         flat = x.transpose(0, 1).reshape(batch, stack * features)
         statistics = self.running_mean.view(-1), self.running_var.view(-1)
         affine = self.weight.view(-1), self.bias.view(-1)
-        flat = F.batch_norm(flat, *statistics, *affine, training=self.training)
+        flat = F.batch_norm(flat, *statistics, *affine, self.training, self.momentum)
         return flat.view(batch, stack, features).transpose(0, 1)
 
 

@@ -120,13 +120,27 @@ struct Plan {
   int32_t* background_spans;  // [inputs] the interval they lie in
 };
 
-// How one network's weights are updated; mirrored by local_support.py. `first` and `second` are the
-// optimizer's buffers, laid out as the weights are.
+// The parameters of all edges, or what belongs to them: gradients, an optimizer's buffers; mirrored
+// by local_support.py. A row holds one number for each output. An input's row of weights of spline m
+// is scale * coefficients[m]; where the scale is folded into the coefficients, `scale` is null.
+struct Edges {
+  float* coefficients;  // [networks, inputs, G + k, outputs]
+  float* base;          // [networks, inputs, outputs]
+  float* scale;         // [networks, inputs, outputs], or null
+
+  // Those of one input, counted through all networks, from one output on.
+  Edges of(int64_t input, int64_t splines, int64_t outputs, int64_t output) const {
+    const int64_t row = input * outputs + output;
+    return {coefficients ? coefficients + input * splines * outputs + output : nullptr,
+            base ? base + row : nullptr, scale ? scale + row : nullptr};
+  }
+};
+
+// How one network's parameters are updated; mirrored by local_support.py.
 struct Update {
   int32_t optimizer;  // 0: SGD, 1: Nesterov's momentum, 2: AdamW
   float rate, momentum, second_momentum, epsilon, decay;
-  float* first;
-  float* second;
+  Edges first, second;  // the optimizer's buffers, of this network alone
 };
 
 namespace {
@@ -432,52 +446,75 @@ struct Cell {
         room(p.offsets[cell + 1] - p.offsets[cell]) {}
 };
 
-// Calls `each(row, n, vector)` with all rows of a background value's weights.
+// The rows of weights of one input, for a tile of NV vectors of outputs, the last with `last`.
+template <int NV>
+struct Rows {
+  const Edges edges;
+  const int64_t outputs;
+  const int last;
+  Vector scale[NV];
+
+  INLINE_MEMBER Rows(const Edges& edges, int64_t outputs, int last)
+      : edges(edges), outputs(outputs), last(last) {
+    UNROLL for (int n = 0; n < NV; n++)
+      scale[n] = edges.scale ? load_row(edges.scale, n) : fill(1.f);
+  }
+  INLINE_MEMBER int count(int n) const { return n == NV - 1 ? last : LANES; }
+  INLINE_MEMBER Vector load_row(const float* row, int n) const {
+    return load_some(row + n * LANES, count(n));
+  }
+  INLINE_MEMBER Vector coefficient(int m, int n) const {
+    return load_row(edges.coefficients + m * outputs, n);
+  }
+  INLINE_MEMBER Vector spline(int m, int n) const { return scale[n] * coefficient(m, n); }
+  INLINE_MEMBER Vector base(int n) const { return load_row(edges.base, n); }
+};
+
+// What a background value gives: `row` of outputs.
 template <int K, int NV>
-INLINE void background_row(const Plan& p, int64_t input, const float* weight, int64_t outputs,
-                           int last, Vector* row) {
+INLINE void background_row(const Plan& p, int64_t input, const Rows<NV>& weights, Vector* row) {
   const float* value = p.background_values + input * (K + 2);
-  const float* first = weight + p.background_spans[input] * outputs;
-  const float* base = weight + (p.grid_size + K) * outputs;
+  const int first = p.background_spans[input];
   UNROLL for (int n = 0; n < NV; n++) {
-    const int count = n == NV - 1 ? last : LANES;
-    row[n] = value[K + 1] * load_some(base + n * LANES, count);
-    UNROLL for (int r = 0; r <= K; r++)
-      row[n] += value[r] * load_some(first + r * outputs + n * LANES, count);
+    Vector splines = {};
+    UNROLL for (int r = 0; r <= K; r++) splines += value[r] * weights.coefficient(first + r, n);
+    row[n] = value[K + 1] * weights.base(n) + weights.scale[n] * splines;
   }
 }
 
-// rows[example, :] += what one input gives to a tile of outputs; weight is [G + k + 1, outputs].
+// rows[example, :] += what one input gives to a tile of outputs.
 template <int K, int NV>
-void forward_cell(const Plan& p, int64_t number, int64_t input, const float* weight,
+void forward_cell(const Plan& p, int64_t number, int64_t input, const Edges& edges,
                   int64_t outputs, int last, float* rows, float* constant) {
   constexpr int R = K + 2;
   const int G = (int)p.grid_size;
   const Cell<K> cell(p, number);
+  const Rows<NV> weights(edges, outputs, last);
   Vector z[NV] = {};
   if (p.background) {
-    background_row<K, NV>(p, input, weight, outputs, last, z);
+    background_row<K, NV>(p, input, weights, z);
     UNROLL for (int n = 0; n < NV; n++) {
       store(constant + n * LANES, load(constant + n * LANES) + z[n]);
     }
   }
   if (cell.begins[G] == 0) return;
-  Vector w[R][NV];
-  auto row = [&](int m, int n) {
-    return load_some(weight + m * outputs + n * LANES, n == NV - 1 ? last : LANES);
-  };
+  // Rows of a tile are far apart: nobody else foresees that the next input's are read next.
+  const float* next = edges.coefficients + (G + K) * outputs;
   UNROLL for (int n = 0; n < NV; n++) {
-    w[R - 1][n] = row(G + K, n);
-    UNROLL for (int r = 1; r <= K; r++) w[r][n] = row(r - 1, n);
+    __builtin_prefetch(edges.base + outputs + n * LANES);
+    if (edges.scale) __builtin_prefetch(edges.scale + outputs + n * LANES);
+  }
+  Vector w[R][NV];
+  UNROLL for (int n = 0; n < NV; n++) {
+    w[R - 1][n] = weights.base(n);
+    UNROLL for (int r = 1; r <= K; r++) w[r][n] = weights.spline(r - 1, n);
   }
   for (int g = 0; g < G; g++) {
-    // Rows of a tile are far apart: nobody else foresees that the next input's are read next.
-    for (int m = g; m < G + K + 1; m += G)
-      UNROLL for (int n = 0; n < NV; n++)
-        __builtin_prefetch(weight + (G + K + 1 + m) * outputs + n * LANES);
+    for (int m = g; m < G + K; m += G)
+      UNROLL for (int n = 0; n < NV; n++) __builtin_prefetch(next + m * outputs + n * LANES);
     UNROLL for (int n = 0; n < NV; n++) {
       UNROLL for (int r = 0; r < K; r++) w[r][n] = w[r + 1][n];
-      w[K][n] = row(g + K, n);
+      w[K][n] = weights.spline(g + K, n);
     }
     for (int q = cell.begins[g]; q < cell.begins[g + 1]; q++) {
       const float* value = cell.values + (cell.order[q] & 0xffff);
@@ -492,11 +529,11 @@ void forward_cell(const Plan& p, int64_t number, int64_t input, const float* wei
   }
 }
 
-// Gives `take(m, n, v)` the gradient of one input's weights for a tile of outputs: vector n of row
-// m, for rows in ascending order.
-template <int K, int NV, class F>
+// Gives the gradient by one input's rows of weights, for a tile of outputs: `to_spline(m, n, v)`
+// takes vector n of row m, for rows in ascending order, and then `to_base(n, v)` the base's.
+template <int K, int NV, class F, class H>
 INLINE void weight_cell(const Plan& p, int64_t number, int64_t input, const float* rows,
-                        const float* total, F take) {
+                        const float* total, F to_spline, H to_base) {
   constexpr int R = K + 2;
   const int G = (int)p.grid_size;
   const Cell<K> cell(p, number);
@@ -513,11 +550,8 @@ INLINE void weight_cell(const Plan& p, int64_t number, int64_t input, const floa
     }
   }
   auto emit = [&](int m, int n, Vector v) {
-    if (share) {
-      if (m == G + K) v += share[K + 1] * z[n];
-      else if (m >= from && m <= from + K) v += share[m - from] * z[n];
-    }
-    take(m, n, v);
+    if (share && m >= from && m <= from + K) v += share[m - from] * z[n];
+    to_spline(m, n, v);
   };
   Vector base[NV] = {}, a[K + 1][NV] = {};
   for (int g = 0; g < G; g++) {
@@ -539,7 +573,7 @@ INLINE void weight_cell(const Plan& p, int64_t number, int64_t input, const floa
   }
   UNROLL for (int n = 0; n < NV; n++) {
     UNROLL for (int r = 0; r < K; r++) emit(G + r, n, a[r][n]);
-    emit(G + K, n, base[n]);
+    to_base(n, share ? base[n] + share[K + 1] * z[n] : base[n]);
   }
 }
 
@@ -575,23 +609,21 @@ struct Step {
 
 // gradient[example] += that of one input, from a tile of outputs.
 template <int K, int NV>
-void input_cell(const Plan& p, int64_t number, const float* rows, const float* weight,
+void input_cell(const Plan& p, int64_t number, const float* rows, const Edges& edges,
                 int64_t outputs, int last, float* gradient) {
   constexpr int R = K + 2;
   const int G = (int)p.grid_size;
   const Cell<K> cell(p, number, true);
+  const Rows<NV> weights(edges, outputs, last);
   Vector w[R][NV];
-  auto row = [&](int m, int n) {
-    return load_some(weight + m * outputs + n * LANES, n == NV - 1 ? last : LANES);
-  };
   UNROLL for (int n = 0; n < NV; n++) {
-    w[R - 1][n] = row(G + K, n);
-    UNROLL for (int r = 1; r <= K; r++) w[r][n] = row(r - 1, n);
+    w[R - 1][n] = weights.base(n);
+    UNROLL for (int r = 1; r <= K; r++) w[r][n] = weights.spline(r - 1, n);
   }
   for (int g = 0; g < G; g++) {
     UNROLL for (int n = 0; n < NV; n++) {
       UNROLL for (int r = 0; r < K; r++) w[r][n] = w[r + 1][n];
-      w[K][n] = row(g + K, n);
+      w[K][n] = weights.spline(g + K, n);
     }
     for (int q = cell.begins[g]; q < cell.begins[g + 1]; q++) {
       const float* slope = cell.values + (cell.order[q] & 0xffff);
@@ -631,9 +663,9 @@ INLINE void with_vectors(int width, F f) {
 INLINE int last_of(int width) { return width - (width - 1) / LANES * LANES; }
 
 template <int K>
-void forward_all(const Plan& p, const float* weight, int64_t stack, int64_t outputs, float* y,
+void forward_all(const Plan& p, const Edges& edges, int64_t stack, int64_t outputs, float* y,
                  int threads) {
-  const int64_t functions = p.grid_size + K + 1, blocks = blocks_of(p);
+  const int64_t blocks = blocks_of(p);
   const int64_t examples = std::min(BLOCK, p.batch);
   const int64_t wide = widest(K) * LANES;
   const std::vector<Tile> tiles = tiles_of(stack, outputs, wide, examples);
@@ -660,7 +692,7 @@ void forward_all(const Plan& p, const float* weight, int64_t stack, int64_t outp
             for (int64_t j = group; j < std::min(group + GROUP, p.inputs); j++)
               forward_cell<K, decltype(vectors)::value>(
                   p, (network * blocks + block) * p.inputs + j, j,
-                  weight + (tile.network * p.inputs + j) * functions * outputs + tile.column,
+                  edges.of(tile.network * p.inputs + j, p.grid_size + K, outputs, tile.column),
                   outputs, last_of(tile.width), rows.data() + tile.at,
                   constants.data() + i * wide);
           });
@@ -678,11 +710,11 @@ void forward_all(const Plan& p, const float* weight, int64_t stack, int64_t outp
   }
 }
 
-// Gradients of all weights, or updates of the weights by them.
+// Gradients by all parameters, or updates of the parameters by them: `updates` where `to` is null.
 template <int K>
-void weight_all(const Plan& p, const float* y, int64_t stack, int64_t outputs, float* gradient,
-                float* weight, const Update* updates, double steps, int threads) {
-  const int64_t functions = p.grid_size + K + 1, blocks = blocks_of(p);
+void weight_all(const Plan& p, const float* y, const Edges& edges, int64_t stack, int64_t outputs,
+                const Edges* to, const Update* updates, double steps, int threads) {
+  const int64_t splines = p.grid_size + K, blocks = blocks_of(p);
   const int64_t wide = widest_gradient(K) * LANES;
   const std::vector<Tile> tiles = tiles_of(stack, outputs, wide, p.batch);
   std::vector<float> rows(room_of(tiles, p.batch));
@@ -698,51 +730,80 @@ void weight_all(const Plan& p, const float* y, int64_t stack, int64_t outputs, f
         for (int64_t c = 0; c < padded(tile.width); c++)
           totals[(i * blocks + b / BLOCK) * wide + c] += rows[tile.at + b * padded(tile.width) + c];
     }
-    std::vector<float> sums(blocks > 1 ? GROUP * functions * wide : 0);
+    std::vector<float> sums(blocks > 1 ? GROUP * (splines + 1) * wide : 0);
 #pragma omp for schedule(static)
     for (int64_t group = 0; group < p.inputs; group += GROUP) {
       const int64_t some = std::min(GROUP, p.inputs - group);
       for (size_t i = 0; i < tiles.size(); i++) {
         const Tile& tile = tiles[i];
         const int64_t network = p.networks == 1 ? 0 : tile.network;
-        const int64_t first = ((tile.network * p.inputs + group) * functions) * outputs;
-        const int64_t inside = first - tile.network * p.inputs * functions * outputs + tile.column;
+        const Edges own = edges.of(tile.network * p.inputs, splines, outputs, tile.column);
         with_vectors<widest_gradient(K)>(tile.width, [&](auto vectors) {
           constexpr int NV = decltype(vectors)::value;
-          // Blocks but the last add to `sums`; with the last the gradient is complete.
-          auto all_blocks = [&](auto finish) {
-            for (int64_t block = 0; block < blocks; block++)
-              for (int64_t j = 0; j < some; j++)
-                weight_cell<K, NV>(
-                    p, (network * blocks + block) * p.inputs + group + j, group + j,
-                    rows.data() + tile.at + block * BLOCK * padded(tile.width),
-                    totals.data() + (i * blocks + block) * wide,
-                    [&](int m, int n, Vector v) __attribute__((always_inline)) {
-                      float* sum = sums.data() + (j * functions + m) * wide + n * LANES;
-                      if (block > 0) v += load(sum);
-                      if (block < blocks - 1) return store(sum, v);
-                      const int count = n == NV - 1 ? last_of(tile.width) : LANES;
-                      finish((j * functions + m) * outputs + n * LANES, v, count);
-                    });
+          auto cell = [&](int64_t block, int64_t j, auto to_spline, auto to_base)
+              __attribute__((always_inline)) {
+            weight_cell<K, NV>(p, (network * blocks + block) * p.inputs + group + j, group + j,
+                               rows.data() + tile.at + block * BLOCK * padded(tile.width),
+                               totals.data() + (i * blocks + block) * wide, to_spline, to_base);
           };
-          if (!updates) {
-            float* to = gradient + first + tile.column;
-            all_blocks([&](int64_t at, Vector v, int count) __attribute__((always_inline)) {
-              store_some(to + at, v, count);
-            });
+          // Blocks but the last add to `sums`.
+          for (int64_t block = 0; block + 1 < blocks; block++)
+            for (int64_t j = 0; j < some; j++) {
+              float* sum = sums.data() + j * (splines + 1) * wide;
+              auto add = [&](int64_t m, int n, Vector v) __attribute__((always_inline)) {
+                float* at = sum + m * wide + n * LANES;
+                store(at, block > 0 ? v + load(at) : v);
+              };
+              cell(block, j, add, [&](int n, Vector v) __attribute__((always_inline)) {
+                add(splines, n, v);
+              });
+            }
+          // With the last the rows' gradients are complete: those by the parameters follow.
+          auto finish = [&](auto sink) __attribute__((always_inline)) {
+            for (int64_t j = 0; j < some; j++) {
+              const float* sum = sums.data() + j * (splines + 1) * wide;
+              const Rows<NV> weights(own.of(group + j, splines, outputs, 0), outputs,
+                                     last_of(tile.width));
+              Vector to_scale[NV] = {};
+              cell(
+                  blocks - 1, j,
+                  [&](int m, int n, Vector v) __attribute__((always_inline)) {
+                    if (blocks > 1) v += load(sum + m * wide + n * LANES);
+                    if (own.scale) to_scale[n] += weights.coefficient(m, n) * v;
+                    sink(&Edges::coefficients, ((group + j) * splines + m) * outputs + n * LANES,
+                         weights.scale[n] * v, weights.count(n), splines * outputs);
+                  },
+                  [&](int n, Vector v) __attribute__((always_inline)) {
+                    if (blocks > 1) v += load(sum + splines * wide + n * LANES);
+                    sink(&Edges::base, (group + j) * outputs + n * LANES, v, weights.count(n),
+                         outputs);
+                  });
+              UNROLL for (int n = 0; n < NV; n++)
+                if (own.scale)
+                  sink(&Edges::scale, (group + j) * outputs + n * LANES, to_scale[n],
+                       weights.count(n), outputs);
+            }
+          };
+          if (to) {
+            const Edges mine = to->of(tile.network * p.inputs, splines, outputs, tile.column);
+            finish([&](auto field, int64_t at, Vector v, int count, int64_t)
+                       __attribute__((always_inline)) { store_some(mine.*field + at, v, count); });
             return;
           }
           const Step step(updates[tile.network], steps);
-          float* w = weight + first + tile.column;
-          float *a = step.u.first + inside, *b = step.u.second + inside;
-          auto update = [&](auto optimizer) {
-            all_blocks([&](int64_t at, Vector v, int count) __attribute__((always_inline)) {
+          const Edges first = step.u.first.of(0, splines, outputs, tile.column);
+          const Edges second = step.u.second.of(0, splines, outputs, tile.column);
+          auto update = [&](auto optimizer) __attribute__((always_inline)) {
+            finish([&](auto field, int64_t at, Vector v, int count, int64_t next)
+                       __attribute__((always_inline)) {
+              constexpr int O = decltype(optimizer)::value;
+              float *w = own.*field + at, *a = O > 0 ? first.*field + at : nullptr,
+                    *b = O > 1 ? second.*field + at : nullptr;
               // As in the forward pass: the rows of the next input.
-              const int64_t next = at + functions * outputs;
               __builtin_prefetch(w + next, 1);
-              if (decltype(optimizer)::value > 0) __builtin_prefetch(a + next, 1);
-              if (decltype(optimizer)::value > 1) __builtin_prefetch(b + next, 1);
-              step.apply<decltype(optimizer)::value>(w + at, a + at, b + at, v, count);
+              if (O > 0) __builtin_prefetch(a + next, 1);
+              if (O > 1) __builtin_prefetch(b + next, 1);
+              step.apply<O>(w, a, b, v, count);
             });
           };
           if (step.u.optimizer == 0) update(std::integral_constant<int, 0>());
@@ -755,9 +816,9 @@ void weight_all(const Plan& p, const float* y, int64_t stack, int64_t outputs, f
 }
 
 template <int K>
-void input_all(const Plan& p, const float* y, const float* weight, int64_t stack, int64_t outputs,
+void input_all(const Plan& p, const float* y, const Edges& edges, int64_t stack, int64_t outputs,
                float* gradient, int threads) {
-  const int64_t functions = p.grid_size + K + 1, blocks = blocks_of(p);
+  const int64_t blocks = blocks_of(p);
   const std::vector<Tile> tiles = tiles_of(stack, outputs, widest(K) * LANES, p.batch);
   std::vector<float> rows(room_of(tiles, p.batch));
   const size_t each = tiles.size() / stack;  // tiles of one network
@@ -782,7 +843,7 @@ void input_all(const Plan& p, const float* y, const float* weight, int64_t stack
                 input_cell<K, decltype(vectors)::value>(
                     p, (network * blocks + block) * p.inputs + group + j,
                     rows.data() + tile.at + block * BLOCK * padded(tile.width),
-                    weight + (s * p.inputs + group + j) * functions * outputs + tile.column,
+                    edges.of(s * p.inputs + group + j, p.grid_size + K, outputs, tile.column),
                     outputs, last_of(tile.width), part[j]);
             });
           }
@@ -830,31 +891,32 @@ void kancore_plan(Plan* plan, char* memory, const float* x, const float* activat
 #undef CALL
 }
 
-void kancore_forward(const Plan* plan, const float* weight, int64_t stack, int64_t outputs,
+void kancore_forward(const Plan* plan, const Edges* edges, int64_t stack, int64_t outputs,
                      float* y, int threads) {
-#define CALL(K) forward_all<K>(*plan, weight, stack, outputs, y, threads)
+#define CALL(K) forward_all<K>(*plan, *edges, stack, outputs, y, threads)
   FOR_DEGREE(CALL)
 #undef CALL
 }
 
-void kancore_weight_gradient(const Plan* plan, const float* y, int64_t stack, int64_t outputs,
-                             float* gradient, int threads) {
-#define CALL(K) weight_all<K>(*plan, y, stack, outputs, gradient, nullptr, nullptr, 0, threads)
+// Writes the gradients by all parameters to `to`, from those by the outputs y.
+void kancore_gradient(const Plan* plan, const float* y, const Edges* edges, int64_t stack,
+                      int64_t outputs, const Edges* to, int threads) {
+#define CALL(K) weight_all<K>(*plan, y, *edges, stack, outputs, to, nullptr, 0, threads)
   FOR_DEGREE(CALL)
 #undef CALL
 }
 
-// Updates the weights of each network, for the time number `steps`, in place of a gradient.
-void kancore_update(const Plan* plan, const float* y, int64_t stack, int64_t outputs,
-                    float* weight, const Update* updates, double steps, int threads) {
-#define CALL(K) weight_all<K>(*plan, y, stack, outputs, nullptr, weight, updates, steps, threads)
+// Updates the parameters of each network, for the time number `steps`, in place of a gradient.
+void kancore_update(const Plan* plan, const float* y, const Edges* edges, int64_t stack,
+                    int64_t outputs, const Update* updates, double steps, int threads) {
+#define CALL(K) weight_all<K>(*plan, y, *edges, stack, outputs, nullptr, updates, steps, threads)
   FOR_DEGREE(CALL)
 #undef CALL
 }
 
-void kancore_input_gradient(const Plan* plan, const float* y, const float* weight, int64_t stack,
+void kancore_input_gradient(const Plan* plan, const float* y, const Edges* edges, int64_t stack,
                             int64_t outputs, float* gradient, int threads) {
-#define CALL(K) input_all<K>(*plan, y, weight, stack, outputs, gradient, threads)
+#define CALL(K) input_all<K>(*plan, y, *edges, stack, outputs, gradient, threads)
   FOR_DEGREE(CALL)
 #undef CALL
 }

@@ -14,14 +14,18 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
+from torch.autograd.graph import increment_version
 
 from kancore.activations import FUNCTIONS, slope
+from kancore.layers import dense
+from kancore.layers.dense import Edges, Grid
 
 # Compiled forms, widest first, by what PyTorch calls the processors that can run them.
 FORMS = {"AVX512": ("avx512", "avx2", "generic"), "AVX2": ("avx2", "generic")}
 # In the order of their numbers in the source.
 OPTIMIZERS = ("sgd", "sgd_momentum", "adam")
+# Buffers of an optimizer that has none.
+NOTHING = Edges(None, None, None)
 
 
 class _CPlan(ctypes.Structure):
@@ -31,6 +35,10 @@ class _CPlan(ctypes.Structure):
     )
 
 
+class _CEdges(ctypes.Structure):
+    _fields_ = tuple((name, ctypes.c_void_p) for name in Edges._fields)
+
+
 class _CUpdate(ctypes.Structure):
     _fields_ = (
         ("optimizer", ctypes.c_int32),
@@ -38,32 +46,25 @@ class _CUpdate(ctypes.Structure):
             (name, ctypes.c_float)
             for name in ("rate", "momentum", "second_momentum", "epsilon", "decay")
         ),
-        *((name, ctypes.c_void_p) for name in ("first", "second")),
+        *((name, _CEdges) for name in ("first", "second")),
     )
 
 
 def _declare(library: ctypes.CDLL) -> None:
-    plan, pointer, number, real = (
-        ctypes.POINTER(_CPlan),
-        ctypes.c_void_p,
-        ctypes.c_int64,
-        ctypes.c_float,
-    )
-    product = (plan, pointer, number, number, pointer, ctypes.c_int)
+    plan, edges, updates = map(ctypes.POINTER, (_CPlan, _CEdges, _CUpdate))
+    pointer, real = ctypes.c_void_p, ctypes.c_float
+    stack = (edges, ctypes.c_int64, ctypes.c_int64)  # parameters, networks, outputs
     for name, arguments in {
         "plan_size": (plan, ctypes.c_int, ctypes.c_int),
         "plan": (plan, *(pointer,) * 6, real, real, ctypes.c_int),
-        "forward": product,
-        "weight_gradient": product,
-        "update": (
-            *(plan, pointer, number, number, pointer),
-            *(ctypes.POINTER(_CUpdate), ctypes.c_double, ctypes.c_int),
-        ),
-        "input_gradient": (plan, pointer, pointer, number, number, pointer, ctypes.c_int),
+        "forward": (plan, *stack, pointer, ctypes.c_int),
+        "gradient": (plan, pointer, *stack, edges, ctypes.c_int),
+        "update": (plan, pointer, *stack, updates, ctypes.c_double, ctypes.c_int),
+        "input_gradient": (plan, pointer, *stack, pointer, ctypes.c_int),
     }.items():
         function = getattr(library, f"kancore_{name}")
         function.argtypes, function.restype = arguments, None
-    library.kancore_plan_size.restype = number
+    library.kancore_plan_size.restype = ctypes.c_int64
 
 
 def load(form: str) -> ctypes.CDLL:
@@ -112,9 +113,15 @@ class Plan:
     ----------
     x : Tensor
         The inputs, ``[batch, in]`` where the networks of a stack share them, or ``[S, batch, in]``.
+    activation : str
+        Name of the base activation.
+    grid : tuple
+        The spline grid.
     """
 
     x: Tensor
+    activation: str
+    grid: Grid
     fields: _CPlan
     memory: tuple[Tensor | None, ...]  # what `fields` points to
 
@@ -123,7 +130,7 @@ class Plan:
         cls,
         x: Tensor,
         activation: str,
-        grid: tuple[int, int, tuple[float, float]],
+        grid: Grid,
         background: Tensor | None = None,
     ) -> "Plan":
         """Sort inputs, and evaluate what edges combine: splines and base activation.
@@ -140,12 +147,23 @@ class Plan:
         background
             ``[in]``, values that most entries of `x` equal, if there are such. Not used where `x`
             requires a gradient, which those entries would have too.
+
+        Raises
+        ------
+        ValueError
+            If `background` has another length.
         """
         grid_size, degree, (low, high) = grid
+        if background is not None and background.shape != x.shape[-1:]:
+            raise ValueError(
+                f"background has shape {tuple(background.shape)}, expected ({x.shape[-1]},)"
+            )
         values = x.detach().contiguous()
         base, slopes = FUNCTIONS[activation](values), None
         if x.requires_grad:
             slopes, background = slope(activation, values), None
+        elif background is not None:
+            background = background.float().contiguous()
         networks = 1 if x.dim() == 2 else len(x)
         fields = _CPlan(networks, *x.shape[-2:], grid_size, degree)
         size = LIBRARY.kancore_plan_size(fields, slopes is not None, background is not None)
@@ -158,69 +176,83 @@ class Plan:
             grid_size / (high - low),
             torch.get_num_threads(),
         )
-        return cls(x, fields, (memory, background))
+        return cls(x, activation, grid, fields, (memory, background))
 
 
 def _pointer(tensor: Tensor | None) -> int | None:
     return None if tensor is None else tensor.data_ptr()
 
 
-def empty_weight(stack: int, outputs: int, functions: int, inputs: int) -> Tensor:
-    """Allocate weights ``[S, out, functions, in]``, in memory as ``[S, in, functions, out]``.
-
-    The kernels read the weights of one input together; for everybody else it is a matter of
-    strides, as ``channels_last`` is for images.
-    """
-    return torch.empty(stack, inputs, functions, outputs).permute(0, 3, 2, 1)
-
-
-def applies_to(weight: Tensor) -> bool:
-    """Whether there are kernels for weights of this device and type."""
-    return LIBRARY is not None and weight.device.type == "cpu" and weight.dtype == torch.float32
+def applies_to(x: Tensor, edges: Edges) -> bool:
+    """Whether there are kernels for the device and the type of inputs and parameters."""
+    tensors = [x, *(tensor for tensor in edges if tensor is not None)]
+    return LIBRARY is not None and all(
+        tensor.device.type == "cpu" and tensor.dtype == torch.float32 for tensor in tensors
+    )
 
 
-def arrange(weight: Tensor) -> Tensor:
-    """Give weights in the kernels' order in memory: the same tensor if they are in it already."""
-    return weight.permute(0, 3, 2, 1).contiguous().permute(0, 3, 2, 1)
+def _pointers(edges: Edges) -> _CEdges:
+    return _CEdges(*map(_pointer, edges))
 
 
 class _Product(torch.autograd.Function):
     """Outputs ``[S, batch, out]`` of a layer from a plan of its inputs."""
 
     @staticmethod
-    def forward(ctx, x, weight, plan, update):
+    def forward(ctx, x, coefficients, base, scale, plan, update):
         ctx.plan, ctx.update = plan, update
-        ctx.save_for_backward(weight)
-        stack, outputs = weight.shape[:2]
+        ctx.save_for_backward(x, coefficients, base, scale)
+        stack, _, outputs = base.shape
         y = torch.empty(stack, plan.fields.batch, outputs)
-        pointers = weight.data_ptr(), stack, outputs, y.data_ptr()
-        LIBRARY.kancore_forward(plan.fields, *pointers, torch.get_num_threads())
+        edges = _pointers(Edges(coefficients, base, scale))
+        threads = torch.get_num_threads()
+        LIBRARY.kancore_forward(plan.fields, edges, stack, outputs, y.data_ptr(), threads)
         return y
 
     @staticmethod
-    @once_differentiable
     def backward(ctx, gradient):
-        (weight,), plan = ctx.saved_tensors, ctx.plan
-        gradient = gradient.contiguous()
-        stack, outputs, functions, inputs = weight.shape
-        shape = gradient.data_ptr(), stack, outputs
-        to_x = to_weight = None
+        x, *edges = ctx.saved_tensors
+        edges = Edges(*edges)
+        if torch.is_grad_enabled():  # this gradient is to be differentiated itself
+            return *_differentiable(ctx, gradient, x, edges), None, None
+        gradient, pointers = gradient.contiguous(), _pointers(edges)
+        stack, _, outputs = edges.base.shape
+        plan, threads = ctx.plan.fields, torch.get_num_threads()
+        to_x, to_edges = None, (None, None, None)
         if ctx.needs_input_grad[0]:
-            to_x = torch.empty(stack, *plan.x.shape[-2:])
-            pointers = gradient.data_ptr(), weight.data_ptr(), stack, outputs, to_x.data_ptr()
-            LIBRARY.kancore_input_gradient(plan.fields, *pointers, torch.get_num_threads())
-            if plan.x.dim() == 2:
+            to_x = torch.empty(stack, *x.shape[-2:])
+            arguments = gradient.data_ptr(), pointers, stack, outputs, to_x.data_ptr()
+            LIBRARY.kancore_input_gradient(plan, *arguments, threads)
+            if x.dim() == 2:
                 to_x = to_x.sum(0)
-        # Last, because it may change the weights.
-        if ctx.needs_input_grad[1] and ctx.update is not None:
-            updates, steps = ctx.update.updates, ctx.update.steps.item()
-            arguments = weight.data_ptr(), updates, steps, torch.get_num_threads()
-            LIBRARY.kancore_update(plan.fields, *shape, *arguments)
-        elif ctx.needs_input_grad[1]:
-            to_weight = empty_weight(stack, outputs, functions, inputs)
-            arguments = to_weight.data_ptr(), torch.get_num_threads()
-            LIBRARY.kancore_weight_gradient(plan.fields, *shape, *arguments)
-        return to_x, to_weight, None, None
+        # Last, because it may change the parameters.
+        if any(ctx.needs_input_grad[1:4]):
+            arguments = gradient.data_ptr(), pointers, stack, outputs
+            if ctx.update is not None:
+                how = ctx.update.updates, ctx.update.steps.item()
+                LIBRARY.kancore_update(plan, *arguments, *how, threads)
+                increment_version([tensor for tensor in edges if tensor is not None])
+            else:
+                to_edges = Edges(
+                    *(tensor if tensor is None else torch.empty_like(tensor) for tensor in edges)
+                )
+                LIBRARY.kancore_gradient(plan, *arguments, _pointers(to_edges), threads)
+        return to_x, *to_edges, None, None
+
+
+def _differentiable(ctx, gradient: Tensor, x: Tensor, edges: Edges) -> list[Tensor | None]:
+    """Gradients by `x` and the parameters as autograd records them, for higher derivatives."""
+    if ctx.update is not None:
+        raise RuntimeError(
+            "the layer updates its parameters in the backward pass, which has no derivative; "
+            "expected no create_graph=True after KALayer.fuse"
+        )
+    wanted = [
+        tensor for tensor, needed in zip((x, *edges), ctx.needs_input_grad, strict=False) if needed
+    ]
+    y = dense.product(x, edges, ctx.plan.activation, ctx.plan.grid)
+    found = iter(torch.autograd.grad(y, wanted, gradient, create_graph=True))
+    return [next(found) if needed else None for needed in ctx.needs_input_grad[:4]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -229,7 +261,7 @@ class Fused:
 
     updates: ctypes.Array
     steps: Tensor
-    buffers: list[Tensor]  # what `updates` points to
+    described: list[dict]  # with the buffers that `updates` points to
 
 
 def fused(updates: list[dict], steps: Tensor) -> Fused:
@@ -240,37 +272,60 @@ def fused(updates: list[dict], steps: Tensor) -> Fused:
     updates
         For each network: ``optimizer`` (``sgd``, ``sgd_momentum`` or ``adam``), ``rate``,
         ``momentum``, ``second_momentum``, ``epsilon``, ``decay``; and its buffers ``first`` and
-        ``second``, ``[in, functions, out]`` each, or ``None``.
+        ``second``, `Edges` of one network, or ``None``.
     steps
         Number of the current step, from 1, at the time of the backward pass; a scalar.
     """
-    buffers = [u[name] for u in updates for name in ("first", "second") if u[name] is not None]
     described = [
         _CUpdate(
             **u
             | {"optimizer": OPTIMIZERS.index(u["optimizer"])}
-            | {name: _pointer(u[name]) for name in ("first", "second")}
+            | {name: _pointers(u[name] or NOTHING) for name in ("first", "second")}
         )
         for u in updates
     ]
-    return Fused((_CUpdate * len(updates))(*described), steps, buffers)
+    return Fused((_CUpdate * len(updates))(*described), steps, updates)
 
 
-def product(plan: Plan, weight: Tensor, update: Fused | None = None) -> Tensor:
+def product(plan: Plan, edges: Edges, update: Fused | None = None) -> Tensor:
     """Combine the functions of all inputs with the weights of each network of a stack.
 
     Parameters
     ----------
     plan
         Of one batch for the stack, or of one for each of its S networks.
-    weight
-        ``[S, out, functions, in]``, as `arrange` gives it.
+    edges
+        Parameters of the layer.
     update
-        If given, the backward pass updates the weights in place and gives them no gradient.
+        If given, the backward pass updates the parameters in place and gives them no gradient.
 
     Returns
     -------
     Tensor
         ``[S, batch, out]``.
+
+    Raises
+    ------
+    ValueError
+        If the shapes of plan, parameters and update do not fit each other, or an update cannot
+        reach the parameters since they are not contiguous.
     """
-    return _Product.apply(plan.x, weight, plan, update)
+    stack, inputs, outputs = edges.base.shape
+    grid_size, degree, _ = plan.grid
+    shapes = Edges((stack, inputs, grid_size + degree, outputs), *2 * [(stack, inputs, outputs)])
+    for name, tensor, shape in zip(Edges._fields, edges, shapes, strict=True):
+        if tensor is not None and tensor.shape != shape:
+            raise ValueError(f"{name} has shape {tuple(tensor.shape)}, expected {shape}")
+    if plan.fields.inputs != inputs or plan.fields.networks not in (1, stack):
+        raise ValueError(
+            f"inputs have shape {tuple(plan.x.shape)}, expected [batch, {inputs}] or "
+            f"[{stack}, batch, {inputs}]"
+        )
+    whole = all(tensor is None or tensor.is_contiguous() for tensor in edges)
+    if update is not None and not (whole and len(update.updates) == stack):
+        raise ValueError(
+            f"updates of {len(update.updates)} networks, expected them for the {stack} networks "
+            "that there are, whose parameters are contiguous: fuse the layer again"
+        )
+    edges = (tensor if tensor is None else tensor.contiguous() for tensor in edges)
+    return _Product.apply(plan.x, *edges, plan, update)

@@ -7,17 +7,16 @@ from torch import Tensor, nn
 
 from kancore.layers.kolmogorov_arnold import KALayer
 from kancore.layers.linear import BatchNorm
-from kancore.networks.network import Network, check_widths
+from kancore.networks.network import Network, check_batch_norm, check_widths, common_options
 from kancore.schemes import Architecture
 
 
-class _Stage(nn.Module):
+class _Hidden(nn.Module):
     """A Kolmogorov-Arnold layer and its optional batch normalization."""
 
-    def __init__(self, layer: KALayer, batch_norm: bool, stack: int):
+    def __init__(self, layer: KALayer, batch_norm: nn.Module):
         super().__init__()
-        self.layer = layer
-        self.batch_norm = BatchNorm(layer.outputs, stack) if batch_norm else nn.Identity()
+        self.layer, self.batch_norm = layer, batch_norm
 
     def forward(self, x: Tensor) -> Tensor:
         return self.batch_norm(self.layer(x))
@@ -38,18 +37,27 @@ class KAN(Network):
         Ends of the grid; inputs beyond its extension reach the base branch only.
     activation
         Base activation.
+    output_activation
+        Base activation of the output layer, where it is another one.
+    spline_scale
+        ``trained``, or ``folded`` into the coefficients; see `KALayer`.
     dropout
         Probability of dropping an input of the output layer, while training.
     batch_norm
-        Whether every layer, the output layer included, is followed by batch normalization, as in
-        the published runs on CIFAR-10 and HIGGS.
+        ``before_activation`` or ``after_activation``: hidden layers are followed by batch
+        normalization, which is before the next layer's activation and after this layer's.
+    batch_norm_momentum
+        As for `kancore.layers.linear.BatchNorm`.
     initialization
         ``kaiming_normal``, ``kaiming_uniform`` or ``orthogonal``, of base weights and spline
         scales; a stack is left to `initialize`.
+    kaiming_gain
+        As for `kancore.initialization.fill`.
     stack
         Number of networks trained side by side; ``None`` for a plain module.
     **published
-        `hidden_initialization` and `relu_logits` of `Network`: what the published code does.
+        `hidden_initialization`, `output_initialization` and `relu_logits` of `Network`: what the
+        published code does.
     """
 
     def __init__(
@@ -59,19 +67,31 @@ class KAN(Network):
         degree: int = 3,
         grid_range: tuple[float, float] = (-1.0, 1.0),
         activation: str = "gelu",
+        output_activation: str | None = None,
+        spline_scale: str = "trained",
         dropout: float = 0.0,
-        batch_norm: bool = False,
+        batch_norm: str | None = None,
+        batch_norm_momentum: float = 0.1,
         initialization: str = "kaiming_uniform",
+        kaiming_gain: str = "rectifier",
         stack: int | None = None,
         **published,
     ):
-        widths = check_widths(widths)
         size = 1 if stack is None else stack
-        layers = [
-            KALayer(inputs, outputs, grid_size, degree, grid_range, activation, size)
-            for inputs, outputs in pairwise(widths)
-        ]
-        stages = [_Stage(layer, batch_norm, size) for layer in layers]
+        check_batch_norm(batch_norm)
+
+        def layer(inputs: int, outputs: int, activation: str) -> KALayer:
+            grid = grid_size, degree, grid_range
+            return KALayer(inputs, outputs, *grid, activation, spline_scale, kaiming_gain, size)
+
+        def normalization(width: int) -> nn.Module:
+            if batch_norm is None:
+                return nn.Identity()
+            return BatchNorm(width, size, batch_norm_momentum)
+
+        *hidden, (last, outputs) = pairwise(check_widths(widths))
+        stages = [_Hidden(layer(*pair, activation), normalization(pair[1])) for pair in hidden]
+        stages.append(layer(last, outputs, output_activation or activation))
         super().__init__(stages, dropout, stack, initialization, **published)
 
 
@@ -82,10 +102,8 @@ def from_architecture(architecture: Architecture, widths: Sequence[int], stack: 
         grid_size=architecture.grid_size,
         degree=architecture.degree,
         grid_range=architecture.grid_range,
-        activation=architecture.activation,
-        dropout=architecture.dropout,
-        batch_norm=architecture.batch_norm,
-        stack=stack,
-        hidden_initialization=architecture.hidden_initialization,
-        relu_logits=architecture.relu_logits,
+        output_activation=architecture.output_activation,
+        spline_scale=architecture.spline_scale,
+        kaiming_gain=architecture.kaiming_gain,
+        **common_options(architecture, stack),
     )

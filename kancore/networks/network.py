@@ -7,6 +7,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from kancore.layers.linear import Dropout
+from kancore.schemes import BATCH_NORMS, Architecture
 
 
 class Network(nn.Module):
@@ -23,8 +24,8 @@ class Network(nn.Module):
         leading axis, initialized from PyTorch's global random state.
     initialization
         Initialization of a single network.
-    hidden_initialization
-        Initialization of all layers but the last, where it is to be another one.
+    hidden_initialization, output_initialization
+        Initialization of all layers but the last, and of the last, where they are to be others.
     relu_logits
         Whether a rectifier follows the last layer.
     """
@@ -36,6 +37,7 @@ class Network(nn.Module):
         stack: int | None,
         initialization: str,
         hidden_initialization: str | None = None,
+        output_initialization: str | None = None,
         relu_logits: bool = False,
     ):
         super().__init__()
@@ -43,7 +45,9 @@ class Network(nn.Module):
             raise ValueError(f"dropout must be in [0, 1), got {dropout!r}")
         self.stages = nn.ModuleList(stages)
         self.dropout = Dropout(dropout)
-        self.hidden_initialization, self.relu_logits = hidden_initialization, relu_logits
+        self.hidden_initialization = hidden_initialization
+        self.output_initialization = output_initialization
+        self.relu_logits = relu_logits
         self.stacked = stack is not None
         if not self.stacked:
             seed = int(torch.randint(2**63 - 1, ()))
@@ -51,27 +55,21 @@ class Network(nn.Module):
 
     @property
     def num_parameters(self) -> int:
-        """Trainable parameters of one network, counted as published."""
-        return sum(
-            module.num_parameters
-            for module in self.stages.modules()
-            if hasattr(module, "num_parameters")
-        )
+        """Trainable parameters of one network."""
+        return sum(parameter[0].numel() for parameter in self.parameters())
 
     def initialize(self, index: int, initialization: str, generator: Generator) -> None:
         """Draw all layers of network `index` of the stack from `generator`, in order."""
-        for stage in self.stages:
-            hidden = self.hidden_initialization if stage is not self.stages[-1] else None
-            for module in stage.modules():
-                if hasattr(module, "initialize"):
-                    module.initialize(index, hidden or initialization, generator)
+        *hidden, output = self.stages
+        for stage in hidden:
+            _initialize(stage, index, self.hidden_initialization or initialization, generator)
+        _initialize(output, index, self.output_initialization or initialization, generator)
 
     @torch.no_grad()
     def select(self, keep: Sequence[int]) -> None:
         """Keep the networks with these indices, and drop all others from the stack."""
         for tensor in (*self.parameters(), *self.buffers()):
-            kept = torch.empty_like(tensor.data[: len(keep)])  # keeps the order in memory
-            tensor.data = kept.copy_(tensor.data[list(keep)])
+            tensor.data = tensor.data[list(keep)]
 
     def divided(self, size: int) -> list["Network"]:
         """Divide the stack: networks of at most `size` each, which share this one's memory.
@@ -109,11 +107,40 @@ class Network(nn.Module):
         return logits.relu() if self.relu_logits else logits
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map ``[batch, in]`` to logits ``[S, batch, out]``; no leading axis without a stack."""
+        """Map inputs to logits.
+
+        Parameters
+        ----------
+        x
+            ``[..., in]`` for a single network, as `torch.nn.Linear` takes it; for a stack
+            ``[batch, in]``, or ``[S, batch, in]`` with a batch for each network.
+
+        Returns
+        -------
+        Tensor
+            ``[..., out]``, or ``[S, batch, out]`` for a stack.
+
+        Raises
+        ------
+        ValueError
+            If `x` has another shape.
+        """
+        if self.stacked:
+            return self._chain(x)
+        logits = self._chain(x.reshape(-1, x.shape[-1])).squeeze(0)
+        return logits.view(*x.shape[:-1], logits.shape[-1])
+
+    def _chain(self, x: Tensor) -> Tensor:
         for stage in self.stages[:-1]:
             x = stage(x)
-        logits = self._last(x)
-        return logits if self.stacked else logits.squeeze(0)
+        return self._last(x)
+
+
+def _initialize(stage: nn.Module, index: int, initialization: str, generator: Generator) -> None:
+    """Draw the layers of a stage that have something to draw."""
+    for module in stage.modules():
+        if hasattr(module, "initialize"):
+            module.initialize(index, initialization, generator)
 
 
 def check_widths(widths: Sequence[int]) -> tuple[int, ...]:
@@ -128,3 +155,19 @@ def check_widths(widths: Sequence[int]) -> tuple[int, ...]:
     if len(widths) < 2 or any(width < 1 for width in widths):
         raise ValueError(f"widths must be two or more positive numbers, got {widths!r}")
     return widths
+
+
+def check_batch_norm(batch_norm: str | None) -> None:
+    """Raise a ValueError unless `batch_norm` is ``None`` or one of `BATCH_NORMS`."""
+    if batch_norm is not None and batch_norm not in BATCH_NORMS:
+        expected = ", ".join(map(repr, BATCH_NORMS))
+        raise ValueError(f"batch_norm is {batch_norm!r}, expected None, {expected}")
+
+
+def common_options(architecture: Architecture, stack: int) -> dict:
+    """Options of all models, for a stack of networks of one architecture."""
+    names = (
+        *("activation", "dropout", "batch_norm", "batch_norm_momentum"),
+        *("hidden_initialization", "output_initialization", "relu_logits"),
+    )
+    return {"stack": stack, **{name: getattr(architecture, name) for name in names}}

@@ -91,7 +91,7 @@ def test_a_warm_start_is_one_pytorch_network_trained_in_turn(dataset, plain_mlp,
 
 @pytest.mark.parametrize("model", MODELS)
 def test_a_warm_start_has_the_same_runs_beside_others(model, dataset, tmp_path):
-    normalized = architecture(model, dropout=0.2, batch_norm=True)
+    normalized = architecture(model, dropout=0.2, batch_norm="after_activation")
     # Without Adam, which divides gradients that are rounding noise by themselves.
     warm = sweep(of=normalized, warm_start=True, optimizers=("sgd", "sgd_momentum"))
     together = [row for _, rows in Job([warm], tmp_path).run(dataset, *OPTIONS) for row in rows]
@@ -152,6 +152,32 @@ def test_hidden_layers_may_have_an_initialization_of_their_own(model):
         torch.testing.assert_close(last @ last.T, torch.eye(3))
 
 
+@pytest.mark.parametrize("model", ["mlp", "wide_mlp"])
+def test_outputs_and_biases_may_begin_as_pytorchs(model):
+    torch.manual_seed(0)
+    shape = architecture(model, output_initialization="pytorch", uniform_biases=True)
+    stack = build(shape, 6, 3, 1)
+    stack.initialize(0, "orthogonal", torch.Generator().manual_seed(1))
+    hidden = stack.stages[0].linear.weight[0].T
+    torch.testing.assert_close(hidden @ hidden.T, torch.eye(6), rtol=0, atol=1e-5)
+    last = stack.stages[-1]
+    for value in (last.weight, last.bias):
+        assert 0 < value.abs().max() < 5**-0.5
+    assert (last.weight[0] @ last.weight[0].T).diagonal().max() < 1
+
+
+def test_pixels_may_be_inputs_in_the_unit_interval(dataset):
+    training = Training(sweep(scaling="unit"), dataset)
+    x, _ = training.batch("test", torch.arange(60))
+    torch.testing.assert_close(x, dataset.x_test.float() / 255)
+
+
+@pytest.mark.parametrize(("first", "epochs"), [(None, [2, 4, 5]), (1, [1, 3, 5]), (3, [3, 5])])
+def test_evaluations_begin_where_they_are_told_to(dataset, first, epochs):
+    found = Training(sweep(epochs=5, evaluate_every=2, first_evaluation=first), dataset).run()
+    assert list(dict.fromkeys(row["epoch"] for row in found)) == epochs
+
+
 @pytest.mark.parametrize("model", MODELS)
 def test_logits_may_be_rectified(model):
     x = torch.randn(40, 6, generator=torch.Generator().manual_seed(2))
@@ -165,9 +191,9 @@ def test_logits_may_be_rectified(model):
 
 
 def test_a_network_may_have_more_outputs_than_classes(dataset):
-    # The published count of IMDB, 100 features: KAN with batch normalization.
-    kan = Architecture("kan", (32,), **GRID, batch_norm=True, outputs=10)
-    assert build(kan, 100, 2, 1).num_parameters == 35_284
+    # The published count of IMDB, 100 features.
+    mlp = Architecture("mlp", (32,), batch_norm="after_activation", outputs=10)
+    assert build(mlp, 100, 2, 1).num_parameters == 3_626
     wide = Training(sweep(of=architecture("mlp", outputs=7)), dataset)
     assert wide.run()[-1]["test_accuracy"] > 0.4
     assert wide.state.network(torch.zeros(1, 24)).shape[-1] == 7

@@ -101,7 +101,7 @@ def test_text_from_a_command_line_is_read_as_numbers():
     text = {"seeds": ["0", "1"], "learning_rates": ["1e-3", "0.5"], "train_examples": "null"}
     typed = {"seeds": [0, 1], "learning_rates": [0.001, 0.5], "train_examples": None}
     assert study(**text).settings == study(**typed).settings
-    assert study(epochs={"default": "3"}, batch_norm="true").settings["batch_norm"] is True
+    assert study(epochs={"default": "3"}, relu_logits="true").settings["relu_logits"] is True
 
 
 def test_hsic_has_settings_batch_size_and_epochs_of_its_own():
@@ -197,15 +197,30 @@ def test_published_makes_every_departure():
     for sweep in (kan, mlp):
         assert (sweep.warm_start, sweep.whole_test_batches, sweep.flips) == (True, True, False)
         assert (sweep.batch_size, sweep.epochs, sweep.evaluate_every) == (4096, 100, 2)
+        assert (sweep.first_evaluation, sweep.scaling) == (1, "unit")
+        assert sweep.learning_rates == (0.0005, 0.005, 0.05)
+        assert sweep.initializations == ("kaiming_normal", "kaiming_uniform")
         assert sweep.validation_fraction == 0
-        assert (sweep.architecture.activation, sweep.architecture.relu_logits) == ("relu", True)
+        assert sweep.architecture.relu_logits
         assert len(sweep.schemes) == 18
-    assert (kan.architecture.dropout, kan.architecture.batch_norm) == (0, False)
-    assert (mlp.architecture.dropout, mlp.architecture.batch_norm) == (0.2, True)
+    assert (kan.architecture.dropout, kan.architecture.batch_norm) == (0, None)
+    assert (kan.architecture.activation, kan.architecture.output_activation) == ("silu", "silu")
+    assert (kan.architecture.kaiming_gain, kan.architecture.spline_scale) == ("leaky", "trained")
+    assert (mlp.architecture.dropout, mlp.architecture.batch_norm) == (0, "after_activation")
+    assert (mlp.architecture.activation, mlp.architecture.output_initialization) == (
+        *("relu", "pytorch"),
+    )
     assert kan.architecture.hidden_initialization == "kaiming_uniform"
     assert mlp.architecture.hidden_initialization is None
     cifar10 = sweeps["cifar10", "backprop", "kan", "2layers"]
-    assert (cifar10.flips, cifar10.architecture.batch_norm) == (True, True)
+    assert (cifar10.flips, cifar10.architecture.batch_norm) == (True, "after_activation")
+    assert (cifar10.architecture.activation, cifar10.architecture.output_activation) == (
+        *("relu", "silu"),
+    )
+    assert len(cifar10.schemes) == 18
+    for model, batch_norm in (("kan", None), ("mlp", "after_activation")):
+        fashion = sweeps["fashion_mnist", "backprop", model, "2layers"].architecture
+        assert fashion.batch_norm == batch_norm
     assert ("cifar10", "backprop", "wide_mlp", "3layers") not in sweeps
     assert ("mnist", "backprop", "wide_mlp", "3layers") in sweeps
     assert sweeps["imdb", "backprop", "kan", "2layers"].architecture.outputs == 10
@@ -253,7 +268,8 @@ def test_the_audit_trains_each_protocol_and_nothing_twice():
     for audited in laptop.audit():
         models = {sweep.architecture.model for sweep in audited.series.sweeps}
         by_protocol.setdefault(audited.protocol, set()).update(models)
-    assert by_protocol.pop("output_initialization") == {"kan"}
+    assert by_protocol.pop("output_initialization") == by_protocol.pop("leaky_gain") == {"kan"}
+    assert by_protocol.pop("pytorch_initialization") == {"mlp", "wide_mlp"}
     assert list(by_protocol)[:2] == ["clean", "published"]
     assert set(map(frozenset, by_protocol.values())) == {frozenset(schemes.MODELS)}
     assert study(study="quick").audit() == []

@@ -159,7 +159,7 @@ def test_one_scheme_is_plain_pytorch(dataset, plain_mlp):
 
 @pytest.mark.parametrize("size", [1, 5])
 def test_a_stack_divided_for_the_cache_trains_as_a_whole_one(size, dataset, monkeypatch):
-    normalized = replace(sweep("mlp").architecture, batch_norm=True)
+    normalized = replace(sweep("mlp").architecture, batch_norm="before_activation")
     given = replace(sweep("mlp", optimizers=("sgd", "sgd_momentum")), architecture=normalized)
     monkeypatch.setattr(Training, "_part_size", lambda self, network: None)
     whole = Training(given, dataset)

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from kancore.activations import FUNCTIONS, slope
 from kancore.bench.peers import RecursiveLayer, optimizer_of
 from kancore.layers import local_support
-from kancore.layers.kolmogorov_arnold import KALayer
+from kancore.layers.dense import Edges
+from kancore.layers.kolmogorov_arnold import SPLINE_SCALES, KALayer
 from kancore.optimizers import StackedOptimizer
 from kancore.schemes import ACTIVATIONS, OPTIMIZERS, Scheme
 from kancore.splines import basis
@@ -36,31 +37,45 @@ def compiled(request, monkeypatch):
     return request.param
 
 
-def dense(x, weight, grid, activation="gelu"):
-    """The layer's definition: all functions of all inputs, times their weights."""
-    functions = torch.cat((basis(x, *grid), FUNCTIONS[activation](x).unsqueeze(-2)), dim=-2)
-    if x.dim() == 2:
-        return torch.einsum("bmi,somi->sbo", functions, weight)
-    return torch.einsum("sbmi,somi->sbo", functions, weight)
+def definition(x, edges, grid, activation="gelu"):
+    """The layer's formula, with nothing left out."""
+    splines = basis(x, *grid)
+    weight = edges.coefficients if edges.scale is None else edges.scale.unsqueeze(2) * edges[0]
+    shared = "b" if x.dim() == 2 else "sb"
+    y = torch.einsum(f"{shared}mi,simo->sbo", splines, weight)
+    return y + torch.einsum(f"{shared}i,sio->sbo", FUNCTIONS[activation](x), edges.base)
 
 
-def compare(grid, stack, batch, inputs, outputs, shared, background=False):
+def draw_edges(grid, stack, inputs, outputs, folded=False):
+    """Normal parameters that require gradients."""
+    coefficients = torch.randn(stack, inputs, grid[0] + grid[1], outputs)
+    base, scale = torch.randn(2, stack, inputs, outputs)
+    edges = [coefficients, base] if folded else [coefficients, base, scale]
+    return Edges(*(edge.requires_grad_() for edge in edges), *[None] * folded)
+
+
+def given_of(edges):
+    return [edge for edge in edges if edge is not None]
+
+
+def compare(grid, stack, batch, inputs, outputs, shared, background=False, folded=False):
     """Outputs and gradients of the kernels against the definition in float64."""
     x = 1.3 * torch.randn(*(() if shared else (stack,)), batch, inputs)
     values = 0.7 * torch.randn(inputs) if background else None
     if background:
         x = torch.where(torch.rand(x.shape) < 0.7, values, x)
     x.requires_grad_(not background)
-    weight = local_support.empty_weight(stack, outputs, grid[0] + grid[1] + 1, inputs)
-    weight.normal_().requires_grad_()
-    plan = local_support.Plan.of(x, "gelu", grid, values)
-    y = local_support.product(plan, weight)
-    leaves = [weight] if background else [weight, x]
-    exact = [leaf.detach().double().requires_grad_() for leaf in leaves]
-    expected = dense(exact[1] if len(exact) > 1 else x.detach().double(), exact[0], grid)
+    edges = draw_edges(grid, stack, inputs, outputs, folded)
+    y = local_support.product(local_support.Plan.of(x, "gelu", grid, values), edges)
+    exact = Edges(*(e if e is None else e.detach().double().requires_grad_() for e in edges))
+    exact_x = x.detach().double().requires_grad_(not background)
+    expected = definition(exact_x, exact, grid)
     gradient = torch.randn_like(y)
+    leaves, exact_leaves = given_of(edges), given_of(exact)
+    if not background:
+        leaves, exact_leaves = [*leaves, x], [*exact_leaves, exact_x]
     ours = [y, *torch.autograd.grad(y, leaves, gradient)]
-    theirs = [expected, *torch.autograd.grad(expected, exact, gradient.double())]
+    theirs = [expected, *torch.autograd.grad(expected, exact_leaves, gradient.double())]
     for one, other in zip(ours, theirs, strict=True):
         scale = float(other.detach().abs().max()) * grid[0] / 5  # slopes grow with the grid
         torch.testing.assert_close(one.double(), other, rtol=0, atol=3e-6 * scale)
@@ -74,6 +89,7 @@ def test_products_and_gradients_are_those_of_the_definition(compiled, degree, gr
     compare(grid, 3, 64, 17, 5, shared=False)
     compare(grid, 2, 300, 20, 70, shared=True)
     compare(grid, 2, 300, 20, 70, shared=True, background=True)
+    compare(grid, 2, 300, 20, 70, shared=True, background=True, folded=True)
 
 
 @settings(max_examples=25, deadline=None)
@@ -84,29 +100,30 @@ def test_products_and_gradients_are_those_of_the_definition(compiled, degree, gr
     outputs=st.integers(1, 70),
     shared=st.booleans(),
     background=st.booleans(),
+    folded=st.booleans(),
 )
-def test_products_of_all_shapes(stack, batch, inputs, outputs, shared, background):
+def test_products_of_all_shapes(stack, batch, inputs, outputs, shared, background, folded):
     if local_support.LIBRARY is None:
         pytest.skip("no compiled kernels")
     torch.manual_seed(batch)
     background &= shared
-    compare((5, 3, (-1.0, 1.0)), stack, batch, inputs, outputs, shared, background)
+    compare((5, 3, (-1.0, 1.0)), stack, batch, inputs, outputs, shared, background, folded)
 
 
 @pytest.mark.parametrize("x", [-1e30, -3.5, -1.0, 0.2, 1.0, 2.6, 1e30, float("inf")])
 def test_inputs_far_beyond_the_grid_reach_the_base_alone(compiled, x):
-    weight = local_support.empty_weight(1, 2, 9, 1).fill_(1.0)
+    edges = Edges(torch.ones(1, 1, 8, 2), torch.ones(1, 1, 2), torch.ones(1, 1, 2))
     inputs = torch.full((3, 1), x)
     plan = local_support.Plan.of(inputs, "relu", (5, 3, (-1.0, 1.0)))
-    y = local_support.product(plan, weight)
+    y = local_support.product(plan, edges)
     splines = basis(inputs.clamp(-1e6, 1e6), 5, 3).sum(-2)
     torch.testing.assert_close(y, (splines + inputs.relu()).expand(1, 3, 2))
 
 
 def test_a_nan_is_a_nan_in_the_outputs(compiled):
     inputs = torch.tensor([[float("nan"), 0.5], [0.1, 0.2]])
-    weight = local_support.empty_weight(1, 1, 9, 2).fill_(1.0)
-    y = local_support.product(local_support.Plan.of(inputs, "gelu", (5, 3, (-1, 1))), weight)
+    edges = Edges(torch.ones(1, 2, 8, 1), torch.ones(1, 2, 1), torch.ones(1, 2, 1))
+    y = local_support.product(local_support.Plan.of(inputs, "gelu", (5, 3, (-1, 1))), edges)
     assert y[0, 0].isnan().all()
     assert y[0, 1].isfinite().all()
 
@@ -115,69 +132,151 @@ def test_a_nan_is_a_nan_in_the_outputs(compiled):
 def test_threads_change_no_bit(compiled, threads):
     torch.manual_seed(0)
     x = torch.randn(3, 300, 37).requires_grad_()
-    weight = local_support.empty_weight(3, 70, 9, 37).normal_().requires_grad_()
+    edges = draw_edges((5, 3), 3, 37, 70)
     results = []
     for number in (1, threads):
         torch.set_num_threads(number)
         try:
-            y = local_support.product(local_support.Plan.of(x, "gelu", (5, 3, (-1, 1))), weight)
-            results.append([y, *torch.autograd.grad(y.square().sum(), [x, weight])])
+            y = local_support.product(local_support.Plan.of(x, "gelu", (5, 3, (-1, 1))), edges)
+            results.append([y, *torch.autograd.grad(y.square().sum(), [x, *edges])])
         finally:
             torch.set_num_threads(1)
     for one, other in zip(*results, strict=True):
         assert torch.equal(one, other)
 
 
+class PlainLayer(RecursiveLayer):
+    """An nn.Module of one network's three parameters, or of two where the scale is folded."""
+
+    def __init__(self, layer, index):
+        grid_size, degree, _ = layer.grid
+        super().__init__(
+            layer.inputs, layer.outputs, grid_size, degree, FUNCTIONS[layer.activation]
+        )
+        values = [e if e is None else e.detach()[index] for e in layer.edges]
+        self.coefficients.data = values[0].permute(2, 0, 1).clone()
+        self.base.data = values[1].T.clone()
+        if values[2] is None:
+            self.scale = torch.nn.Parameter(torch.ones_like(self.base), requires_grad=False)
+        else:
+            self.scale.data = values[2].T.clone()
+
+    def edges(self):
+        found = self.coefficients.permute(1, 2, 0), self.base.T, self.scale.T
+        return [edge for edge in found if edge.requires_grad]
+
+
+@pytest.mark.parametrize("spline_scale", SPLINE_SCALES)
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-@pytest.mark.parametrize("batch", [40, 600])
-def test_fused_updates_are_those_of_torch_optim(compiled, optimizer, batch):
+@pytest.mark.parametrize(
+    ("grid_size", "degree", "batch"),
+    [(5, 3, 40), (5, 3, 600), *((g, k, 40) for g, k in ((3, 1), (8, 2), (20, 4), (3, 5)))],
+)
+def test_fifty_steps_are_those_of_torch_optim_on_plain_layers(
+    path, spline_scale, optimizer, grid_size, degree, batch
+):
     torch.manual_seed(0)
-    layer, x, target = KALayer(11, 19, stack=2), torch.randn(batch, 11), torch.randn(batch, 19)
+    layer = KALayer(
+        *(11, 19, grid_size, degree), activation="silu", spline_scale=spline_scale, stack=2
+    )
+    x, target = torch.randn(batch, 11), torch.randn(batch, 19)
     for index in range(2):
-        generator = torch.Generator().manual_seed(index)
-        layer.initialize(index, "kaiming_normal", generator)
-    weights = [layer.weight.detach()[index].clone().requires_grad_() for index in range(2)]
-    rate = 0.05 if optimizer != "adam" else 0.005
+        layer.initialize(index, "kaiming_normal", torch.Generator().manual_seed(index))
+    plain = [PlainLayer(layer, index) for index in range(2)]
+    rate = 0.05 if optimizer != "adam" else 0.002
     schemes = [Scheme(optimizer, rate, name) for name in ("kaiming_normal", "orthogonal")]
-    stacked = StackedOptimizer([layer.weight], schemes)
+    parameters = list(layer.parameters())
+    stacked = StackedOptimizer(parameters, schemes)
     stacked.fuse(layer)
-    updates = [optimizer_of([weight], optimizer) for weight in weights]
+    updates = [optimizer_of([*network.parameters()], optimizer) for network in plain]
     for update in updates:
         update.param_groups[0]["lr"] = rate
-    for _ in range(20):
+    for _ in range(50):
         loss = (layer(x) - target).square().mean((1, 2)).sum()
-        (gradient,) = torch.autograd.grad(loss, [layer.weight], allow_unused=True)
-        assert gradient is None
-        stacked.step([gradient])
-        for weight, update in zip(weights, updates, strict=True):
+        gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
+        assert all(g is None for g in gradients) == (local_support.LIBRARY is not None)
+        stacked.step(gradients)
+        for network, update in zip(plain, updates, strict=True):
             update.zero_grad()
-            (dense(x, weight.unsqueeze(0), layer.grid) - target).square().mean().backward()
+            (network(x) - target).square().mean().backward()
             update.step()
-    for index, weight in enumerate(weights):
-        torch.testing.assert_close(layer.weight[index], weight, rtol=1e-5, atol=1e-5)
+    for index, network in enumerate(plain):
+        ours = [edge[index] for edge in given_of(layer.edges)]
+        for one, other in zip(ours, network.edges(), strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-4, atol=2e-5)
 
 
-@pytest.mark.parametrize("degree", range(1, 6))
-@pytest.mark.parametrize("grid_size", [3, 8, 20])
-def test_twenty_steps_are_those_of_the_recursive_layer(path, degree, grid_size):
+@pytest.mark.parametrize("spline_scale", SPLINE_SCALES)
+def test_second_derivatives_are_those_of_the_definition(path, spline_scale):
     torch.manual_seed(0)
-    reference = RecursiveLayer(9, 6, grid_size, degree, FUNCTIONS["silu"])
-    layer = KALayer(9, 6, grid_size, degree, activation="silu")
-    edges = torch.cat((reference.coefficients, reference.base.unsqueeze(-1)), dim=-1)
-    with torch.no_grad():
-        layer.weight[0] = edges.transpose(1, 2)
-    stacked = StackedOptimizer([layer.weight], [Scheme("sgd_momentum", 0.05, "orthogonal")])
-    stacked.fuse(layer)
-    theirs = torch.optim.SGD(reference.parameters(), lr=0.05, momentum=0.9, nesterov=True)
-    x, target = torch.randn(50, 9), torch.randn(50, 6)
-    for _ in range(20):
-        loss = (layer(x) - target).square().mean()
-        stacked.step(torch.autograd.grad(loss, [layer.weight], allow_unused=True))
-        theirs.zero_grad()
-        (reference(x) - target).square().mean().backward()
-        theirs.step()
-    edges = torch.cat((reference.coefficients, reference.base.unsqueeze(-1)), dim=-1)
-    torch.testing.assert_close(layer.weight[0], edges.transpose(1, 2), rtol=1e-5, atol=1e-5)
+    layer = KALayer(3, 4, spline_scale=spline_scale)
+    layer.initialize(0, "kaiming_normal", torch.Generator())
+    x = torch.randn(20, 3, requires_grad=True)
+
+    def penalty(x, edges, function):
+        (slope,) = torch.autograd.grad(function(x).sum(), x, create_graph=True)
+        return torch.autograd.grad(slope.square().sum(), [x, *given_of(edges)])
+
+    exact = Edges(*(e if e is None else e.detach().double().requires_grad_() for e in layer.edges))
+    exact_x = x.detach().double().requires_grad_()
+    ours = penalty(x, layer.edges, layer)
+    theirs = penalty(exact_x, exact, lambda x: definition_of_slopes(x, exact, layer.grid))
+    for one, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(one.double(), other, rtol=1e-4, atol=1e-4)
+
+
+def definition_of_slopes(x, edges, grid):
+    """The layer by the recursion of Cox and de Boor, which autograd differentiates itself."""
+    layer = RecursiveLayer(x.shape[1], edges.base.shape[2], *grid[:2]).double()
+    weight = edges.coefficients if edges.scale is None else edges.scale.unsqueeze(2) * edges[0]
+    y = torch.einsum("bim,simo->sbo", layer.basis(x), weight)
+    return y + torch.einsum("bi,sio->sbo", FUNCTIONS["gelu"](x), edges.base)
+
+
+def test_fused_updates_refuse_what_they_cannot_do(compiled):
+    layer = KALayer(3, 4, stack=2)
+    for index in range(2):
+        layer.initialize(index, "kaiming_normal", torch.Generator().manual_seed(index))
+    schemes = [Scheme("adam", 0.01, name) for name in ("kaiming_normal", "orthogonal")]
+    StackedOptimizer(list(layer.parameters()), schemes).fuse(layer)
+    x = torch.randn(5, 3, requires_grad=True)
+    with pytest.raises(RuntimeError, match="no derivative"):
+        torch.autograd.grad(layer(x).sum(), x, create_graph=True)
+    y = layer(x)
+    y.sum().backward(retain_graph=True)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        y.sum().backward()  # the weights are not those of the forward pass any more
+    for parameter in layer.parameters():
+        parameter.data = parameter.data[:1]
+    with pytest.raises(ValueError, match="updates of 2 networks"):
+        layer(x)
+
+
+def test_shapes_that_do_not_fit_never_reach_the_kernels(compiled):
+    grid = (5, 3, (-1.0, 1.0))
+    edges = draw_edges(grid, 2, 4, 3)
+    for x in (torch.randn(6, 5), torch.randn(3, 6, 4)):
+        with pytest.raises(ValueError, match=r"inputs have shape .*, expected \[batch, 4\]"):
+            local_support.product(local_support.Plan.of(x, "gelu", grid), edges)
+    plan = local_support.Plan.of(torch.randn(6, 4), "gelu", grid)
+    for name, wrong in (("coefficients", (2, 4, 7, 3)), ("base", (2, 4, 2)), ("scale", (1, 4, 3))):
+        with pytest.raises(ValueError, match="has shape"):
+            local_support.product(plan, edges._replace(**{name: torch.randn(wrong)}))
+    with pytest.raises(ValueError, match=r"background has shape \(3,\), expected \(4,\)"):
+        local_support.Plan.of(torch.randn(6, 4), "gelu", grid, torch.zeros(3))
+    with pytest.raises(ValueError, match="degree must be"):
+        KALayer(4, 3, degree=6)
+    with pytest.raises(ValueError, match="spline_scale is 'fixed', expected trained or folded"):
+        KALayer(4, 3, spline_scale="fixed")
+
+
+def test_parameters_in_another_order_in_memory_give_the_same(compiled):
+    torch.manual_seed(0)
+    x, edges = torch.randn(6, 4), draw_edges((5, 3), 2, 4, 3)
+    plan = local_support.Plan.of(x, "gelu", (5, 3, (-1.0, 1.0)))
+    strided = Edges(*(edge.detach().mT.contiguous().mT for edge in edges))
+    assert not strided.base.is_contiguous()
+    assert torch.equal(local_support.product(plan, edges), local_support.product(plan, strided))
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
@@ -204,14 +303,11 @@ def test_a_library_of_another_source_is_refused(monkeypatch, tmp_path):
         local_support.load(local_support.FORM)
 
 
-def test_weights_move_between_orders_in_memory():
+def test_layers_move_between_types():
     layer = KALayer(4, 3, stack=2)
     for network in range(2):
         layer.initialize(network, "orthogonal", torch.Generator().manual_seed(network))
-    before = layer.weight.detach().clone()
-    assert torch.equal(layer.double().weight.float(), before)
-    assert layer.weight.is_contiguous()
-    layer.float()
-    assert torch.equal(layer.weight, before)
-    if local_support.LIBRARY is not None:
-        assert layer.weight.permute(0, 3, 2, 1).is_contiguous()
+    x = torch.randn(5, 4)
+    before = layer(x)
+    torch.testing.assert_close(layer.double()(x.double()).float(), before)
+    assert torch.equal(layer.float()(x), before)

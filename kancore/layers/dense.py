@@ -1,0 +1,74 @@
+"""Kolmogorov-Arnold layers by their definition, in PyTorch: for every device, type and derivative."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from kancore.activations import FUNCTIONS
+from kancore.layers.linear import stacked_product
+from kancore.splines import basis
+
+# Number of intervals, degree and ends of a spline grid.
+Grid = tuple[int, int, tuple[float, float]]
+
+
+class Edges(NamedTuple):
+    """The parameters of all edges of a layer, or what belongs to them, such as gradients.
+
+    Attributes
+    ----------
+    coefficients : Tensor
+        Spline coefficients c, ``[S, in, G + k, out]``.
+    base : Tensor
+        Weights w of the base activation, ``[S, in, out]``.
+    scale : Tensor or None
+        Spline scales s, ``[S, in, out]``; ``None`` where they are folded into the coefficients.
+    """
+
+    coefficients: Tensor
+    base: Tensor
+    scale: Tensor | None
+
+
+class _Splines(torch.autograd.Function):
+    """`basis` with the derivative of each order in closed form, instead of a recorded graph."""
+
+    @staticmethod
+    def forward(ctx, x, grid, order):
+        ctx.save_for_backward(x)
+        ctx.grid, ctx.order = grid, order
+        return basis(x, *grid, order)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        (x,) = ctx.saved_tensors
+        return (_Splines.apply(x, ctx.grid, ctx.order + 1) * gradient).sum(-2), None, None
+
+
+def product(x: Tensor, edges: Edges, activation: str, grid: Grid) -> Tensor:
+    """Sum the functions of all edges, ``w act(x) + s sum_m c_m B_m(x)``, over the inputs.
+
+    Parameters
+    ----------
+    x
+        ``[batch, in]``, shared by all networks, or ``[S, batch, in]``, one for each.
+    edges
+        Of the layer.
+    activation
+        Name of the base activation.
+    grid
+        The spline grid.
+
+    Returns
+    -------
+    Tensor
+        ``[S, batch, out]``. Derivatives of all orders are those of the formula.
+    """
+    base = FUNCTIONS[activation](x).unsqueeze(-2)
+    features = torch.cat((_Splines.apply(x, grid, 0), base), dim=-2).flatten(-2)
+    rows = edges.coefficients
+    if edges.scale is not None:
+        rows = edges.scale.unsqueeze(2) * rows
+    weight = torch.cat((rows, edges.base.unsqueeze(2)), dim=2)  # [S, in, G + k + 1, out]
+    return stacked_product(features, weight.permute(0, 3, 2, 1).flatten(2))
