@@ -1,4 +1,4 @@
-"""Kolmogorov-Arnold layers by their definition, in PyTorch: for every device, type and derivative."""
+"""Kolmogorov-Arnold layers by their definition, in PyTorch: for all devices and derivatives."""
 
 from typing import NamedTuple
 

@@ -20,7 +20,7 @@ def scipy_basis(x, grid_size, degree, grid_range=(-1.0, 1.0), order=0):
     rows = []
     for first in range(grid_size + degree):
         element = BSpline.basis_element(points[first : first + degree + 2], extrapolate=False)
-        values = (element.derivative(order) if order else element)(x)
+        values = (element.derivative(order) if order else element)(x) if order <= degree else 0 * x
         # The elements are closed on the right, the basis is not: no kink value at its end.
         rows.append(np.where(x < points[first + degree + 1], np.nan_to_num(values), 0.0))
     return np.stack(rows)
@@ -44,7 +44,7 @@ def test_values_are_scipys(grid_size, degree, dtype, tolerance):
 
 @pytest.mark.parametrize(("grid_size", "degree"), GRIDS)
 @pytest.mark.parametrize("order", range(1, 6))
-@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 2e-6), (torch.float64, 1e-11)])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-6), (torch.float64, 1e-12)])
 def test_derivatives_are_scipys(grid_size, degree, order, dtype, tolerance):
     x = points(grid_size, degree, dtype)
     if order >= degree:
@@ -55,6 +55,8 @@ def test_derivatives_are_scipys(grid_size, degree, order, dtype, tolerance):
     found = basis(x, grid_size, degree, order=order)
     # In intervals of the grid: per unit of x a finer grid only scales slope and rounding alike.
     interval = (2 / grid_size) ** order
+    # Rounding of x counts by the next derivative, whose size doubles with the order.
+    tolerance *= 2**order
     np.testing.assert_allclose(
         found.numpy() * interval, expected * interval, rtol=0, atol=tolerance
     )
