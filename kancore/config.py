@@ -170,7 +170,9 @@ def _validate(config: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
     errors = list(Draft202012Validator(schema).iter_errors(config))
     if not errors:
         return
-    error = min(errors, key=lambda e: (e.validator == "unevaluatedProperties", len(e.path)))
+    error = _innermost(
+        min(errors, key=lambda e: (e.validator == "unevaluatedProperties", len(e.path)))
+    )
     path = list(error.absolute_path)
     if error.validator in ("unevaluatedProperties", "additionalProperties"):
         key, allowed = _unknown_key(error, schema)
@@ -179,6 +181,19 @@ def _validate(config: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
         value = error.instance[key]
         raise _error([*path, key], value, f"no such key; {hint}{', '.join(allowed)}")
     raise _error(path, error.instance, _description(schema, path) or error.message)
+
+
+def _innermost(error: ValidationError) -> ValidationError:
+    """Where a value may have several forms, and has one but for a part of it, find that part."""
+    while error.validator == "anyOf":
+        forms: dict[int, list[ValidationError]] = {}
+        for part in error.context:
+            forms.setdefault(part.relative_schema_path[0], []).append(part)
+        close = [parts for parts in forms.values() if all(part.relative_path for part in parts)]
+        if len(close) != 1:
+            break
+        error = close[0][0]
+    return error
 
 
 def _unknown_key(error: ValidationError, schema: Mapping[str, Any]) -> tuple[str, list[str]]:

@@ -67,7 +67,7 @@ def _coefficients(sweep: Sweep) -> int:
     """Numbers stored and multiplied for each edge of a network."""
     architecture = sweep.architecture
     kan = architecture.model == "kan"
-    return architecture.grid_size + architecture.degree + 1 if kan else 1
+    return architecture.grid_size + architecture.degree + 2 if kan else 1
 
 
 def _edges(sweep: Sweep, size: Shape) -> int:

@@ -262,7 +262,7 @@ def test_each_departure_changes_what_is_trained(name):
 def test_the_audit_trains_each_protocol_and_nothing_twice():
     laptop = study(study="laptop")
     trained = [sweep for audited in laptop.audit() for sweep in audited.series.sweeps]
-    assert len(trained) == len(set(trained)) == 168
+    assert len(trained) == len(set(trained)) == 204
     assert len({audited.name for audited in laptop.audit()}) == len(laptop.audit())
     by_protocol = {}
     for audited in laptop.audit():
