@@ -19,6 +19,7 @@ configfile: Path(workflow.basedir) / "config.yaml"
 sys.path.insert(0, str(workflow.basedir))
 
 from kancore import networks, objectives, resources
+from kancore.checksums import content_digest
 from kancore.datasets import PUBLISHED
 from kancore.files import write_atomically
 from kancore.locks import lock

@@ -42,7 +42,8 @@ def resolve(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Study:
         Naming the key, its value and what was expected.
     """
     keys = schema["$defs"]["study"]["properties"]
-    overrides = {key: _typed(value) for key, value in config.items() if key in keys}
+    _check_keys(config, [])
+    overrides = _typed({key: value for key, value in config.items() if key in keys})
     config = {**config, **overrides}
     _validate(config, schema)
     if config["study"] not in config["studies"]:
@@ -99,9 +100,9 @@ def _known(own: Mapping[str, str]) -> str:
 
 
 def _typed(value: Any) -> Any:
-    """Read the text inside a value as YAML would."""
+    """Read the text inside a value as YAML would, but for names of data sets."""
     if isinstance(value, Mapping):
-        return {key: _typed(part) for key, part in value.items()}
+        return {key: part if key == "datasets" else _typed(part) for key, part in value.items()}
     if isinstance(value, list):
         return [_typed(part) for part in value]
     if not isinstance(value, str):
@@ -155,6 +156,14 @@ def _check_together(settings: Mapping[str, Any]) -> None:
         if widths is None or len(widths) != needed:
             key = dataset if dataset in settings["hidden_widths"] else "default"
             raise _error(["hidden_widths", key, depth], widths, f"a list of {needed} widths")
+
+
+def _check_keys(value: Any, path: list) -> None:
+    """Check that keys are text, which numbers and words such as null and yes are not to YAML."""
+    for key, part in value.items() if isinstance(value, Mapping) else ():
+        if not isinstance(key, str):
+            raise _error([*path, key], part, "a key that is text, so in quotes")
+        _check_keys(part, [*path, key])
 
 
 def _check_finite(value: Any, path: list) -> None:

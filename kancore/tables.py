@@ -149,10 +149,11 @@ INTRINSIC_DIMENSIONS = pa.schema(
         _column("neighbors", pa.int64(), "nearest neighbours used; null of a landscape"),
         _column("network", pa.string(), "name of the architecture; null of data"),
         _column("parameters", pa.int64(), "parameters of that network; null of data"),
-        _column("dimension", pa.float64(), "the estimate; null if its threshold is not reached"),
+        _column("dimension", pa.float64(), "the estimate; null where there is none"),
         _column("low", pa.float64(), "lower bound of its 95% bootstrap interval, if it has one"),
         _column("high", pa.float64(), "upper bound of its 95% bootstrap interval, if it has one"),
         _column("observations", pa.int64(), "what is resampled: distinct points, or seeds"),
+        _column("reason", pa.string(), "why there is no estimate; null where there is one"),
         _column("source", pa.string(), "measured, or where it was published"),
     ]
 )

@@ -105,6 +105,12 @@ class Training:
         data, sweep = self.dataset, self.sweep
         seed = derive_seed("split", data.name, sweep.seed)
         train, validation = split(data.y_train, sweep.validation_fraction, seed)
+        if sweep.validation_fraction and not len(validation):
+            raise ValueError(
+                f"validation_fraction {sweep.validation_fraction} of {len(train)} training "
+                "examples leaves none to choose the best epoch by; expected at least "
+                f"{1 / len(train):.2g}, or 0 to choose it by the test part"
+            )
         train, validation = train.to(self.device), validation.to(self.device)
         if missing := missing_classes(data.y_train[train], data.class_names):
             fraction = sweep.validation_fraction

@@ -16,14 +16,28 @@ def raw_files(wildcards):
     """What a data set is prepared from: downloads, a file of the user's, or nothing."""
     if wildcards.dataset in PUBLISHED:
         return f"results/raw/{wildcards.dataset}.txt"
-    return STUDY.settings["data"]["own"].get(wildcards.dataset, [])
+    file = own_file(wildcards.dataset)
+    # Its content counts, as a parameter: a file may be replaced by an older one. Of a name with
+    # braces, which are wildcards to Snakemake, the parameter is all there is.
+    return ancient(file) if file and "{" not in file else []
 
 
-def raw_argument(name, files):
+def own_file(name):
+    """Path of a data set of the user's own; nothing for others."""
+    return STUDY.settings["data"]["own"].get(name, "").rstrip("/")
+
+
+def own_content(name):
+    """Digest of the file of a data set of the user's own; nothing for others."""
+    file = own_file(name)
+    return content_digest(Path(file), Path(".snakemake", "own_files.json")) if file else ""
+
+
+def raw_argument(name):
     """Argument that says where the raw files are: a folder, a file, or nothing."""
     if name in PUBLISHED:
         return f"--raw results/raw/{name}"
-    return f"--raw {shlex.quote(str(files))}" if files else ""
+    return f"--raw={shlex.quote(own_file(name))}" if own_file(name) else ""
 
 
 def data_module(name):

@@ -78,11 +78,12 @@ rule prepare:
     params:
         code=lambda wildcards: data_code(wildcards.dataset),
         module=lambda wildcards: data_module(wildcards.dataset),
-        raw=lambda wildcards, input: raw_argument(wildcards.dataset, input),
+        raw=lambda wildcards: raw_argument(wildcards.dataset),
+        content=lambda wildcards: own_content(wildcards.dataset),
         options=lambda wildcards: json.dumps(data_options(wildcards.dataset), sort_keys=True),
     message:
         "prepare data set {wildcards.dataset}"
     shell:
         "python -m workflow_scripts.prepare --dataset {params.module} {params.raw}"
         " --options {params.options:q} --out {output.data:q} --summary {output.summary:q}"
-        " --code {params.code} 2> {log:q}"
+        " --code {params.code} 2>&1 | tee {log:q}"

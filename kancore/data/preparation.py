@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from kancore.data import PARTS, Dataset, rows, subset
+from kancore.data.labels import doubled, listed
 from kancore.schemes import derive_seed
 
 
@@ -53,13 +54,16 @@ def _moments(
         return torch.zeros(x.shape[1]), torch.ones(x.shape[1])
     if image_shape is None:
         std, mean = torch.std_mean(x.double(), dim=0, correction=0)
+        # Rounding must not make a spread of a constant.
+        std[(x == x[0]).all(0)] = 0
     else:
         channels = x.view(len(x), image_shape[0], -1)
         moments = [_image_moments(channels[:, c]) for c in range(image_shape[0])]
         mean, std = torch.tensor(moments, dtype=torch.float64).T
         mean = mean.repeat_interleave(channels.shape[2])
         std = std.repeat_interleave(channels.shape[2])
-    return mean.float(), torch.where(std > 0, std, 1.0).float()
+    mean, std = mean.float(), std.float()
+    return mean, torch.where(std > 0, std, 1.0)
 
 
 def _image_moments(pixels: torch.Tensor) -> tuple[float, float]:
@@ -82,6 +86,8 @@ def checks(dataset: Dataset) -> None:
     """
     if dataset.classes < 2:
         raise ValueError(f"{dataset.name}: {dataset.classes} classes, expected at least 2")
+    if twice := doubled(dataset.class_names):
+        raise ValueError(f"{dataset.name}: class_names has {listed(twice)} twice")
     for part in PARTS:
         x, y = getattr(dataset, f"x_{part}"), getattr(dataset, f"y_{part}")
         _check_features(f"{dataset.name}: x_{part}", x, dataset)
@@ -102,9 +108,9 @@ def scaled(dataset: Dataset, scaling: str) -> Dataset:
 
 
 def missing_classes(y: torch.Tensor, class_names: tuple[str, ...]) -> str:
-    """Names, joined by commas, of the classes that no label of `y` is of."""
+    """Names of the classes that no label of `y` is of: joined by commas, of many the outer two."""
     counts = torch.bincount(y, minlength=len(class_names))
-    return ", ".join(class_names[label] for label in torch.where(counts == 0)[0])
+    return listed(class_names[label] for label in torch.where(counts == 0)[0])
 
 
 def _check_features(what: str, x: torch.Tensor, dataset: Dataset) -> None:

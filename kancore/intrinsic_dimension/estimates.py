@@ -16,6 +16,7 @@ PAPER = "paper"
 _MLE_NEIGHBORS = 20
 _CONFIDENCE = 0.95
 _RESAMPLES = 2000
+_UNREACHED = "not every seed reaches the threshold"
 
 
 def estimate_landscapes(landscapes: pd.DataFrame) -> pd.DataFrame:
@@ -49,6 +50,7 @@ def estimate_landscapes(landscapes: pd.DataFrame) -> pd.DataFrame:
                     "low": low,
                     "high": high,
                     "observations": len(found),
+                    "reason": _UNREACHED if np.isnan(found).any() else None,
                     "source": MEASURED,
                 }
             )

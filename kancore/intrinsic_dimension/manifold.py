@@ -7,6 +7,7 @@ Ghahramani 2005), as Pope et al. (2021, arXiv:2104.08894) use it.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ NEIGHBORS = (3, 5, 10, 20)
 CONFIDENCE = 0.95
 # Largest ratios that TwoNN leaves out: few, far points would decide the fit (Facco et al.).
 _DISCARDED = 0.1
+_ROUNDING = 1e-13
 # Elements of the largest intermediate tensor: a block of rows against all points.
 _BLOCK_ELEMENTS = 2**25
 
@@ -31,18 +33,23 @@ class Estimate:
         ``two_nn`` or ``mle``.
     neighbors : int
         Nearest neighbours of each point that it uses.
-    dimension, low, high : float
-        The estimate, and the bounds of its percentile interval at `CONFIDENCE`.
+    dimension : float or None
+        The estimate; ``None`` where the points have none.
+    low, high : float or None
+        Bounds of its percentile interval at `CONFIDENCE`; ``None`` if resamples have no estimate.
     points : int
         Distinct points that it comes from.
+    reason : str or None
+        Why there is no estimate.
     """
 
     estimator: str
     neighbors: int
-    dimension: float
-    low: float
-    high: float
+    dimension: float | None
+    low: float | None
+    high: float | None
     points: int
+    reason: str | None = None
 
 
 def estimate_dimension(x: torch.Tensor, resamples: int = 1000) -> list[Estimate]:
@@ -61,29 +68,48 @@ def estimate_dimension(x: torch.Tensor, resamples: int = 1000) -> list[Estimate]
     Returns
     -------
     list of Estimate
-        TwoNN, then MLE in order of `NEIGHBORS`.
+        TwoNN, then MLE in order of `NEIGHBORS`. An estimate is null, with its reason, where there
+        are too few distinct points, or too many have their neighbours at one distance, as the
+        answers to yes/no questions have.
 
     Raises
     ------
     ValueError
-        If a value is not finite, there are too few distinct points, or all have their first two
-        neighbours at the same distance.
+        If a value is not finite.
     """
     points = torch.unique(x if x.layout == torch.strided else x.to_dense(), dim=0)
-    distances = nearest_distances(points, max(NEIGHBORS)).cpu().numpy()
-    if not (distances[:, 1] > distances[:, 0]).any():
-        raise ValueError(
-            f"the two nearest neighbours of each of {len(points)} points are equally far away, "
-            "expected points in general position"
-        )
-    statistics = [
-        ("two_nn", 2, _fit_ratios, _log_ratios(distances)),
-        *(("mle", k, _harmonic, _inverse_dimensions(distances, k)) for k in NEIGHBORS),
-    ]
+    found = min(max(NEIGHBORS), len(points) - 1)
+    distances = nearest_distances(points, found).cpu().numpy()
     return [
-        Estimate(name, k, *_bootstrap(estimator, statistic, resamples), len(points))
-        for name, k, estimator, statistic in statistics
+        _estimate("two_nn", 2, _fit_ratios, _log_ratios, distances, resamples),
+        *(
+            _estimate("mle", k, _harmonic, partial(_inverse_dimensions, k=k), distances, resamples)
+            for k in NEIGHBORS
+        ),
     ]
+
+
+def _estimate(
+    name: str,
+    k: int,
+    estimator: Callable[[np.ndarray], float],
+    statistic: Callable[[np.ndarray], np.ndarray],
+    distances: np.ndarray,
+    resamples: int,
+) -> Estimate:
+    """Estimate from the `statistic` ``[points]`` of each point's `k` nearest distances."""
+    points, found = distances.shape
+    if found < k:
+        reason = f"{points} distinct points, expected more than k = {k}"
+        return Estimate(name, k, None, None, None, points, reason)
+    with np.errstate(divide="ignore", invalid="ignore"):  # of points that are equally far away
+        dimension, low, high = _bootstrap(estimator, statistic(distances), resamples)
+    if not np.isfinite(dimension):
+        reason = f"the {k} nearest neighbours of too many of {points} points are equally far away"
+        return Estimate(name, k, None, None, None, points, reason)
+    if not np.isfinite([low, high]).all():
+        low = high = None
+    return Estimate(name, k, dimension, low, high, points)
 
 
 def _bootstrap(
@@ -138,8 +164,14 @@ def maximum_likelihood(distances: np.ndarray, k: int) -> float:
     return _harmonic(_inverse_dimensions(distances, k))
 
 
+def _logarithms(ratios: np.ndarray) -> np.ndarray:
+    """Logarithms of ratios of distances; those of distances that differ by rounding are 0."""
+    logarithms = np.log(ratios)
+    return np.where(np.abs(logarithms) > _ROUNDING, logarithms, 0)
+
+
 def _log_ratios(distances: np.ndarray) -> np.ndarray:
-    return np.log(distances[:, 1] / distances[:, 0])
+    return _logarithms(distances[:, 1] / distances[:, 0])
 
 
 def _fit_ratios(log_ratios: np.ndarray) -> float:
@@ -152,7 +184,7 @@ def _fit_ratios(log_ratios: np.ndarray) -> float:
 def _inverse_dimensions(distances: np.ndarray, k: int) -> np.ndarray:
     if k < 3:
         raise ValueError(f"maximum likelihood from k = {k} neighbours, expected k >= 3")
-    return np.log(distances[:, k - 1 : k] / distances[:, : k - 1]).sum(axis=1) / (k - 2)
+    return _logarithms(distances[:, k - 1 : k] / distances[:, : k - 1]).sum(axis=1) / (k - 2)
 
 
 def _harmonic(inverses: np.ndarray) -> float:
@@ -190,10 +222,13 @@ def nearest_distances(points: torch.Tensor, k: int) -> torch.Tensor:
         raise ValueError("points have values that are not finite, expected numbers")
     # The centre of whole numbers is whole: differences up to 256 are then exact in bfloat16.
     centre = mean if points.is_floating_point() else mean.round()
+    largest = max((block.double() - centre).abs().max() for block in points.split(4096))
+    # A power of two, which rounds nothing: squares of what it divides fit any type.
+    scale = 2.0 ** (torch.frexp(largest).exponent.item() - 1)
     distances = points.new_empty((len(points), k + 1), dtype=torch.float64)
     rows = torch.arange(len(points), device=points.device)
     for dtype in _precisions(points.device):
-        rows = _search(points, _Products(points, centre, dtype), rows, distances)
+        rows = _search(points, _Products(points, centre, scale, dtype), rows, distances)
         if len(rows) == 0:
             break
     # Whatever lies at distance 0 first is as good as the point itself.
@@ -213,17 +248,20 @@ def _precisions(device: torch.device) -> list[torch.dtype]:
 class _Products:
     """Lower bounds on squared distances between all points, by blocks of matrix products.
 
-    With r the relative error of the rounded points and s that of a product, ``2 a.b`` is wrong by
-    at most ``slack (|a|^2 + |b|^2)``, slack = 2r + r^2 + s (1 + r)^2: 2|a||b| <= |a|^2 + |b|^2.
+    Distances are in units of `scale`. With r the relative error of the rounded points and s that of
+    a product, ``2 a.b`` is wrong by at most ``slack (|a|^2 + |b|^2)``, slack = 2r + r^2 +
+    s (1 + r)^2: 2|a||b| <= |a|^2 + |b|^2.
     """
 
-    def __init__(self, points: torch.Tensor, centre: torch.Tensor, dtype: torch.dtype) -> None:
-        self.exact = dtype == torch.float64
+    def __init__(
+        self, points: torch.Tensor, centre: torch.Tensor, scale: float, dtype: torch.dtype
+    ) -> None:
+        self.scale, self.exact = scale, dtype == torch.float64
         wide = torch.float64 if self.exact else torch.float32
         self.points = torch.empty_like(points, dtype=dtype)
         squares, errors = [], []
         for block, rounded in zip(points.split(4096), self.points.split(4096), strict=True):
-            centred = block.double() - centre
+            centred = (block.double() - centre) / scale
             rounded.copy_(centred)
             squares.append(centred.square().sum(1))
             errors.append((rounded.double() - centred).square().sum(1) / squares[-1])
@@ -258,7 +296,7 @@ def _search(
         nearest = _measure(points, block, candidates)[:, : distances.shape[1]]
         distances[block] = nearest
         if count < len(points) and not products.exact:
-            uncertain.append(block[nearest[:, -1].square() > bound])
+            uncertain.append(block[(nearest[:, -1] / products.scale).square() > bound])
     return torch.cat(uncertain) if uncertain else rows[:0]
 
 

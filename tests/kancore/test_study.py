@@ -104,6 +104,13 @@ def test_text_from_a_command_line_is_read_as_numbers():
     assert study(epochs={"default": "3"}, relu_logits="true").settings["relu_logits"] is True
 
 
+def test_data_sets_may_be_called_like_numbers_and_other_words():
+    names = ["2024", "1e5", "null", "true", "nan"]
+    mine = study(datasets=names, data={"own": dict.fromkeys(names, "my.npz")})
+    assert list(dict.fromkeys(sweep.dataset for sweep in mine.sweeps())) == names
+    assert study(datasets=["a"], data={"own": {"a": "parts/"}}).settings["datasets"] == ["a"]
+
+
 def test_hsic_has_settings_batch_size_and_epochs_of_its_own():
     hsic = {"term": "x", "sigma": 7, "batch_size": 99, "epochs": {"digits": 3, "default": None}}
     names = ["digits", "breast_cancer"]
@@ -318,6 +325,14 @@ def changed(path, value):
         (["data"], {"own": {"mnist": "a.npz"}}, ["data.own.mnist is 'a.npz'", "other than"]),
         (["data"], {"own": {"a": "a.csv"}}, ["data.own.a is 'a.csv'", ".npz or .parquet"]),
         (["data"], {"own": {"../a": "a.npz"}}, ["../a", "lower-case"]),
+        (
+            ["data"],
+            {"own": {"a": "parts"}},
+            ["data.own.a is 'parts'", "a folder of .parquet files"],
+        ),
+        (["data"], {"own": {2024: "a.npz"}}, ["data.own.2024 is 'a.npz'", "in quotes"]),
+        (["data"], {"own": {None: "a.npz"}}, ["data.own.None is 'a.npz'", "in quotes"]),
+        (["datasets"], [2024], ["datasets.0 is 2024", "in quotes where they look like numbers"]),
         (["hsic"], {"term": "y"}, ["hsic.term is 'y'", "n, x or h"]),
         (["hsic"], {"batch_size": 0}, ["hsic.batch_size is 0", "from 1"]),
         (["follow_ups"], {"experiments": ["size"]}, ["experiments.0 is 'size'", "grid_size"]),

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from kancore.data import rows, split
-from kancore.data.preparation import make_dataset
+from kancore.data.preparation import make_dataset, take
 from kancore.layers import local_support
 from kancore.networks import build
 from kancore.objectives.backprop import cross_entropy, losses
@@ -210,6 +210,14 @@ def test_evaluations_are_where_asked_and_at_the_end(dataset):
     history = table(Training(sweep(epochs=5, evaluate_every=2), dataset).run())
     assert len(history) == 3 * SCHEMES
     assert sorted(history["epoch"].unique()) == [2, 4, 5]
+
+
+def test_too_few_examples_for_a_validation_part(dataset):
+    message = r"validation_fraction 0\.1 of 4 training examples leaves none .* at least 0\.25, or 0"
+    small = take(dataset, 4)
+    with pytest.raises(ValueError, match=message):
+        Training(sweep(validation_fraction=0.1), small)
+    assert len(Training(sweep(validation_fraction=0.25), small).parts["validation"][1]) == 1
 
 
 def test_no_validation_data(dataset):

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import struct
 
 import numpy as np
@@ -87,6 +88,21 @@ def test_a_data_set_of_ones_own(project):
     runs = read_table(project.path / "results" / "tiny" / "tables" / "runs.parquet", RUNS)
     assert set(runs["dataset"]) == {"mine"}
     assert runs["parameters"].unique().tolist() == [4 * 32 + 32 + 32 * 2 + 2]
+
+
+def test_an_own_file_that_an_older_one_replaces_is_prepared_again(project):
+    x, y = np.random.default_rng(0).normal(size=(20, 2)), np.arange(20) % 2
+    arrays = {"x_train": x, "y_train": y, "x_test": x, "y_test": y}
+    path = project.path / "my {1} it's.npz"  # no wildcards to Snakemake, no word to a shell
+    np.savez(path, **arrays)
+    target, own = "results/data/mine.json", json.dumps({"own": {"mine": path.name}})
+    config = ["--config", "datasets=[mine]", f"data={own}"]
+    project.snakemake("--cores", "1", target, *config)
+    path.touch()
+    assert project.plan(target, *config) == {}
+    np.savez(path, **{**arrays, "x_train": 2 * x})
+    os.utime(path, (0, 0))
+    assert project.plan(target, *config) == {"prepare": 1}
 
 
 def test_more_examples_than_there_are_is_told(project):

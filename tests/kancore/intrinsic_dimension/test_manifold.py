@@ -1,3 +1,5 @@
+from itertools import product
+
 import numpy as np
 import pytest
 import torch
@@ -150,17 +152,43 @@ def test_duplicates_order_and_sparsity_change_nothing():
     assert [e.dimension for e in sparse] == pytest.approx([e.dimension for e in expected])
 
 
+def yes_no(columns, yes=1.0, no=0.0):
+    """All answers to `columns` yes/no questions, each answer with numbers of its own."""
+    answers = np.array(list(product((no, yes), repeat=columns)))
+    return torch.from_numpy(answers)
+
+
 @pytest.mark.parametrize(
-    ("x", "message"),
+    ("x", "null", "reason"),
     [
-        (torch.zeros(100, 3), "1 distinct points, expected more than k = 20"),
-        (torch.full((30, 2), torch.nan), "not finite"),
-        (torch.eye(30), "equally far away"),
+        (torch.zeros(100, 3), [2, *NEIGHBORS], "1 distinct points, expected more than k = 2"),
+        (_tensor(2)[:15], [20], "15 distinct points, expected more than k = 20"),
+        (torch.eye(30), [2, *NEIGHBORS], "the 2 nearest neighbours of too many of 30 points"),
+        (yes_no(4), [2, 3, 20], "the 2 nearest neighbours of too many of 16 points"),
+        (yes_no(10), [2, 3, 5, 10], "the 2 nearest neighbours of too many of 1024 points"),
+        # Distances that are equal but for their rounding.
+        (yes_no(5, 0.3, 0.1), [2, 3, 5], "the 2 nearest neighbours of too many of 32 points"),
     ],
 )
-def test_refuses_what_has_no_dimension(x, message):
-    with pytest.raises(ValueError, match=message):
-        estimate_dimension(x)
+def test_what_has_no_dimension_says_why(x, null, reason):
+    found = estimate_dimension(x, 20)
+    assert [e.neighbors for e in found if e.dimension is None] == null
+    assert next(e.reason for e in found if e.reason).startswith(reason)
+    for estimate in found:
+        assert (estimate.dimension is None) == (estimate.reason is not None)
+        assert estimate.dimension is None or 0 < estimate.dimension < 100
+
+
+def test_refuses_values_that_are_not_finite():
+    with pytest.raises(ValueError, match="not finite"):
+        estimate_dimension(torch.full((30, 2), torch.nan))
+
+
+@pytest.mark.parametrize("factor", [2.0**-120, 2.0**110])
+def test_units_do_not_matter(factor):
+    x = torch.from_numpy(far_from_origin()).float()
+    found = nearest_distances(x * factor, 7)
+    assert torch.equal(found, nearest_distances(x, 7) * factor)
 
 
 def test_refuses_too_few_neighbors():

@@ -1,0 +1,158 @@
+"""Features, labels and parts from the columns of a Parquet file, or of a folder of its parts."""
+
+from collections.abc import Callable
+from math import isfinite
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from kancore.data.labels import doubled, listed
+from kancore.data.single_precision import EXACT, to_float64
+
+# What pandas calls an index without a name, where another program wrote the file again.
+_UNNAMED_INDEX = "__index_level_"
+
+
+def read_parquet(
+    path: Path, label: str, split: str
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], list[str]]:
+    """Read a table of one's own.
+
+    The index of a data frame is no feature; dictionaries stand for their values.
+
+    Parameters
+    ----------
+    path
+        The file, or a folder of files with the same columns.
+    label, split
+        Names of the columns of labels and of parts.
+
+    Returns
+    -------
+    features : dict of ndarray
+        float64 ``[examples, features]``, NaN where a value is missing, by part.
+    labels : dict of ndarray
+        ``[examples]``: whole numbers, text or booleans, by part.
+    names : list of str
+        Names of the features.
+
+    Raises
+    ------
+    ValueError
+        If it is no Parquet file, lacks a column, has one twice, or a column holds something else.
+    """
+    table = _read(path)
+    if missing := sorted({label, split} - set(table.column_names)):
+        raise ValueError(f"{path}: lacks the columns {listed(missing)}")
+    y = _labels(f"{path}: {label}", table[label])
+    rows = _rows(f"{path}: {split}", table[split])
+    index = set(_index(table)) | {label, split}
+    names = [name for name in table.column_names if name not in index]
+    if not names:
+        raise ValueError(f"{path}: has no column of features beside {label} and {split}")
+    x = _features(path, table.select(names))
+    return (
+        {part: x[chosen] for part, chosen in rows.items()},
+        {part: y[chosen] for part, chosen in rows.items()},
+        names,
+    )
+
+
+def _read(path: Path) -> pa.Table:
+    try:
+        files = pq.ParquetDataset(path)
+        if twice := doubled(files.schema.names):
+            raise ValueError(f"columns are there twice: {listed(twice)}")
+        table = files.read()
+    except (OSError, ValueError) as error:
+        what = "folder of Parquet files" if path.is_dir() else "whole Parquet file"
+        raise ValueError(f"{path}: not a {what} ({error})") from error
+    columns = [
+        column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
+        for column in table.columns
+    ]
+    return pa.table(columns, names=table.column_names).replace_schema_metadata(
+        table.schema.metadata
+    )
+
+
+def _index(table: pa.Table) -> list[str]:
+    """Columns that were the index of a data frame."""
+    described = (table.schema.pandas_metadata or {}).get("index_columns", [])
+    unnamed = [name for name in table.column_names if name.startswith(_UNNAMED_INDEX)]
+    return [*(name for name in described if isinstance(name, str)), *unnamed]
+
+
+def _rows(what: str, column: pa.ChunkedArray) -> dict[str, np.ndarray]:
+    """Which rows are of each part."""
+    found = set(column.unique().to_pylist())
+    if unknown := found - {"train", "test"}:
+        some = sorted(map(repr, unknown))
+        raise ValueError(f"{what} holds {{{listed(some)}}}, expected 'train' and 'test'")
+    if absent := {"train", "test"} - found:
+        raise ValueError(f"{what} is never {', '.join(absent)}, expected 'train' and 'test'")
+    values = np.array(column.to_pylist())
+    return {part: values == part for part in ("train", "test")}
+
+
+def _labels(what: str, column: pa.ChunkedArray) -> np.ndarray:
+    if column.null_count:
+        raise ValueError(f"{what} has {column.null_count:,} missing values")
+    kind = column.type
+    if _is_text(kind):
+        return np.array(column.to_pylist(), dtype=str)
+    if pa.types.is_integer(kind) or pa.types.is_boolean(kind):
+        return column.to_numpy()
+    if _is_real(kind):
+        # Whole numbers beside missing values are real ones to pandas, and stay so.
+        values = column.to_pylist()
+        if all(isfinite(value) and value == int(value) for value in values):
+            return np.array(list(map(int, values)))
+    raise ValueError(f"{what} is {kind}, expected whole numbers, text or booleans")
+
+
+def _features(path: Path, table: pa.Table) -> np.ndarray:
+    unlike = {
+        field.name: field.type
+        for field in table.schema
+        if not (_is_real(field.type) or _any(field.type, pa.types.is_integer, pa.types.is_boolean))
+    }
+    if unlike:
+        types = listed(dict.fromkeys(map(str, unlike.values())))
+        raise ValueError(f"{path}: the columns {listed(unlike)} are not numbers: {types}")
+    x = np.empty((len(table), table.num_columns))
+    for place, column in enumerate(table.columns):
+        x[:, place] = _to_float64(column)
+    return x
+
+
+def _to_float64(column: pa.ChunkedArray) -> np.ndarray:
+    if pa.types.is_decimal(column.type):
+        column = _from_decimal(column)
+    elif pa.types.is_boolean(column.type):
+        column = column.cast(pa.uint8())
+    return to_float64(column.to_numpy()[:, None])[0][:, 0]
+
+
+def _from_decimal(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Decimal numbers as float64, counted from the lowest where they have more digits than that."""
+    lowest, highest = (bound.as_py() for bound in pc.min_max(column).values())
+    if lowest is None or max(-lowest, highest).scaleb(column.type.scale) <= EXACT:
+        return column.cast(pa.float64())
+    values = column.to_pylist()
+    return pa.chunked_array([[None if v is None else float(v - lowest) for v in values]])
+
+
+def _is_real(kind: pa.DataType) -> bool:
+    return _any(kind, pa.types.is_floating, pa.types.is_decimal)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return _any(kind, pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+
+
+def _any(kind: pa.DataType, *tests: Callable[[pa.DataType], bool]) -> bool:
+    return any(test(kind) for test in tests)
