@@ -20,6 +20,8 @@ _TITLES = {
     "gap": "Generalization gap, points",
     "log_efficiency": "Efficiency of a scheme, factor",
 }
+# What names of protocols leave of the width to a title.
+_TITLE_INCHES = 2.3
 # Shares of a row's height between the marks of models.
 _STEP = 0.24
 
@@ -68,7 +70,7 @@ def draw(table: pd.DataFrame) -> Figure:
 
 
 def _prepare(axes: Axes, title: str, protocols: list[str], measure: str) -> None:
-    axes.set_title(title, loc="left", fontsize="medium")
+    axes.set_title(style.fold(title, _TITLE_INCHES), loc="left", fontsize="medium")
     axes.set_yticks(range(len(protocols)), [style.display_name(name) for name in protocols])
     axes.set_ylim(len(protocols) - 0.5, -0.5)
     axes.tick_params(axis="y", length=0)
