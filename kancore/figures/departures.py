@@ -20,7 +20,7 @@ _TITLES = {
     "gap": "Generalization gap, points",
     "log_efficiency": "Efficiency of a scheme, factor",
 }
-# What names of protocols leave of the width to a title.
+# What names of protocols leave of the width to the name of a data set.
 _TITLE_INCHES = 2.3
 # Shares of a row's height between the marks of models.
 _STEP = 0.24
@@ -54,7 +54,8 @@ def draw(table: pd.DataFrame) -> Figure:
         panels = grid[2 * place : 2 * place + 2].flat
         for axes, (measure, title) in zip(panels, _TITLES.items(), strict=True):
             if len(datasets) > 1:
-                title = f"{style.display_name(dataset)}: {title}"
+                name = style.fold(f"{style.display_name(dataset)}:", _TITLE_INCHES)
+                title = f"{name}\n{title}"
             _prepare(axes, title, protocols, measure)
             rows = table[(table["dataset"] == dataset) & (table["measure"] == measure)]
             for row in rows.dropna(subset="effect").itertuples():
@@ -70,7 +71,7 @@ def draw(table: pd.DataFrame) -> Figure:
 
 
 def _prepare(axes: Axes, title: str, protocols: list[str], measure: str) -> None:
-    axes.set_title(style.fold(title, _TITLE_INCHES), loc="left", fontsize="medium")
+    axes.set_title(title, loc="left", fontsize="medium")
     axes.set_yticks(range(len(protocols)), [style.display_name(name) for name in protocols])
     axes.set_ylim(len(protocols) - 0.5, -0.5)
     axes.tick_params(axis="y", length=0)

@@ -323,16 +323,21 @@ def test_curves_are_means_over_seeds_of_the_best_scheme(cases):
     assert "seed" in figure.legends[0].get_texts()[-1].get_text()
 
 
-@pytest.mark.parametrize("case", OF_NAMES)
+@pytest.fixture(scope="module", params=OF_NAMES)
+def names_and_history(request, make_history):
+    names = OF_NAMES[request.param]
+    return names, make_history(names, ("backprop", "hsic"))
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", figures.FIGURES)
 def test_texts_overlap_neither_each_other_nor_the_edge(
-    name, case, make_history, follow_ups, timings, audit, monkeypatch
+    name, names_and_history, follow_ups, timings, audit, monkeypatch
 ):
-    names, own = OF_NAMES[case], {"follow_ups": follow_ups, "timings": timings, "audit": audit}
+    names, history = names_and_history
+    own = {"follow_ups": follow_ups, "timings": timings, "audit": audit}
     table = own.get(figures.load(name).TABLE)
-    objectives = ("backprop", "hsic")
-    table = make_history(names, objectives) if table is None else named(table, names)
-    figure = draw(name, table)
+    figure = draw(name, history if table is None else named(table, names))
     with style.apply(STYLE):
         texts = drawn_texts(figure, monkeypatch)
     assert texts
