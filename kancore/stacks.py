@@ -64,7 +64,7 @@ class Stacks:
         self._build, self._initialize, self._device = build, initialize, device
         self._keep_networks = keep_networks
         self._checkpoint, self._identity = checkpoint, identity
-        self._kind = type(schemes[0])
+        self._kind, self._schemes = type(schemes[0]), len(schemes)
         self.state: State | None = None
         # As saved. The first is what `state` began from; one that is new is known by its schemes.
         new = {"schemes": [vars(scheme) for scheme in schemes], "rows": [], "clock": vars(Clock())}
@@ -97,6 +97,12 @@ class Stacks:
         ]
         return [*ended, (self.state.schemes, self.state.network.state_dict())]
 
+    def steps_done(self, steps: int) -> float:
+        """Count the steps of the sweep, of `steps`; those of a stack by its share of schemes."""
+        current, *later = [len(stack["schemes"]) for stack in self._left]
+        ended = self._schemes - current - sum(later)
+        return (ended * steps + current * self.state.step) / self._schemes
+
     def save(self) -> None:
         """Write a checkpoint."""
         self._write([self._current(), *self._left[1:]])
@@ -123,8 +129,8 @@ class Stacks:
             sizes = part_sizes([self._kind(**scheme) for scheme in stack["schemes"]])
             if len(sizes) > 1:
                 print(
-                    f"too little memory for {sum(sizes)} schemes side by side: training parts of "
-                    f"{', '.join(map(str, sizes))}, one after the other",
+                    f"too little memory for {sum(sizes)} schemes side by side: training "
+                    f"{len(sizes)} parts of at most {max(sizes)}, one after the other",
                     file=sys.stderr,
                 )
                 stack = self._divided(stack, sizes)

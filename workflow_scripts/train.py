@@ -66,10 +66,11 @@ def main() -> None:
     history, timings = [], []
     with resumable(str(folder), folder / "checkpoint.lock") as stop, lease(args.device) as device:
         # Asked only now, when a process that did the same work before has ended.
-        memory = min(args.memory_mb, usable_mb())
+        there = usable_mb()
+        memory = min(args.memory_mb, there)
         options = args.checkpoint_seconds, args.code, stop, bool(args.compile), memory
         try:
-            with last_words(memory):
+            with last_words(there):
                 for training, rows in job.run(load(args.data), device, *options):
                     history += history_rows(training, rows, **origin, code=args.code)
                     timings.append(timing(training, args.threads, **origin))

@@ -381,10 +381,18 @@ def test_a_stack_that_needs_too_much_memory_is_trained_in_parts(
     undisturbed = pd.DataFrame(Training(sweep(model), dataset).run())
     plan_parts(monkeypatch, 6)
     parts = Training(sweep(model), dataset, "cpu", tmp_path / "checkpoint.pt", memory_mb=1000)
-    assert "training parts of 6, 6, 6, one after the other" in capsys.readouterr().err
+    assert "training 3 parts of at most 6, one after the other" in capsys.readouterr().err
     history = pd.DataFrame(parts.run())
     assert len(parts.state.schemes) == 6
     pd.testing.assert_frame_equal(history, undisturbed, rtol=1e-3, atol=1e-6)
+
+
+def test_progress_counts_parts_by_their_share_of_schemes(dataset, monkeypatch):
+    plan_parts(monkeypatch, 6)
+    training, seen = Training(sweep(), dataset, memory_mb=1000), []
+    steps = training.sweep.epochs * training.steps_per_epoch
+    training.run(lambda training: seen.append(training.stacks.steps_done(steps) / steps))
+    assert seen == pytest.approx([number / 12 for number in range(1, 13)])
 
 
 def test_networks_of_a_warm_start_are_kept_of_all_parts(dataset, monkeypatch):
