@@ -59,6 +59,7 @@ class Landscape:
     # What the published code does to sweeps it does not do here.
     whole_test_batches: ClassVar[bool] = False
     flips: ClassVar[bool] = False
+    warm_start: ClassVar[bool] = False
 
     @property
     def schemes(self) -> tuple[Subspace, ...]:
