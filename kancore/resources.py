@@ -30,6 +30,8 @@ CACHED = 1_000_000
 _MOMENTS = {"sgd": 0, "sgd_momentum": 1, "adam": 2}
 # What freed activations of a part of a stack take up beside those of the next.
 _PIECES = 2.5
+# Whether this machine has a GPU; PyTorch would take seconds to tell.
+GPU_HERE = Path("/dev/nvidiactl").exists()
 # Whether KANs train by compiled kernels on a CPU, which need less memory.
 KERNELS = any(Path(__file__).parent.glob("layers/_local_support_*"))
 

@@ -3,7 +3,7 @@
 SERIES = {series.name: series for series in STUDY.series()}
 GPU = STUDY.settings["device"] != "cpu"
 # Whether jobs will find one: with `auto` that is known of this machine only.
-CUDA = GPU and not (workflow.local_exec and not Path("/dev/nvidiactl").exists())
+CUDA = GPU and (resources.GPU_HERE or not workflow.local_exec)
 
 
 rule train:
