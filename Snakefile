@@ -18,7 +18,7 @@ configfile: Path(workflow.basedir) / "config.yaml"
 # The kancore beside this file is the one whose code is digested, so it is the one that jobs import.
 sys.path.insert(0, str(workflow.basedir))
 
-from kancore import networks, objectives, resources
+from kancore import memory, networks, objectives, resources
 from kancore.checksums import content_digest
 from kancore.datasets import PUBLISHED
 from kancore.files import write_atomically

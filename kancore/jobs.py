@@ -49,12 +49,13 @@ class Job:
         identity: str,
         should_stop: Callable[[], bool] = lambda: False,
         compiled: bool = False,
+        memory_mb: int | None = None,
     ) -> Iterator[tuple[Training, list[dict]]]:
         """Train each sweep to its end; what a stopped job had finished is not trained again.
 
         Parameters
         ----------
-        dataset, device, checkpoint_seconds, identity, should_stop, compiled
+        dataset, device, checkpoint_seconds, identity, should_stop, compiled, memory_mb
             As for `Training`.
 
         Yields
@@ -74,7 +75,7 @@ class Job:
             zip(stages, self.checkpoints, strict=True), start=1
         ):
             start = training.networks() if sweep is before else None
-            training = Training(stage, dataset, device, checkpoint, *options, start)
+            training = Training(stage, dataset, device, checkpoint, *options, start, memory_mb)
             self._tell(number, training)
             rows = training.run(lambda training, number=number: self._report(number, training))
             # Of a stack that has diverged nothing is left to save.

@@ -14,18 +14,20 @@ def position(training: Training) -> dict[str, float | None]:
     dict
         ``epoch`` of ``epochs``, ``schemes`` that still train, ``steps_per_second``,
         ``best_accuracy`` on validation data, on test data without any, and ``seconds_left``,
-        ``None`` in the first epoch.
+        ``None`` in the first epoch. Steps are those of all schemes side by side: where they train
+        in parts, a part's steps count by its share of the schemes.
     """
     state, sweep = training.state, training.sweep
-    epoch = state.step // training.steps_per_epoch
+    epoch, steps = state.step // training.steps_per_epoch, sweep.epochs * training.steps_per_epoch
+    done = training.stacks.steps_done(steps)
     chosen = f"{_chosen_on(training)}_accuracy"
     return {
         "epoch": epoch,
         "epochs": sweep.epochs,
         "schemes": len(state.schemes),
-        "steps_per_second": state.step / max(state.clock.training, 1e-9),
+        "steps_per_second": done / max(state.clock.training, 1e-9),
         "best_accuracy": max((row.get(chosen) or 0.0 for row in state.rows), default=0.0),
-        "seconds_left": state.clock.total / epoch * (sweep.epochs - epoch) if epoch else None,
+        "seconds_left": state.clock.total / done * (steps - done) if epoch else None,
     }
 
 

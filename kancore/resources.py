@@ -1,17 +1,19 @@
 """What a training job needs of a machine, estimated before it runs: memory and time.
 
-Generous on purpose: a scheduler ends a job that needs more than it asked for.
+Of memory it is the peak, within a quarter of what is measured; of time it is generous, since a
+scheduler ends a job that takes longer than it asked for.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
-from kancore.schemes import Sweep
+from kancore.schemes import Scheme, Sweep
 
-# MB of a process that has imported PyTorch with CUDA, and of what starts it.
-BASE_MB = 2500
+# MB of a process that has imported PyTorch; of one that uses CUDA, and of what starts it.
+BASE_MB, CUDA_BASE_MB = 640, 2500
 # Minutes to start, read the data and write the tables.
 BASE_MINUTES = 10
 # Jobs that need more are put back into the queue at their checkpoint; partitions often allow a day.
@@ -20,29 +22,44 @@ MAX_MINUTES = 24 * 60
 # measured (72 GFLOP/s a core): machines differ, small networks are slow and GPUs are shared.
 CORE_RATE, GPU_RATE = 1.5e10, 2e12
 STEP_SECONDS = 0.02
+# Examples of a batch in evaluations: few, so that a stack's features stay in a processor's cache.
+EVALUATION_BATCH = 256
+# Numbers of activations of one layer that stay in a processor's cache between two passes over them.
+CACHED = 1_000_000
+# Numbers that an optimizer keeps for each weight.
+_MOMENTS = {"sgd": 0, "sgd_momentum": 1, "adam": 2}
+# What freed activations of a part of a stack take up beside those of the next.
+_PIECES = 2.5
+# Whether this machine has a GPU; PyTorch would take seconds to tell.
+GPU_HERE = Path("/dev/nvidiactl").exists()
+# Whether KANs train by compiled kernels on a CPU, which need less memory.
+KERNELS = any(Path(__file__).parent.glob("layers/_local_support_*"))
 
 
 @dataclass(frozen=True)
 class Shape:
-    """Size of a data set: inputs, outputs and examples."""
+    """Size of a data set: inputs, outputs and examples, and the bytes that store an input."""
 
     features: int
     classes: int
     train: int
     test: int
+    bytes: float = 4
 
 
 # The paper, section 4. One of the user's own is taken to be as large as the largest of these.
 _SHAPES = {
-    "mnist": Shape(784, 10, 60_000, 10_000),
-    "fashion_mnist": Shape(784, 10, 60_000, 10_000),
-    "cifar10": Shape(3072, 10, 50_000, 10_000),
+    "mnist": Shape(784, 10, 60_000, 10_000, 1),
+    "fashion_mnist": Shape(784, 10, 60_000, 10_000, 1),
+    "cifar10": Shape(3072, 10, 50_000, 10_000, 1),
     "imdb": Shape(5000, 2, 25_000, 25_000),
     "higgs": Shape(28, 2, 50_000, 50_000),
-    "digits": Shape(64, 10, 1438, 359),
+    "digits": Shape(64, 10, 1438, 359, 1),
     "breast_cancer": Shape(30, 2, 455, 114),
-    "mnist_sample": Shape(784, 10, 4000, 1000),
+    "mnist_sample": Shape(784, 10, 4000, 1000, 1),
 }
+# Of the words of a review 2.6% are among the most frequent; each takes a number and its place.
+_SPARSE_BYTES = 0.026 * 12
 
 
 def shape(dataset: str, data: Mapping[str, Any]) -> Shape:
@@ -56,43 +73,166 @@ def shape(dataset: str, data: Mapping[str, Any]) -> Shape:
         The study's settings of data.
     """
     if dataset == "imdb":
-        svd = data["imdb"]["weighting"] == "svd"
-        return Shape(data["imdb"]["components" if svd else "words"], 2, 25_000, 25_000)
+        if data["imdb"]["weighting"] == "svd":
+            return Shape(data["imdb"]["components"], 2, 25_000, 25_000)
+        return Shape(data["imdb"]["words"], 2, 25_000, 25_000, _SPARSE_BYTES)
     if dataset == "higgs":
         return Shape(28, 2, data["higgs"]["train_rows"], data["higgs"]["test_rows"])
     return _SHAPES.get(dataset, _SHAPES["cifar10"])
 
 
-def _coefficients(sweep: Sweep) -> int:
+def _numbers_an_edge(sweep: Sweep) -> int:
     """Numbers stored and multiplied for each edge of a network."""
     architecture = sweep.architecture
     kan = architecture.model == "kan"
     return architecture.grid_size + architecture.degree + 2 if kan else 1
 
 
-def _edges(sweep: Sweep, size: Shape) -> int:
+def _layers(sweep: Sweep, size: Shape) -> list[int]:
+    """Weights of each layer of a network."""
     widths = sweep.architecture.widths(size.features, size.classes)
-    return sum(before * after for before, after in pairwise(widths))
+    return [_numbers_an_edge(sweep) * before * after for before, after in pairwise(widths)]
 
 
-def memory_mb(sweep: Sweep, size: Shape) -> int:
-    """Estimate the memory of the job that trains a sweep.
+def networks_at_once(sweep: Sweep, parameters: int) -> int | None:
+    """Networks whose activations fit a CPU's cache together, where it pays to divide the stack.
+
+    A pass over activations that come from memory takes as long as a product. To divide costs a
+    copy of the gradients. Layers of KANs share more than their inputs, and kernels of HSIC are
+    larger than activations, so their stacks are left whole.
+
+    Parameters
+    ----------
+    sweep
+        What is trained.
+    parameters
+        Parameters of one network.
+
+    Returns
+    -------
+    int or None
+        ``None`` for all of them.
+    """
+    widths = sweep.architecture.hidden_widths
+    if (
+        sweep.architecture.model == "kan"
+        or sweep.objective == "hsic"
+        or sweep.batch_size * sum(widths) < parameters
+    ):
+        return None
+    return max(1, CACHED // (sweep.batch_size * max(widths)))
+
+
+def memory_mb(
+    sweep: Sweep, size: Shape, schemes: Sequence[Scheme] | None = None, cuda: bool = False
+) -> int:
+    """Estimate the most memory that the process that trains a sweep takes.
+
+    Parameters
+    ----------
+    sweep, size
+        What it trains, and on how much.
+    schemes
+        Those that it trains side by side; ``None`` for all of the sweep.
+    cuda
+        Whether it trains on a GPU, where only data and checkpoints are in the machine's memory.
 
     Returns
     -------
     int
-        MB of the data set twice, of every parameter with its gradient and two moments, and of a
-        batch's activations and their gradients in all networks.
+        MB of the process, of the data, of weights and moments of all networks, and of the largest
+        of what only a step, an evaluation, the start of a network or a selection of them needs.
     """
-    schemes, batch = len(sweep.schemes), sweep.batch_size
-    per_edge = _coefficients(sweep)
-    numbers = 2 * size.features * (size.train + size.test)
-    numbers += 4 * schemes * _edges(sweep, size) * per_edge
-    hidden = schemes * (sum(sweep.architecture.hidden_widths) + size.classes)
-    numbers += 3 * batch * (1 + per_edge) * (size.features + hidden)
+    schemes = sweep.schemes if schemes is None else schemes
+    layers = _layers(sweep, size)
+    moments = sum(layers) * sum(_MOMENTS[scheme.optimizer] for scheme in schemes)
+    kept = sum(layers) * len(schemes) + moments
+    if sweep.warm_start:  # networks to start from, and those that the next are to start from
+        kept += 2 * sum(layers) * len(schemes)
+    if cuda:
+        return CUDA_BASE_MB + round((_data_bytes(sweep, size) + 4 * kept) / 1e6)
+    passing = max(
+        _of_a_step(sweep, size, len(schemes)),
+        3 * len(schemes) * EVALUATION_BATCH * max(sweep.architecture.hidden_widths),
+        5 * max(layers),  # drawn for one network
+        moments,  # copied where a network has diverged
+    )
+    return BASE_MB + round((_data_bytes(sweep, size) + 4 * (kept + passing)) / 1e6)
+
+
+def _data_bytes(sweep: Sweep, size: Shape) -> float:
+    """Bytes of a data set as stored, of the examples taken of it, and of these once divided."""
+    stored = size.train + size.test
+    used = (sweep.train_examples or size.train) + (sweep.test_examples or size.test)
+    examples = stored + (2 * used if used < stored else used)
+    return examples * (size.bytes * size.features + 8)
+
+
+def _of_a_step(sweep: Sweep, size: Shape, schemes: int) -> float:
+    """Numbers that a training step of a stack needs beside weights and moments.
+
+    Counted are what all layers save for the backward pass, all gradients, and what passes in the
+    largest layer. Little of it takes the place of what is free by then, which is of other sizes.
+    """
+    architecture, layers = sweep.architecture, _layers(sweep, size)
+    # The smaller, last batch is left out, unless it is the only one.
+    batch = min(sweep.batch_size, sweep.train_examples or size.train)
+    together = min(schemes, networks_at_once(sweep, sum(layers)) or schemes)
+    hidden, largest = sum(architecture.hidden_widths), max(architecture.hidden_widths)
+    save_input, save, pass_by = _of_an_activation(sweep)
+    activations = batch * (save * hidden + pass_by * largest)
+    numbers = batch * size.features * save_input + together * activations
+    if not _fused(sweep):
+        numbers += schemes * sum(layers)
+    if together < schemes:  # where parts follow one another, memory is left in pieces
+        numbers += (_PIECES - 1) * together * activations + together * sum(layers)
     if sweep.hsic is not None:
-        numbers += 6 * schemes * batch**2  # kernels of a layer
-    return BASE_MB + round(4 * numbers / 1e6)
+        terms = len(architecture.hidden_widths) * (1 if sweep.hsic.term == "n" else 3)
+        numbers += (terms + 6) * schemes * batch**2
+    return numbers
+
+
+def _fused(sweep: Sweep) -> bool:
+    """Whether weights are updated in the backward pass, which then gives no gradients of them."""
+    return sweep.architecture.model == "kan" and KERNELS
+
+
+def _of_an_activation(sweep: Sweep) -> tuple[float, float, float]:
+    """Numbers for each input of a network, each activation, and each of the layer at work."""
+    architecture = sweep.architecture
+    normalized = 2 * architecture.batch_norm
+    if architecture.model != "kan":
+        return 3, 2 + normalized, 3
+    if KERNELS:  # values and slopes of the splines that are not zero, and of the base activation
+        functions = architecture.degree + 2
+        return functions + 3, 2 * functions + 2.5 + normalized, 3
+    functions = _numbers_an_edge(sweep)
+    return 2 * functions + 3, functions + 2 + normalized, 4 * functions
+
+
+def part_sizes(sweep: Sweep, size: Shape, schemes: Sequence[Scheme], limit_mb: float) -> list[int]:
+    """Divide schemes into the fewest parts, about equal, that each fit into memory.
+
+    Parameters
+    ----------
+    sweep, size
+        What is trained, and on how much.
+    schemes
+        The schemes that are left to train, in stack order.
+    limit_mb
+        MB that the process may take.
+
+    Returns
+    -------
+    list of int
+        Schemes of each part; 1 each where not even single networks fit.
+    """
+    for count in range(1, len(schemes) + 1):
+        bounds = [len(schemes) * number // count for number in range(count + 1)]
+        parts = [schemes[start:end] for start, end in pairwise(bounds)]
+        if all(memory_mb(sweep, size, part) <= limit_mb for part in parts):
+            break
+    return [len(part) for part in parts]
 
 
 def runtime_minutes(sweep: Sweep, size: Shape, threads: int, gpu: bool) -> int:
@@ -116,7 +256,7 @@ def runtime_minutes(sweep: Sweep, size: Shape, threads: int, gpu: bool) -> int:
     evaluated = train + (sweep.test_examples or size.test)
     evaluations = sweep.epochs / sweep.evaluate_every + 1
     schemes, steps = len(sweep.schemes), sweep.epochs * max(1, train // sweep.batch_size)
-    work = 2 * schemes * _edges(sweep, size) * _coefficients(sweep)
+    work = 2 * schemes * sum(_layers(sweep, size))
     work *= 3 * train * sweep.epochs + evaluated * evaluations
     if sweep.hsic is not None:
         layers = len(sweep.architecture.hidden_widths)

@@ -176,7 +176,8 @@ class Sweep:
     `whole_test_batches` test examples after the last whole batch are left out, unless they are
     fewer than a batch; with `flips` training images are flipped at random, left to right and top
     to bottom. `first_evaluation` is the epoch of the first evaluation, where it is not
-    `evaluate_every`. `scaling` is how images become inputs: ``standardize``, or ``unit`` for [0, 1].
+    `evaluate_every`. `scaling` is how images become inputs: ``standardize``, or ``unit``, which is
+    in [0, 1].
     """
 
     dataset: str

@@ -1,10 +1,12 @@
-"""The stacks of a sweep: one, or halves of it in turn where a device's memory is too small."""
+"""The stacks of a sweep: one, or parts of it in turn where a device's memory is too small."""
 
 import sys
 from collections.abc import Callable, Sequence
+from itertools import accumulate, pairwise
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from kancore import checkpoints
 from kancore.schemes import Scheme
@@ -14,8 +16,9 @@ from kancore.state import Clock, State
 class Stacks:
     """What a sweep still has to train, from its last checkpoint or from the start.
 
-    Training alone does not depend on the size of a stack. So if the device runs out of memory, the
-    stack of the last checkpoint is divided, and its halves are trained one after the other.
+    Training alone does not depend on the size of a stack. So a stack that is known not to fit is
+    divided before it begins, and its parts are trained one after the other; and if the device runs
+    out of memory, so are the halves of the stack of the last checkpoint.
 
     Parameters
     ----------
@@ -25,8 +28,12 @@ class Stacks:
         Makes a state of uninitialized networks from schemes and a device.
     initialize
         Draws the weights of a state's networks.
+    part_sizes
+        Gives the sizes of the parts in which schemes fit into memory.
     device
         Where to train.
+    keep_networks
+        Whether the networks of stacks that have ended are wanted.
     checkpoint
         File for checkpoints, or ``None`` for none.
     identity
@@ -48,18 +55,22 @@ class Stacks:
         schemes: Sequence[Scheme],
         build: Callable[[Sequence[Scheme], torch.device], State],
         initialize: Callable[[State], None],
+        part_sizes: Callable[[Sequence[Scheme]], list[int]],
         device: torch.device,
+        keep_networks: bool,
         checkpoint: Path | None,
         identity: str,
     ):
         self._build, self._initialize, self._device = build, initialize, device
+        self._keep_networks = keep_networks
         self._checkpoint, self._identity = checkpoint, identity
-        self._kind = type(schemes[0])
+        self._kind, self._schemes = type(schemes[0]), len(schemes)
         self.state: State | None = None
         # As saved. The first is what `state` began from; one that is new is known by its schemes.
         new = {"schemes": [vars(scheme) for scheme in schemes], "rows": [], "clock": vars(Clock())}
         saved = self._saved()
         self._left = saved or [new]
+        self._plan(part_sizes)
         self._until_it_fits(self._take_up)
         self.state.clock.resumes += saved is not None
 
@@ -77,17 +88,56 @@ class Stacks:
 
         self._until_it_fits(train_all)
 
+    @property
+    def networks(self) -> list[tuple[Sequence[Scheme], dict[str, Tensor]]]:
+        """Schemes and networks of the stacks that have ended, if they are kept, and of `state`."""
+        ended = [
+            ([self._kind(**scheme) for scheme in stack["schemes"]], stack["network"])
+            for stack in self._left[0].get("ended", [])
+        ]
+        return [*ended, (self.state.schemes, self.state.network.state_dict())]
+
+    def steps_done(self, steps: int) -> float:
+        """Count the steps of the sweep, of `steps`; those of a stack by its share of schemes."""
+        current, *later = [len(stack["schemes"]) for stack in self._left]
+        ended = self._schemes - current - sum(later)
+        return (ended * steps + current * self.state.step) / self._schemes
+
     def save(self) -> None:
         """Write a checkpoint."""
-        self._write([self.state.to_dict(), *self._left[1:]])
+        self._write([self._current(), *self._left[1:]])
+
+    def _current(self) -> dict:
+        return {**self.state.to_dict(), "ended": self._left[0].get("ended", [])}
 
     def _pass_on(self) -> None:
         """Leave a stack that has ended; the next goes on with its rows and its clock."""
-        rows, clock, self.state = self.state.rows, self.state.clock, None
+        current, self.state = self._current(), None
         _, following, *others = self._left
-        following = {**following, "rows": rows + following["rows"], "clock": vars(clock)}
-        self._left = [following, *others]
+        passed = {"rows": current["rows"] + following["rows"], "clock": current["clock"]}
+        if self._keep_networks:
+            network = {key: current[key] for key in ("schemes", "network")}
+            passed["ended"] = [*current["ended"], network]
+        del current  # frees its memory
+        self._left = [{**following, **passed}, *others]
         self._write(self._left)
+
+    def _plan(self, part_sizes: Callable[[Sequence[Scheme]], list[int]]) -> None:
+        """Divide the stacks that memory has no room for."""
+        planned = []
+        for stack in self._left:
+            sizes = part_sizes([self._kind(**scheme) for scheme in stack["schemes"]])
+            if len(sizes) > 1:
+                print(
+                    f"too little memory for {sum(sizes)} schemes side by side: training "
+                    f"{len(sizes)} parts of at most {max(sizes)}, one after the other",
+                    file=sys.stderr,
+                )
+                stack = self._divided(stack, sizes)
+            else:
+                stack = [stack]
+            planned += stack
+        self._left = planned
 
     def _write(self, stacks: list[dict]) -> None:
         if self._checkpoint:
@@ -119,25 +169,34 @@ class Stacks:
 
     def _halves(self, whole: dict) -> list[dict]:
         """Divide a saved stack in two."""
-        schemes = whole["schemes"]
-        middle = len(schemes) // 2
+        schemes = len(whole["schemes"])
+        middle = schemes // 2
         if middle == 0:
             raise MemoryError(
                 f"{self._device} has too little memory for one network and its batches; try a "
                 "smaller batch_size, or another device"
             )
         print(
-            f"out of memory on {self._device} with {len(schemes)} schemes side by side: going on "
-            f"with {middle}, then with the other {len(schemes) - middle}",
+            f"out of memory on {self._device} with {schemes} schemes side by side: going on "
+            f"with {middle}, then with the other {schemes - middle}",
             file=sys.stderr,
         )
+        return self._divided(whole, [middle, schemes - middle])
+
+    def _divided(self, whole: dict, sizes: Sequence[int]) -> list[dict]:
+        """Divide a saved stack into parts."""
+        bounds = [0, *accumulate(sizes)]
+        places = [range(*pair) for pair in pairwise(bounds)]
         if "network" in whole:
-            first = self._part(whole, range(middle))
-            second = self._part(whole, range(middle, len(schemes)))
+            parts = [self._part(whole, indices) for indices in places]
         else:
-            first = {**whole, "schemes": schemes[:middle]}
-            second = {**whole, "schemes": schemes[middle:]}
-        return [first, {**second, "rows": []}]  # the first has those up to here
+            parts = [
+                {**whole, "schemes": [whole["schemes"][index] for index in indices]}
+                for indices in places
+            ]
+        first, *others = parts  # the first has the rows up to here
+        first = {**first, "ended": whole.get("ended", [])}
+        return [first, *({**part, "rows": [], "ended": []} for part in others)]
 
     def _part(self, whole: dict, indices: range) -> dict:
         """Narrow a saved stack to some of its schemes, in the CPU's memory."""

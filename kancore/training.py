@@ -14,16 +14,20 @@ from kancore import networks, objectives
 from kancore.data import Dataset, dense_rows, longest_row, rows, split
 from kancore.data.preparation import missing_classes, scaled, take
 from kancore.interruption import Stopped
+from kancore.memory import usable_mb
 from kancore.objectives.backprop import cross_entropy
 from kancore.optimizers import StackedOptimizer
+from kancore.resources import (
+    EVALUATION_BATCH,
+    Shape,
+    memory_mb,
+    networks_at_once,
+    part_sizes,
+)
 from kancore.schemes import Scheme, Sweep, derive_seed
 from kancore.stacks import Stacks
 from kancore.state import State
 
-# Small enough for a stack's features to stay in a processor's cache.
-EVALUATION_BATCH = 256
-# Numbers of activations of one layer that stay in a processor's cache between two passes over them.
-CACHED = 1_000_000
 # Greatest share of entries other than zero at which it pays to leave out the zeros.
 SPARSE = 0.7
 
@@ -53,6 +57,9 @@ class Training:
         CUDA graph of it; its first steps take up to a minute.
     start
         Networks to start from in place of new ones, from `networks` of the sweep before.
+    memory_mb
+        MB that this process may take. On a CPU, a stack that needs more by its estimate is trained
+        in parts, one after the other. ``None`` for no limit.
 
     Raises
     ------
@@ -71,8 +78,10 @@ class Training:
         should_stop: Callable[[], bool] = lambda: False,
         compiled: bool = False,
         start: Mapping[str, dict[str, Tensor]] | None = None,
+        memory_mb: int | None = None,
     ):
-        self.sweep, self.device = sweep, torch.device(device)
+        self.sweep, self.device, self._memory_mb = sweep, torch.device(device), memory_mb
+        self._shape = _shape(dataset)
         self.checkpoint_seconds, self.should_stop = checkpoint_seconds, should_stop
         if sweep.train_examples or sweep.test_examples:
             dataset = take(dataset, sweep.train_examples, sweep.test_examples)
@@ -91,7 +100,14 @@ class Training:
             self._longest = {part: longest_row(x) for part, (x, _) in self.parts.items()}
         self.steps_per_epoch = max(1, len(self.parts["train"][1]) // sweep.batch_size)
         self.stacks = Stacks(
-            sweep.schemes, self._build, self._initialize, self.device, checkpoint, identity
+            sweep.schemes,
+            self._build,
+            self._initialize,
+            self._part_sizes,
+            self.device,
+            sweep.warm_start,
+            checkpoint,
+            identity,
         )
         self._saved_at = time.monotonic()
 
@@ -143,21 +159,22 @@ class Training:
         return State(network, optimizer, losses, part_size=self._part_size(network))
 
     def _part_size(self, network: nn.Module) -> int | None:
-        """Networks whose activations fit the cache together, where it pays to divide the stack.
-
-        A pass over activations that come from memory takes as long as a product. To divide costs a
-        copy of the gradients. Layers of KANs share more than their inputs, and kernels of HSIC are
-        larger than activations, so their stacks are left whole.
-        """
-        sweep, widths = self.sweep, self.sweep.architecture.hidden_widths
-        if (
-            self.device.type == "cuda"
-            or sweep.architecture.model == "kan"
-            or sweep.objective == "hsic"
-            or sweep.batch_size * sum(widths) < network.num_parameters
-        ):
+        if self.device.type == "cuda":
             return None
-        return max(1, CACHED // (sweep.batch_size * max(widths)))
+        return networks_at_once(self.sweep, network.num_parameters)
+
+    def _part_sizes(self, schemes: Sequence[Scheme]) -> list[int]:
+        """Sizes of the parts in which schemes fit into this process's memory."""
+        if self._memory_mb is None or self.device.type == "cuda":
+            return [len(schemes)]
+        sizes = part_sizes(self.sweep, self._shape, schemes, self._memory_mb)
+        needed = max(memory_mb(self.sweep, self._shape, [scheme]) for scheme in schemes)
+        if max(sizes) == 1 and needed > (there := usable_mb()):
+            raise MemoryError(
+                f"{self.sweep.name}: one network and its batches of {self.sweep.batch_size} need "
+                f"{needed:,} MB of memory, and there are {there:,}; try a smaller batch_size"
+            )
+        return sizes
 
     def _initialize(self, state: State) -> None:
         if self._start is not None:
@@ -194,10 +211,10 @@ class Training:
         MemoryError
             If networks that did not diverge are no longer there, since they were trained in turn.
         """
-        values = self.state.network.state_dict()
         found = {
             scheme.initialization: {name: value[index].clone() for name, value in values.items()}
-            for index, scheme in enumerate(self.state.schemes)
+            for schemes, values in self.stacks.networks
+            for index, scheme in enumerate(schemes)
         }
         diverged = {row["initialization"] for row in self.state.rows if row["diverged"]}
         if set(found) | diverged != set(self.sweep.initializations):
@@ -305,11 +322,19 @@ class Training:
         dropout = self.state.network.dropout
         width = self.sweep.architecture.hidden_widths[-1]
         dropout.mask = dropout.draw(len(x), width, x) if dropout.probability else None
-        losses, gradients = zip(
-            *(self._gradients(part, x, y) for part in self.state.parts), strict=True
-        )
+        stack = self.state.network
+        losses = torch.empty_like(self.state.loss)
+        gradients = [torch.empty_like(parameter) for parameter in stack.parameters()]
+        start = 0
+        for part in self.state.parts:
+            # Copied at once: what a part leaves behind in memory keeps the next from its place.
+            part_losses, part_gradients = self._gradients(part, x, y)
+            rows_of = slice(start, start := start + len(part_losses))
+            losses[rows_of] = part_losses
+            for whole, gradient in zip(gradients, part_gradients, strict=True):
+                whole[rows_of] = gradient
         dropout.mask = None
-        return torch.cat(losses), [torch.cat(each) for each in zip(*gradients, strict=True)]
+        return losses, gradients
 
     def _generator(self) -> torch.Generator:
         if self.device.type == "cuda":
@@ -393,3 +418,11 @@ class Training:
             loss += cross_entropy(logits, y).double() * len(y)
             correct += (logits.argmax(-1) == y).sum(1)
         return loss / examples, correct / examples
+
+
+def _shape(dataset: Dataset) -> Shape:
+    """Size of a data set, from its arrays."""
+    x = dataset.x_train
+    stored = x.values().numel() * 12 if dataset.sparse else x.numel() * x.element_size()
+    examples = len(dataset.y_train), len(dataset.y_test)
+    return Shape(dataset.features, dataset.classes, *examples, stored / x.numel())

@@ -11,6 +11,11 @@ OUT = f"results/{STUDY.name}"
 
 run_beside_here()
 
+# Jobs of this machine wait for one another's memory, and one that needs more gets all there is.
+GIVEN = {"mem", "mem_mb"} & {*workflow.global_resources}
+if workflow.is_main_process and workflow.local_exec and not GIVEN:
+    workflow.register_resource("mem_mb", int(0.9 * memory.capacity_mb()))
+
 
 def raw_files(wildcards):
     """What a data set is prepared from: downloads, a file of the user's, or nothing."""
@@ -91,7 +96,8 @@ def sweeps_argument(series):
 def training_memory(wildcards, attempt):
     """MB of a training job, whose sweeps are trained in turn; doubled at each retry."""
     sweeps, size = trained_sweeps(wildcards)
-    return max(resources.memory_mb(sweep, size) for sweep in sweeps) * 2 ** (attempt - 1)
+    needed = max(resources.memory_mb(sweep, size, cuda=CUDA) for sweep in sweeps)
+    return needed * 2 ** (attempt - 1)
 
 
 def training_minutes(wildcards, attempt):

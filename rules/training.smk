@@ -2,6 +2,8 @@
 
 SERIES = {series.name: series for series in STUDY.series()}
 GPU = STUDY.settings["device"] != "cpu"
+# Whether jobs will find one: with `auto` that is known of this machine only.
+CUDA = GPU and (resources.GPU_HERE or not workflow.local_exec)
 
 
 rule train:
@@ -43,6 +45,7 @@ rule train:
         "exec python -m workflow_scripts.train"
         " --study {params.study} --protocol {params.protocol} {params.sweeps}"
         " --data {input.data:q} --device {resources.device} --threads {threads}"
+        " --memory-mb {resources.mem_mb}"
         " --checkpoint-seconds {resources.checkpoint_seconds}"
         " --tf32 {resources.tf32} --compile {resources.compile}"
         " --history {output.history:q} --timings {output.timings:q}"

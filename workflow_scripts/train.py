@@ -13,7 +13,7 @@ from kancore.files import run_plainly
 from kancore.follow_ups import FollowUp
 from kancore.interruption import resumable
 from kancore.jobs import Job, history_rows
-from kancore.memory import keep_freed_memory
+from kancore.memory import keep_freed_memory, last_words, usable_mb
 from kancore.provenance import check_code
 from kancore.schemes import Scheme, Sweep
 from kancore.tables import HISTORY, TIMINGS, write_table
@@ -32,6 +32,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--protocol", required=True, help="name of the protocol")
     parser.add_argument("--data", type=Path, required=True, help="prepared data set")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
+    parser.add_argument("--memory-mb", type=int, required=True, help="memory that is planned for")
     parser.add_argument("--threads", type=int, default=1, help="threads on the CPU")
     parser.add_argument("--tf32", type=int, choices=[0, 1], help="products of 3 digits on a GPU")
     parser.add_argument("--compile", type=int, choices=[0, 1], help="compile the steps")
@@ -64,11 +65,15 @@ def main() -> None:
     origin = {"study": args.study, "experiment": experiment, "protocol": args.protocol}
     history, timings = [], []
     with resumable(str(folder), folder / "checkpoint.lock") as stop, lease(args.device) as device:
-        options = args.checkpoint_seconds, args.code, stop, bool(args.compile)
+        # Asked only now, when a process that did the same work before has ended.
+        there = usable_mb()
+        memory = min(args.memory_mb, there)
+        options = args.checkpoint_seconds, args.code, stop, bool(args.compile), memory
         try:
-            for training, rows in job.run(load(args.data), device, *options):
-                history += history_rows(training, rows, **origin, code=args.code)
-                timings.append(timing(training, args.threads, **origin))
+            with last_words(there):
+                for training, rows in job.run(load(args.data), device, *options):
+                    history += history_rows(training, rows, **origin, code=args.code)
+                    timings.append(timing(training, args.threads, **origin))
         except ValueError as error:
             name = f"{sweeps[0].dataset}: "
             raise SystemExit(name + str(error).removeprefix(name)) from error

@@ -20,6 +20,8 @@ _TITLES = {
     "gap": "Generalization gap, points",
     "log_efficiency": "Efficiency of a scheme, factor",
 }
+# What names of protocols leave of the width to the name of a data set.
+_TITLE_INCHES = 2.3
 # Shares of a row's height between the marks of models.
 _STEP = 0.24
 
@@ -52,7 +54,8 @@ def draw(table: pd.DataFrame) -> Figure:
         panels = grid[2 * place : 2 * place + 2].flat
         for axes, (measure, title) in zip(panels, _TITLES.items(), strict=True):
             if len(datasets) > 1:
-                title = f"{style.display_name(dataset)}: {title}"
+                name = style.fold(f"{style.display_name(dataset)}:", _TITLE_INCHES)
+                title = f"{name}\n{title}"
             _prepare(axes, title, protocols, measure)
             rows = table[(table["dataset"] == dataset) & (table["measure"] == measure)]
             for row in rows.dropna(subset="effect").itertuples():

@@ -27,7 +27,7 @@ def draw(table: pd.DataFrame) -> Figure:
     rows = table[table["other"] == PAPER]
     names, sources = style.in_order(rows["dataset"]), style.in_order(rows["source"])
     width, _ = mpl.rcParams["figure.figsize"]
-    figure = Figure(figsize=(width, 0.55 * len(names) + 1.1), layout="constrained")
+    figure = Figure(figsize=(width, max(2, 0.55 * len(names) + 1.1)), layout="constrained")
     axes = figure.subplots()
     wide = rows.pivot(index="dataset", columns="source", values="spearman")
     wide = wide.reindex(index=names, columns=sources).to_numpy(float)

@@ -51,7 +51,7 @@ def draw(table: pd.DataFrame) -> Figure:
             lost = _cell(best, name, depth)
             lost = style.in_order(lost.loc[lost["test_accuracy"].isna(), "model"])
             style.note(axes, (f"{style.display_name(model)}: all diverged" for model in lost))
-        row[0].set_ylabel(style.display_name(name), fontweight="bold")
+        row[0].set_ylabel(style.fold(style.display_name(name), 1.5), fontweight="bold")
     figure.supxlabel("Epochs", fontsize="medium")
     handles = [Line2D([], [], color=style.GREY, **look) for look in _SPLITS.values()]
     if curves["seed"].nunique() > 1:

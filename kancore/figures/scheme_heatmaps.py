@@ -35,7 +35,8 @@ def draw(table: pd.DataFrame) -> Figure:
     ]
     width, _ = mpl.rcParams["figure.figsize"]
     optimizers = runs["optimizer"].nunique()
-    height = len(pairs) * (0.26 * optimizers + 0.5) + 0.8
+    row_height = 0.26 * optimizers + 0.6
+    height = len(pairs) * row_height + 0.8
     figure = Figure(figsize=(width, height), layout="constrained")
     grid = figure.subplots(len(pairs), len(models), squeeze=False, sharey=True)
     several = runs["objective"].nunique() > 1
@@ -48,7 +49,7 @@ def draw(table: pd.DataFrame) -> Figure:
             if model in means.index.unique("model"):
                 _draw_panel(axes, means.loc[model], (means.min(), means.max()))
             axes.tick_params(labelbottom=number == len(pairs))
-        label = style.display_name(name)
+        label = style.fold(style.display_name(name), row_height)
         label += f"\n{style.display_name(objective)}" if several else ""
         row[0].set_ylabel(label, fontweight="bold")
     figure.supxlabel("Learning rate", fontsize="medium")

@@ -2,11 +2,13 @@
 
 import math
 import re
+import textwrap
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -131,6 +133,16 @@ def display_name(name: str) -> str:
     return _NAMES.get(name, name.replace("_", " "))
 
 
+def fold(text: str, inches: float) -> str:
+    """Break a title or label into lines that are no longer than this."""
+    return textwrap.fill(text, max(8, int(_characters(inches, mpl.rcParams["axes.titlesize"]))))
+
+
+def _characters(inches: float, size: float) -> float:
+    """Count the characters of this size, in points, that a line of so many inches holds."""
+    return 100 * inches / size
+
+
 def percent(fraction: float, _place: int | None = None) -> str:
     """Label of a tick at `fraction`, with as many decimals as keep neighbours apart."""
     return f"{round(100 * fraction, 4) + 0:g}%"  # + 0 makes a zero below zero plain
@@ -229,7 +241,8 @@ def panels(
     grid = list(figure.subplots(rows, columns, squeeze=False, **options).flat)
     by_name = dict(zip(names, grid, strict=False))
     for name, axes in by_name.items():
-        axes.set_title(display_name(name), loc="left", fontweight="bold")
+        title = fold(display_name(name), width / columns - 0.4)
+        axes.set_title(title, loc="left", fontweight="bold")
     for axes in grid[len(names) :]:
         axes.remove()
     for axes in grid[: len(names)][-columns:]:  # the lowest panel of each column
@@ -302,7 +315,10 @@ def legend_above(figure: Figure, handles: list) -> None:
     It starts at the left, so that it is seen where a small screen shows a part of the figure only.
     """
     width, _ = mpl.rcParams["figure.figsize"]
-    room = 110 * width / mpl.rcParams["font.size"] / 1.1  # characters in a line
-    need = sum(len(handle.get_label()) + 7 for handle in handles)
-    columns = math.ceil(len(handles) / math.ceil(need / room))
+    room = _characters(width, mpl.rcParams["font.size"])
+    lengths = [len(handle.get_label()) + 7 for handle in handles]
+    for rows in range(1, len(handles) + 1):
+        columns = math.ceil(len(handles) / rows)
+        if sum(max(column) for column in np.array_split(lengths, columns)) <= room:
+            break
     figure.legend(handles=handles, loc="outside upper left", ncols=columns)

@@ -38,7 +38,7 @@ def draw(table: pd.DataFrame) -> Figure:
             heat_map.draw(axes, means.loc[count].unstack(), (means.min(), means.max()), 1)
             plural = "s" if count > 1 else ""
             title = f"{style.display_name(name)}: {count} hidden layer{plural}"
-            axes.set_title(title, loc="left", fontweight="bold")
+            axes.set_title(style.fold(title, width / len(layers)), loc="left", fontweight="bold")
     figure.supxlabel("Units of each hidden layer", fontsize="medium")
     figure.supylabel("Degree of the B-splines", fontsize="medium")
     return figure

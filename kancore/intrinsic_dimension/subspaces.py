@@ -61,6 +61,7 @@ class Landscape:
     whole_test_batches: ClassVar[bool] = False
     flips: ClassVar[bool] = False
     first_evaluation: ClassVar[int | None] = None
+    warm_start: ClassVar[bool] = False
 
     @property
     def schemes(self) -> tuple[Subspace, ...]:

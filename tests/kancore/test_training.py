@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
+from kancore import training as training_module
 from kancore.data import rows, split
 from kancore.data.preparation import make_dataset, take
 from kancore.layers import local_support
@@ -369,6 +370,57 @@ def test_a_split_stack_goes_on_where_it_was_and_can_be_stopped(dataset, tmp_path
     last = Training(sweep(), dataset, "cpu", path)
     assert (last.state.step, len(last.state.optimizer.schemes)) == (13, 9)
     pd.testing.assert_frame_equal(pd.DataFrame(last.run()), undisturbed, rtol=1e-3, atol=1e-6)
+
+
+def plan_parts(monkeypatch, schemes):
+    """Let memory hold so many schemes side by side by their estimate."""
+    monkeypatch.setattr(training_module, "memory_mb", lambda sweep, size, part: 100 * len(part))
+    monkeypatch.setattr(
+        training_module,
+        "part_sizes",
+        lambda sweep, size, part, limit: [schemes] * (len(part) // schemes),
+    )
+
+
+@pytest.mark.parametrize("model", ["mlp", "kan"])
+def test_a_stack_that_needs_too_much_memory_is_trained_in_parts(
+    model, dataset, tmp_path, monkeypatch, capsys
+):
+    undisturbed = pd.DataFrame(Training(sweep(model), dataset).run())
+    plan_parts(monkeypatch, 6)
+    parts = Training(sweep(model), dataset, "cpu", tmp_path / "checkpoint.pt", memory_mb=1000)
+    assert "training 3 parts of at most 6, one after the other" in capsys.readouterr().err
+    history = pd.DataFrame(parts.run())
+    assert len(parts.state.schemes) == 6
+    pd.testing.assert_frame_equal(history, undisturbed, rtol=1e-3, atol=1e-6)
+
+
+def test_progress_counts_parts_by_their_share_of_schemes(dataset, monkeypatch):
+    plan_parts(monkeypatch, 6)
+    training, seen = Training(sweep(), dataset, memory_mb=1000), []
+    steps = training.sweep.epochs * training.steps_per_epoch
+    training.run(lambda training: seen.append(training.stacks.steps_done(steps) / steps))
+    assert seen == pytest.approx([number / 12 for number in range(1, 13)])
+
+
+def test_networks_of_a_warm_start_are_kept_of_all_parts(dataset, monkeypatch):
+    options = only("adam", 0.005, None) | {"initializations": INITIALIZATIONS, "warm_start": True}
+    whole = Training(sweep(**options), dataset)
+    whole.run()
+    plan_parts(monkeypatch, 1)
+    parts = Training(sweep(**options), dataset, memory_mb=1000)
+    parts.run()
+    assert len(parts.state.schemes) == 1
+    expected = whole.networks()
+    for initialization, network in parts.networks().items():
+        torch.testing.assert_close(network, expected[initialization], rtol=1e-3, atol=1e-5)
+
+
+def test_one_network_that_needs_more_than_there_is_is_told_before_training(dataset, monkeypatch):
+    plan_parts(monkeypatch, 1)
+    monkeypatch.setattr(training_module, "usable_mb", lambda: 99)
+    with pytest.raises(MemoryError, match=r"need 100 MB of memory, and there are 99;.*batch_size"):
+        Training(sweep(), dataset, memory_mb=99)
 
 
 def test_one_network_that_does_not_fit_is_told(dataset, monkeypatch):

@@ -1,12 +1,13 @@
 import subprocess
 import sys
 import warnings
-from itertools import product
+from itertools import combinations, product
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from kancore import figures
 from kancore.efficiency import efficiency_by_source, rank_correlations
@@ -100,6 +101,33 @@ TABLES = {
 # Figures of the grid are drawn of every case; those of other tables have one of their own.
 GRID = [name for name in figures.FIGURES if figures.load(name).TABLE in TABLES]
 FOLLOW_UPS = [name for name in figures.FIGURES if figures.load(name).TABLE == "follow_ups"]
+
+
+LONG = ("mnist_sample", "another_data_set_with_a_long_name")
+OF_NAMES = {
+    "one_dataset": ("mnist",),
+    "long_names": LONG,
+    "eight_datasets": (*EIGHT[:6], *LONG),
+}
+
+
+def named(table, names):
+    """Rows of a table's first data set, once for each name."""
+    first = table[table["dataset"] == table["dataset"].iloc[0]]
+    return pd.concat([first.assign(dataset=name) for name in names], ignore_index=True)
+
+
+def drawn_texts(figure, monkeypatch):
+    """Box, in pixels, of each text that a figure really draws, by the text's artist."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()  # lays it out
+    drawn, draw_text = [], mpl.text.Text.draw
+    monkeypatch.setattr(
+        mpl.text.Text, "draw", lambda text, *rest: [drawn.append(text), draw_text(text, *rest)]
+    )
+    figure.draw(canvas.get_renderer())
+    seen = {text: mpl.text.Text.get_window_extent(text) for text in drawn if text.get_visible()}
+    return {text: box.padded(-0.5) for text, box in seen.items() if text.get_text().strip()}
 
 
 @pytest.fixture
@@ -293,6 +321,39 @@ def test_curves_are_means_over_seeds_of_the_best_scheme(cases):
     assert (train.get_ydata() >= test.get_ydata()).all()
     assert len(figure.axes[0].collections) == 3  # a band for each model
     assert "seed" in figure.legends[0].get_texts()[-1].get_text()
+
+
+@pytest.fixture(scope="module", params=OF_NAMES)
+def names_and_history(request, make_history):
+    names = OF_NAMES[request.param]
+    return names, make_history(names, ("backprop", "hsic"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", figures.FIGURES)
+def test_texts_overlap_neither_each_other_nor_the_edge(
+    name, names_and_history, follow_ups, timings, audit, monkeypatch
+):
+    names, history = names_and_history
+    own = {"follow_ups": follow_ups, "timings": timings, "audit": audit}
+    table = own.get(figures.load(name).TABLE)
+    figure = draw(name, history if table is None else named(table, names))
+    with style.apply(STYLE):
+        texts = drawn_texts(figure, monkeypatch)
+    assert texts
+    crossing = [
+        (one.get_text(), other.get_text())
+        for (one, box), (other, another) in combinations(texts.items(), 2)
+        if box.overlaps(another)
+    ]
+    assert not crossing
+    width, height = figure.bbox.size
+    cut = [
+        text.get_text()
+        for text, box in texts.items()
+        if box.x0 < 0 or box.y0 < 0 or box.x1 > width or box.y1 > height
+    ]
+    assert not cut
 
 
 def test_a_single_evaluation_is_a_mark(cases):
