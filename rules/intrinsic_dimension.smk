@@ -72,7 +72,7 @@ rule landscape:
         "exec python -m workflow_scripts.landscape"
         " --study {params.study} --landscape {params.landscape:q}"
         " --data {input.data:q} --device {resources.device} --threads {threads}"
-        " --checkpoint-seconds {resources.checkpoint_seconds} --out {output:q}"
+        " --parent $PPID --checkpoint-seconds {resources.checkpoint_seconds} --out {output:q}"
         " --code {params.code} 2> {log:q}"
 
 

@@ -43,7 +43,7 @@ rule train:
         "exec python -m workflow_scripts.train"
         " --study {params.study} --protocol {params.protocol} {params.sweeps}"
         " --data {input.data:q} --device {resources.device} --threads {threads}"
-        " --checkpoint-seconds {resources.checkpoint_seconds}"
+        " --parent $PPID --checkpoint-seconds {resources.checkpoint_seconds}"
         " --tf32 {resources.tf32} --compile {resources.compile}"
         " --history {output.history:q} --timings {output.timings:q}"
         " --code {params.code} 2> {log:q}"

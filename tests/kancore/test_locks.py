@@ -65,7 +65,7 @@ def test_jobs_share_devices_one_at_a_time(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOTSUP, errno.EIO])
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EIO])
 def test_a_file_system_without_locks_stops_no_job(number, tmp_path, monkeypatch):
     def refuse(file, operation):
         raise OSError(number, os.strerror(number))
