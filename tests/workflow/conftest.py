@@ -60,6 +60,13 @@ PATIENCE = 1800
 class Project:
     """A folder with the project's code and whatever it has made."""
 
+    # Options that leave out of a study all but its grid.
+    GRID_ALONE = (
+        'follow_ups={"experiments": []}',
+        'audit={"departures": []}',
+        'intrinsic_dimension={"networks": []}',
+    )
+
     def __init__(self, path: Path):
         self.path = path
 

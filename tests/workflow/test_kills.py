@@ -13,11 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 KILLS = 10  # of each kind
-STUDY = (
-    *("--cores", "2", "--config", "epochs=100", "evaluate_every=20", "checkpoint_seconds=0"),
-    *('follow_ups={"experiments": []}', 'intrinsic_dimension={"networks": []}'),
-    'audit={"departures": []}',
-)
+STUDY = (*("--cores", "2", "--config", "epochs=100", "evaluate_every=20", "checkpoint_seconds=0"),)
 TABLES = ("runs.parquet", "runs.csv", "history.parquet")
 
 
@@ -83,13 +79,19 @@ def wait_until(condition, run):
     return met
 
 
+def start(project, *arguments):
+    """Start a run that nobody reads."""
+    options = (*STUDY, *project.GRID_ALONE)
+    return project.start(*arguments, *options, stdout=subprocess.DEVNULL)
+
+
 def kill_training_jobs(project, moments):
     """Kill training jobs of a run, which starts them again, as they begin and as they train."""
     run, kills = None, 0
     while kills < KILLS:
         if run is None or run.poll() is not None:  # at its end before its kills
             shutil.rmtree(project.path / "results" / "tiny", ignore_errors=True)
-            run = project.start(*STUDY, "--retries", str(KILLS), stdout=subprocess.DEVNULL)
+            run = start(project, "--retries", str(KILLS))
         before = checkpoints(project)
         if not wait_until(project.training_processes, run):
             continue
@@ -110,7 +112,7 @@ def kill_snakemake(project, moments):
     runs, kills = project.path / "results" / "tiny" / "tables" / "runs.csv", 0
     while kills < KILLS:
         before = checkpoints(project)
-        run = project.start(*STUDY, stdout=subprocess.DEVNULL)
+        run = start(project)
         if kills == KILLS - 1:
             wait_until(runs.exists, run)
         elif kills % 2:
@@ -127,12 +129,12 @@ def kill_snakemake(project, moments):
 
 def test_twenty_kills_change_nothing(fresh):
     moments, undisturbed, killed = random.Random(0), fresh("undisturbed"), fresh("killed")
-    undisturbed.snakemake(*STUDY, "--until", "tables")
+    undisturbed.snakemake("--until", "tables", *STUDY, *undisturbed.GRID_ALONE)
     run = kill_training_jobs(killed, moments)
     run.kill()
     run.communicate()
     kill_snakemake(killed, moments)
-    killed.snakemake(*STUDY)
+    killed.snakemake(*STUDY, *killed.GRID_ALONE)
     assert tables(killed) == tables(undisturbed)
     # Orphans stop themselves, when they have done what they are at.
     end = time.monotonic() + 120

@@ -152,7 +152,7 @@ def test_a_job_that_was_killed_goes_on_to_the_same_bytes(project):
     name = "digits/backprop/kan-32-gelu-degree3-grid5/0.005/seed0"
     folder = project.path / "results" / "tiny" / "sweeps" / name
     target = f"results/tiny/sweeps/{name}/history.parquet"
-    arguments = ("--cores", "1", target, "--config", "epochs=400", "checkpoint_seconds=0")
+    arguments = ("--cores", "1", target, "--config", "epochs=100", "checkpoint_seconds=0")
     project.snakemake(*arguments)
     undisturbed = (folder / "history.parquet").read_bytes()
     (folder / "history.parquet").unlink()
@@ -172,7 +172,7 @@ def test_a_job_that_was_killed_goes_on_to_the_same_bytes(project):
 
 
 def test_hsic_runs_beside_backprop_in_the_same_tables(project, finished):
-    arguments = ("--cores", "2", "--config", "objectives=[backprop,hsic]")
+    arguments = ("--cores", "2", "--config", "objectives=[backprop,hsic]", *project.GRID_ALONE)
     assert project.plan(*arguments[2:])["train"] == 2
     project.snakemake(*arguments)
     tables = project.path / "results" / "tiny" / "tables"
