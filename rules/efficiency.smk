@@ -29,7 +29,7 @@ rule efficiency:
     message:
         "compute the efficiency of all runs of study {STUDY.name}"
     shell:
-        "python -m workflow_scripts.efficiency --runs {input.runs:q}"
+        "python -P -m workflow_scripts.efficiency --runs {input.runs:q}"
         " --estimates {input.estimates:q} --published {input.published:q}"
         " --efficiency {output.efficiency:q} --ranks {output.ranks:q} --csv {output.csv:q}"
         " --code {params.code} 2> {log:q}"

@@ -40,7 +40,7 @@ rule train:
     message:
         "train {wildcards.series}"
     shell:
-        "exec python -m workflow_scripts.train"
+        "exec python -P -m workflow_scripts.train"
         " --study {params.study} --protocol {params.protocol} {params.sweeps}"
         " --data {input.data:q} --device {resources.device} --threads {threads}"
         " --parent $PPID --checkpoint-seconds {resources.checkpoint_seconds}"
