@@ -74,7 +74,7 @@ localrules:
 
 
 rule all:
-    default_target: True
+    default_target: not workflow.modifier.is_module
     input:
         f"{OUT}/tables/runs.csv",
         rules.report.output,

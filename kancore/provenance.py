@@ -154,7 +154,7 @@ def git_revision() -> str:
 
 
 def _git(*arguments: str) -> str | None:
-    """What git prints in the project's folder; ``None`` if it fails."""
+    """Ask git about the project's folder; ``None`` if it fails."""
     # Git sets some for programs that it starts, hooks say, and they may speak of another folder.
     environment = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
     try:

@@ -32,7 +32,7 @@ rule claims:
             f"--follow-ups {shlex.quote(input.follow_ups)}" if FOLLOW_UPS else ""
         ),
     message:
-        "test the claims on study {STUDY.name}"
+        f"test the claims on study {STUDY.name}"
     shell:
         "python -P -m workflow_scripts.claims --study {params.study} --runs {input.runs:q}"
         " {params.follow_ups} --published {input.published:q}"

@@ -27,7 +27,7 @@ rule efficiency:
     params:
         code=planned_digest("workflow_scripts/efficiency.py"),
     message:
-        "compute the efficiency of all runs of study {STUDY.name}"
+        f"compute the efficiency of all runs of study {STUDY.name}"
     shell:
         "python -P -m workflow_scripts.efficiency --runs {input.runs:q}"
         " --estimates {input.estimates:q} --published {input.published:q}"

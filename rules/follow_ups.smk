@@ -88,4 +88,4 @@ use rule tables as follow_up_tables with:
         jobs="follow_ups",
         folder=lambda wildcards, output: str(Path(output.history).parents[1] / "follow_ups"),
     message:
-        "put the follow-ups of study {STUDY.name} together"
+        f"put the follow-ups of study {STUDY.name} together"

@@ -100,7 +100,7 @@ rule intrinsic_dimension:
         study=json.dumps({"name": STUDY.name, "settings": STUDY.landscape_settings}, sort_keys=True),
         folder=lambda wildcards, output: str(Path(output.estimates).parents[1] / "landscapes"),
     message:
-        "put the intrinsic dimensions of study {STUDY.name} together"
+        f"put the intrinsic dimensions of study {STUDY.name} together"
     shell:
         "python -P -m workflow_scripts.intrinsic_dimension --study {params.study:q}"
         " --manifolds {input.manifolds:q} --folder {params.folder:q}"

@@ -75,7 +75,7 @@ rule report:
         experiments=" ".join(SHOWN[figure] for figure in REPORTED),
         audit=lambda wildcards, input: (f"--audit {shlex.join(input.audit)}" if input.audit else ""),
     message:
-        "write the report of study {STUDY.name}"
+        f"write the report of study {STUDY.name}"
     shell:
         "python -P -m workflow_scripts.report --study {params.study:q}"
         " --runs {input.runs:q} --timings {input.timings:q} --claims {input.claims:q}"

@@ -33,7 +33,7 @@ rule tables:
         jobs="series",
         folder=lambda wildcards, output: str(Path(output.history).parents[1] / "sweeps"),
     message:
-        "put the tables of study {STUDY.name} together"
+        f"put the tables of study {STUDY.name} together"
     shell:
         "python -P -m workflow_scripts.tables --study {params.study:q} --jobs {params.jobs}"
         " --folder {params.folder:q}"
