@@ -7,16 +7,25 @@ from pathlib import Path
 
 import yaml
 from snakemake.exceptions import WorkflowError
-from snakemake.utils import min_version
+from snakemake.utils import min_version, update_config
 
 min_version("9.27")
 
 
-configfile: Path(workflow.basedir) / "config.yaml"
+# The project's folder, also where another Snakefile has this one as a module.
+HERE = Path(str(workflow.current_basedir))
+if not HERE.is_dir():
+    raise WorkflowError(
+        f"{HERE}: not a folder; expected the Snakefile of a local copy of the project"
+    )
 
+# Not `configfile:`, which is skipped in a module that is given a config of its own.
+defaults = yaml.safe_load((HERE / "config.yaml").read_text(encoding="utf-8"))
+update_config(defaults, config)
+config = defaults
 
 # The kancore beside this file is the one whose code is digested, so it is the one that jobs import.
-sys.path.insert(0, str(workflow.basedir))
+sys.path.insert(0, str(HERE))
 
 from kancore import memory, networks, objectives, resources
 from kancore.checksums import content_digest
@@ -66,7 +75,7 @@ localrules:
 
 
 rule all:
-    default_target: True
+    default_target: not workflow.modifier.is_module
     input:
         f"{OUT}/tables/runs.csv",
         rules.report.output,

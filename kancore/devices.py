@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,7 +19,7 @@ def visible_gpus() -> list[str]:
 
 
 @contextmanager
-def lease(device: str) -> Iterator[torch.device]:
+def lease(device: str, check: Callable[[], object] = lambda: None) -> Iterator[torch.device]:
     """Hold a device that no other training job of this user on this machine has.
 
     Under Slurm that is the GPU that the job was given.
@@ -28,6 +28,8 @@ def lease(device: str) -> Iterator[torch.device]:
     ----------
     device
         ``cpu``, ``cuda``, or ``auto``: a GPU where there is one.
+    check
+        Called again and again while none is free; what it raises ends the wait.
 
     Yields
     ------
@@ -49,5 +51,6 @@ def lease(device: str) -> Iterator[torch.device]:
     else:
         folder = Path(tempfile.gettempdir(), f"kancore-gpus-{os.getuid()}")
         files = [folder / gpu.replace("/", "-") for gpu in gpus]
-        with first_free(files, f"waiting for one of {len(gpus)} GPUs to be free") as index:
+        waiting = f"waiting for one of {len(gpus)} GPUs to be free"
+        with first_free(files, waiting, check) as index:
             yield torch.device("cuda", index)

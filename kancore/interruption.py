@@ -30,16 +30,22 @@ class StopSignal:
 
     The last is how a job ends whose Snakemake was killed, before the next one starts it again.
 
+    Parameters
+    ----------
+    parent
+        Number of the process above, as it was when this one began. Who asks for it later, after
+        seconds of imports, may be an orphan by then and never know.
+
     Attributes
     ----------
     warned : bool
         Whether the time limit comes near.
     """
 
-    def __init__(self):
+    def __init__(self, parent: int):
         self.warned = False
         self._terminated = False
-        self._parent = os.getppid()
+        self._parent = parent
         signal.signal(signal.SIGTERM, self._terminate)
         signal.signal(WARNING, self._warn)
 
@@ -52,6 +58,16 @@ class StopSignal:
     def __call__(self) -> bool:
         """Whether to stop now."""
         return self.warned or self._terminated or os.getppid() != self._parent
+
+    def check(self) -> None:
+        """Stop now, if so.
+
+        Raises
+        ------
+        Stopped
+        """
+        if self():
+            raise Stopped
 
 
 def requeue() -> None:
@@ -69,7 +85,7 @@ def requeue() -> None:
 
 
 @contextmanager
-def resumable(name: str, lock: Path) -> Iterator[StopSignal]:
+def resumable(name: str, lock: Path, parent: int) -> Iterator[StopSignal]:
     """Do work that may be stopped, and that no other process does at the same time.
 
     Parameters
@@ -78,6 +94,8 @@ def resumable(name: str, lock: Path) -> Iterator[StopSignal]:
         What the work is called where it has to wait.
     lock
         File that is locked meanwhile. What a killed process left unfinished beside it is removed.
+    parent
+        Number of the process above; the work stops if that one ends.
 
     Yields
     ------
@@ -90,9 +108,11 @@ def resumable(name: str, lock: Path) -> Iterator[StopSignal]:
         With `EXIT_STOPPED`, if the work was stopped; under Slurm, after a warning of the time
         limit, the job is in the queue again.
     """
-    stop = StopSignal()
+    stop = StopSignal(parent)
     try:
-        with first_free([lock], f"{name}: waiting for another process that does it to end"):
+        waiting = f"{name}: waiting for another process that does it to end"
+        with first_free([lock], waiting, stop.check):
+            stop.check()
             # Nobody else writes here now: these are of processes that were killed as they wrote.
             remove_unfinished(lock.parent)
             yield stop

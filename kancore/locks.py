@@ -5,14 +5,14 @@ import fcntl
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
 POLL_SECONDS = 0.2
 # Some file systems of clusters have no locks. There, starting a job twice is up to the user.
-_NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP)
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP)
 
 
 def lock(path: str | os.PathLike) -> IO | None:
@@ -46,7 +46,9 @@ def lock(path: str | os.PathLike) -> IO | None:
 
 
 @contextmanager
-def first_free(paths: Sequence[Path], waiting: str) -> Iterator[int]:
+def first_free(
+    paths: Sequence[Path], waiting: str, check: Callable[[], object] = lambda: None
+) -> Iterator[int]:
     """Lock the first of some files that no other process has locked, and remove it at the end.
 
     Parameters
@@ -55,6 +57,8 @@ def first_free(paths: Sequence[Path], waiting: str) -> Iterator[int]:
         The files.
     waiting
         What to say on standard error while all of them are locked.
+    check
+        Called again and again meanwhile; what it raises ends the wait.
 
     Yields
     ------
@@ -65,6 +69,7 @@ def first_free(paths: Sequence[Path], waiting: str) -> Iterator[int]:
         if waiting:
             print(waiting, file=sys.stderr, flush=True)
             waiting = ""
+        check()
         time.sleep(POLL_SECONDS)
     index, file = found
     try:

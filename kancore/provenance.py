@@ -54,7 +54,7 @@ def _without_docstrings(tree: ast.Module) -> ast.Module:
 @cache
 def _read(path: Path, name: str) -> tuple[str, tuple[str, ...]]:
     """Digest of one file, and the names that it imports from the package."""
-    tree = ast.parse(path.read_text(), filename=str(path))
+    tree = ast.parse(path.read_bytes(), filename=str(path))
     names = {n for n in _imported(tree, path, name) if n.split(".")[0] == PACKAGE}
     content = ast.dump(_without_docstrings(tree)).encode()
     if (compiled := path.with_suffix(".cpp")).is_file():
@@ -132,7 +132,8 @@ def planned_digest(script: str, *modules: str) -> str:
 def run_beside_here() -> None:
     """Let child processes run this Python and the project that this file belongs to.
 
-    Then what jobs import is what was digested, whatever else is installed or on ``PATH``.
+    Then what jobs import is what was digested, whatever else is installed or on ``PATH``; and with
+    ``python -P``, whatever lies in the folder that they work in.
     """
     for variable, first in (("PATH", Path(sys.executable).parent), ("PYTHONPATH", ROOT)):
         others = os.environ.get(variable, "").split(os.pathsep)
@@ -141,9 +142,28 @@ def run_beside_here() -> None:
 
 
 def git_revision() -> str:
-    """Describe the revision of the project's files, ``+`` where modified; or ``unknown``."""
-    command = ["git", "-C", str(ROOT), "describe", "--always", "--abbrev=12", "--dirty=+"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
+    """Describe the revision of the project's files, ``+`` where modified; or ``unknown``.
+
+    It is unknown, too, where they lie in a repository of something else.
+    """
+    here = Path(__file__).resolve().relative_to(ROOT).as_posix()
+    # The path in the repository, which is the one here if it holds the project and nothing above.
+    if _git("ls-files", "--full-name", f"./{here}") != here:
         return "unknown"
+    return _git("describe", "--always", "--abbrev=12", "--dirty=+") or "unknown"
+
+
+def _git(*arguments: str) -> str | None:
+    """Ask git about the project's folder; ``None`` if it fails."""
+    # Git sets some for programs that it starts, hooks say, and they may speak of another folder.
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
+    try:
+        return subprocess.run(
+            ["git", "-C", str(ROOT), *arguments],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None

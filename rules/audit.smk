@@ -62,7 +62,7 @@ use rule tables as audit_tables with:
         jobs="audit",
         folder=lambda wildcards, output: str(Path(output.history).parents[1] / "audit"),
     message:
-        "put the audit of study {STUDY.name} together"
+        f"put the audit of study {STUDY.name} together"
 
 
 rule audit:
@@ -88,9 +88,9 @@ rule audit:
         code=planned_digest("workflow_scripts/audit.py"),
         study=json.dumps({"name": STUDY.name, "settings": AUDIT_GRID}, sort_keys=True),
     message:
-        "compare the protocols of study {STUDY.name}"
+        f"compare the protocols of study {STUDY.name}"
     shell:
-        "python -m workflow_scripts.audit --study {params.study:q} --runs {input.runs:q}"
+        "python -P -m workflow_scripts.audit --study {params.study:q} --runs {input.runs:q}"
         " --published {input.published:q} --dimensions {input.dimensions:q}"
         " --effects {output.effects:q} --csv {output.csv:q} --claims {output.claims:q}"
         " --code {params.code} 2> {log:q}"

@@ -24,4 +24,4 @@ rule bench:
     message:
         "measure the speed of training"
     shell:
-        "python -m kancore.bench --batch {params.batches} --out {output:q} > {log:q} 2>&1"
+        "python -P -m kancore.bench --batch {params.batches} --out {output:q} > {log:q} 2>&1"

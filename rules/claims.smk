@@ -32,8 +32,8 @@ rule claims:
             f"--follow-ups {shlex.quote(input.follow_ups)}" if FOLLOW_UPS else ""
         ),
     message:
-        "test the claims on study {STUDY.name}"
+        f"test the claims on study {STUDY.name}"
     shell:
-        "python -m workflow_scripts.claims --study {params.study} --runs {input.runs:q}"
+        "python -P -m workflow_scripts.claims --study {params.study} --runs {input.runs:q}"
         " {params.follow_ups} --published {input.published:q}"
         " --dimensions {input.dimensions:q} --out {output:q} --code {params.code} 2> {log:q}"

@@ -2,7 +2,8 @@
 
 try:
     STUDY = resolve(
-        config, yaml.safe_load(Path(workflow.basedir, "schemas", "config.schema.yaml").read_text())
+        config,
+        yaml.safe_load((HERE / "schemas" / "config.schema.yaml").read_text(encoding="utf-8")),
     )
 except ConfigError as error:
     raise WorkflowError(str(error))
@@ -122,4 +123,4 @@ def figure_code(name):
 
 def from_here(path):
     """Path of a file of the project from the working folder, the same in every copy."""
-    return os.path.relpath(Path(workflow.basedir, path))
+    return os.path.relpath(HERE / path)

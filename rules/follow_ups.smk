@@ -34,7 +34,7 @@ rule best_scheme:
     message:
         "choose the scheme of the follow-ups on {wildcards.dataset}"
     shell:
-        "python -m workflow_scripts.best_scheme --runs {input:q} --dataset {wildcards.dataset}"
+        "python -P -m workflow_scripts.best_scheme --runs {input:q} --dataset {wildcards.dataset}"
         " --out {output:q} --code {params.code} 2> {log:q}"
 
 
@@ -88,4 +88,4 @@ use rule tables as follow_up_tables with:
         jobs="follow_ups",
         folder=lambda wildcards, output: str(Path(output.history).parents[1] / "follow_ups"),
     message:
-        "put the follow-ups of study {STUDY.name} together"
+        f"put the follow-ups of study {STUDY.name} together"

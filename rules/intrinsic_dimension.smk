@@ -33,7 +33,7 @@ rule manifold:
     message:
         "estimate the dimension of data set {wildcards.dataset}"
     shell:
-        "python -m workflow_scripts.manifold --data {input.data:q} --device {resources.device}"
+        "python -P -m workflow_scripts.manifold --data {input.data:q} --device {resources.device}"
         " --threads {threads} --out {output:q} --code {params.code} 2> {log:q}"
 
 
@@ -69,10 +69,10 @@ rule landscape:
     message:
         "train {wildcards.landscape} in random subspaces"
     shell:
-        "exec python -m workflow_scripts.landscape"
+        "exec python -P -m workflow_scripts.landscape"
         " --study {params.study} --landscape {params.landscape:q}"
         " --data {input.data:q} --device {resources.device} --threads {threads}"
-        " --checkpoint-seconds {resources.checkpoint_seconds} --out {output:q}"
+        " --parent $PPID --checkpoint-seconds {resources.checkpoint_seconds} --out {output:q}"
         " --code {params.code} 2> {log:q}"
 
 
@@ -100,9 +100,9 @@ rule intrinsic_dimension:
         study=json.dumps({"name": STUDY.name, "settings": STUDY.landscape_settings}, sort_keys=True),
         folder=lambda wildcards, output: str(Path(output.estimates).parents[1] / "landscapes"),
     message:
-        "put the intrinsic dimensions of study {STUDY.name} together"
+        f"put the intrinsic dimensions of study {STUDY.name} together"
     shell:
-        "python -m workflow_scripts.intrinsic_dimension --study {params.study:q}"
+        "python -P -m workflow_scripts.intrinsic_dimension --study {params.study:q}"
         " --manifolds {input.manifolds:q} --folder {params.folder:q}"
         " --published {input.published:q} --landscapes {output.landscapes:q}"
         " --estimates {output.estimates:q} --csv {output.csv:q} --code {params.code} 2> {log:q}"

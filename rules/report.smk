@@ -75,9 +75,9 @@ rule report:
         experiments=" ".join(SHOWN[figure] for figure in REPORTED),
         audit=lambda wildcards, input: (f"--audit {shlex.join(input.audit)}" if input.audit else ""),
     message:
-        "write the report of study {STUDY.name}"
+        f"write the report of study {STUDY.name}"
     shell:
-        "python -m workflow_scripts.report --study {params.study:q}"
+        "python -P -m workflow_scripts.report --study {params.study:q}"
         " --runs {input.runs:q} --timings {input.timings:q} --claims {input.claims:q}"
         " --published {input.published:q} --data {input.data:q} --figures {input.figures:q}"
         " --captions {input.captions:q} --experiments {params.experiments} {params.audit}"

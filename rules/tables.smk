@@ -33,9 +33,9 @@ rule tables:
         jobs="series",
         folder=lambda wildcards, output: str(Path(output.history).parents[1] / "sweeps"),
     message:
-        "put the tables of study {STUDY.name} together"
+        f"put the tables of study {STUDY.name} together"
     shell:
-        "python -m workflow_scripts.tables --study {params.study:q} --jobs {params.jobs}"
+        "python -P -m workflow_scripts.tables --study {params.study:q} --jobs {params.jobs}"
         " --folder {params.folder:q}"
         " --history {output.history:q} --runs {output.runs:q} --csv {output.csv:q}"
         " --timings {output.timings:q} --code {params.code} 2> {log:q}"

@@ -42,10 +42,10 @@ rule train:
     message:
         "train {wildcards.series}"
     shell:
-        "exec python -m workflow_scripts.train"
+        "exec python -P -m workflow_scripts.train"
         " --study {params.study} --protocol {params.protocol} {params.sweeps}"
         " --data {input.data:q} --device {resources.device} --threads {threads}"
-        " --memory-mb {resources.mem_mb}"
+        " --parent $PPID --memory-mb {resources.mem_mb}"
         " --checkpoint-seconds {resources.checkpoint_seconds}"
         " --tf32 {resources.tf32} --compile {resources.compile}"
         " --history {output.history:q} --timings {output.timings:q}"

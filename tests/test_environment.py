@@ -1,6 +1,8 @@
 """The lock file, the declared ranges and the conda environment say the same."""
 
-import re
+import json
+import subprocess
+import sys
 import tomllib
 from itertools import chain
 from pathlib import Path
@@ -9,8 +11,6 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-
-from kancore.figures import FIGURES
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -56,31 +56,58 @@ def test_conda_environment_has_all_that_jobs_import():
     assert names - {"snakemake"} <= pinned
 
 
-@pytest.mark.parametrize("file", sorted((ROOT / "rules").glob("*.smk")), ids=lambda f: f.name)
-def test_every_rule_has_log_benchmark_environment_threads_and_resources(file):
-    for block in re.split(r"^(?=rule |use rule )", file.read_text(), flags=re.MULTILINE)[1:]:
-        inherited = {"conda:", "threads:", "resources:", "message:"}
-        if block.startswith("rule ") and "shell:" not in block:
-            continue  # a target
-        needed = {"log:", "benchmark:", "params:", "code="}
-        if block.startswith("rule "):
-            needed |= inherited
-        assert all(word in block for word in needed), block.splitlines()[0]
+# In a process of its own: the workflow sets variables of its environment.
+DESCRIBE = """
+import json, sys
+from pathlib import Path
+from snakemake.api import SnakemakeApi
+from snakemake.settings.types import OutputSettings, Quietness, ResourceSettings
+with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
+    snakefile, folder = map(Path, sys.argv[1:])
+    loaded = api.workflow(ResourceSettings(), snakefile=snakefile, workdir=folder)._workflow
+    rules = {
+        rule.name: {
+            "local": rule.name in loaded._localrules,
+            "target": rule.shellcmd is None,
+            "missing": [
+                name
+                for name in ("log", "benchmark", "conda_env", "message")
+                if not getattr(rule, name)
+            ],
+            "resources": [*rule.resources],
+            "params": [*rule.params.keys()],
+        }
+        for rule in loaded.rules
+    }
+print(json.dumps(rules))
+"""
 
 
-def test_profiles_name_rules_that_exist():
+@pytest.fixture(scope="module")
+def rules(tmp_path_factory):
+    """What Snakemake has read of each rule."""
+    command = [sys.executable, "-c", DESCRIBE, str(ROOT / "Snakefile")]
+    command.append(str(tmp_path_factory.mktemp("folder")))
+    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+def test_every_rule_has_log_benchmark_environment_and_resources(rules):
+    targets = {name for name, rule in rules.items() if rule["target"]}
+    assert targets == {"all", "download"}
+    for name in rules.keys() - targets:
+        assert rules[name]["missing"] == [], name
+        assert {"mem_mb", "runtime"} <= set(rules[name]["resources"]), name
+        assert "code" in rules[name]["params"], name
+
+
+def test_profiles_name_rules_that_exist(rules):
     """Snakemake ignores settings of unknown rules silently."""
-    text = "".join(file.read_text() for file in (ROOT / "rules").glob("*.smk"))
-    rules = set(re.findall(r"^(?:rule|use rule \w+ as) (\w+)", text, re.MULTILINE))
     for file in (ROOT / "profiles").glob("*/config*.yaml"):
         profile = yaml.safe_load(file.read_text())
-        assert set(profile.get("set-resources", {})) <= rules
+        assert set(profile.get("set-resources", {})) <= set(rules)
 
 
-def test_small_steps_stay_on_the_login_node_of_a_cluster():
+def test_small_steps_stay_on_the_login_node_of_a_cluster(rules):
     """A figure takes seconds, a job of a cluster ten more; `use rule` does not hand this down."""
-    text = "".join(file.read_text() for file in (ROOT / "rules").glob("*.smk"))
-    blocks = re.findall(r"^localrules:\n((?:    \w+,\n)+)", text, re.MULTILINE)
-    local = set(re.findall(r"\w+", "".join(blocks)))
-    assert {*FIGURES, "tables", "report", "fetch", "download"} <= local
-    assert not {"train", "prepare"} & local
+    jobs = {name for name, rule in rules.items() if not rule["local"]}
+    assert jobs == {"prepare", "train", "follow_up", "audit_train", "manifold", "landscape"}

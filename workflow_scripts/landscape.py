@@ -27,6 +27,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="prepared data set")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     parser.add_argument("--threads", type=int, default=1, help="threads on the CPU")
+    parser.add_argument("--parent", type=int, required=True, help="process whose end ends this one")
     parser.add_argument("--checkpoint-seconds", type=int, default=60)
     parser.add_argument("--out", type=Path, required=True, help="table to write")
     parser.add_argument("--code", required=True, help="digest of the code, as planned")
@@ -36,7 +37,10 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     keep_freed_memory()
     folder = args.out.parent
-    with resumable(landscape.name, folder / "landscape.lock") as stop, lease(args.device) as device:
+    with (
+        resumable(landscape.name, folder / "landscape.lock", args.parent) as stop,
+        lease(args.device, stop.check) as device,
+    ):
         try:
             rows = measure_landscape(
                 landscape,

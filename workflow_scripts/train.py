@@ -36,6 +36,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=1, help="threads on the CPU")
     parser.add_argument("--tf32", type=int, choices=[0, 1], help="products of 3 digits on a GPU")
     parser.add_argument("--compile", type=int, choices=[0, 1], help="compile the steps")
+    parser.add_argument("--parent", type=int, required=True, help="process whose end ends this one")
     parser.add_argument("--checkpoint-seconds", type=int, default=60)
     parser.add_argument("--history", type=Path, required=True, help="table to write")
     parser.add_argument("--timings", type=Path, required=True, help="table to write")
@@ -64,7 +65,10 @@ def main() -> None:
     job = Job(sweeps, folder)
     origin = {"study": args.study, "experiment": experiment, "protocol": args.protocol}
     history, timings = [], []
-    with resumable(str(folder), folder / "checkpoint.lock") as stop, lease(args.device) as device:
+    with (
+        resumable(str(folder), folder / "checkpoint.lock", args.parent) as stop,
+        lease(args.device, stop.check) as device,
+    ):
         # Asked only now, when a process that did the same work before has ended.
         there = usable_mb()
         memory = min(args.memory_mb, there)

@@ -15,11 +15,12 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from kancore.bench import ours, peers
+from kancore.bench import hsic, ours, peers
 from kancore.bench.measure import interleaved
 from kancore.files import write_atomically
 from kancore.layers import local_support
 from kancore.memory import keep_freed_memory
+from kancore.objectives.hsic_bottleneck import losses
 from kancore.schemes import OPTIMIZERS
 
 # Geometric means are over these; the second entry of each says what the inputs are.
@@ -104,6 +105,14 @@ def wide(batch: int, seconds: float, device: str) -> Iterator[dict]:
         yield {"network": network, "batch": batch, **interleaved(todo, seconds, device)}
 
 
+def layerwise(batch: int, seconds: float, device: str) -> Iterator[dict]:
+    """One training step of one MLP by the HSIC bottleneck, against the naive form of its losses."""
+    todo = {"ours": losses, "naive": hsic.naive_losses}
+    steps = {name: hsic.step_of(objective, batch, device) for name, objective in todo.items()}
+    network = "-".join(map(str, hsic.WIDTHS))
+    yield {"network": network, "batch": batch, **interleaved(steps, seconds, device)}
+
+
 def memory(batch: int) -> Iterator[dict]:
     """Peak memory of a sweep of 27, beside what it cannot do without, in MB."""
     for network, kind in SWEEPS:
@@ -150,7 +159,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, nargs="+", default=[128], help="batch sizes")
     parser.add_argument("--seconds", type=float, default=3.0, help="for each row, at least")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
-    tables = ("steps", "sweeps", "wide", "memory")
+    tables = ("steps", "sweeps", "wide", "hsic", "memory")
     parser.add_argument("--tables", choices=tables, nargs="+", default=tables)
     parser.add_argument("--out", type=Path, help="Markdown file to write, too")
     args = parser.parse_args()
@@ -170,13 +179,14 @@ def main() -> None:
                 rows = [row for batch in args.batch for row in memory(batch)]
                 add("Memory of a sweep of 27, MB", pd.DataFrame(rows))
             continue
-        measure = {"steps": steps, "sweeps": sweeps, "wide": wide}[name]
+        measure = {"steps": steps, "sweeps": sweeps, "wide": wide, "hsic": layerwise}[name]
         rows = (row for batch in args.batch for row in measure(batch, args.seconds, args.device))
         table = with_ratios(rows)
         title = {
             "steps": "One step of a KAN",
             "sweeps": "A step of a sweep of 27 KANs, beside 27 separate steps",
             "wide": "A step of a sweep of 27 wide MLPs",
+            "hsic": "A step of an MLP by the HSIC bottleneck",
         }[name]
         add(title, table)
         if name == "steps":

@@ -59,7 +59,7 @@ def test_kernels_are_their_formulas():
         torch.testing.assert_close(kernel(z), formula(d2, 5), rtol=1e-10, atol=1e-10, msg=name)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(m=st.integers(2, 40), of_a=kernels, of_b=kernels, seed=st.integers(0, 10**6))
 def test_hsic_is_the_trace_of_centred_kernels(m, of_a, of_b, seed):
     z_a, z_b = features(m, 4, seed=seed), features(m, 2, seed=seed + 1)
@@ -70,7 +70,7 @@ def test_hsic_is_the_trace_of_centred_kernels(m, of_a, of_b, seed):
     torch.testing.assert_close(found, expected, rtol=1e-8, atol=1e-8)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     m=st.integers(2, 40),
     width=st.integers(1, 9),
@@ -87,7 +87,7 @@ def test_nhsic_is_the_naive_formula(m, width, of_a, of_b, seed):
     torch.testing.assert_close(nhsic_with(k_a, normalized(k_b)), expected, rtol=1e-8, atol=1e-8)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     m=st.integers(2, 40),
     classes=st.integers(2, 10),

@@ -156,7 +156,7 @@ def test_units_are_read_as_the_classes_that_they_stand_for():
     torch.testing.assert_close(read(outputs[:, 3:9]), logits[:, 3:9])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(classes=st.integers(2, 5), seed=st.integers(0, 10**6), missing=st.booleans())
 def test_no_other_permutation_has_higher_means(classes, seed, missing):
     """Also where units stand for nothing, or a class has no example."""

@@ -10,6 +10,7 @@ import pytest
 
 from kancore import interruption
 from kancore.interruption import StopSignal, requeue, resumable
+from kancore.locks import first_free
 
 
 @pytest.fixture(autouse=True)
@@ -22,17 +23,20 @@ def restored_handler():
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, interruption.WARNING])
 def test_signals_ask_to_stop(number):
-    stop = StopSignal()
+    stop = StopSignal(os.getppid())
     assert not stop()
     os.kill(os.getpid(), number)
     assert stop()
     assert stop.warned == (number == interruption.WARNING)
 
 
-def test_an_orphan_stops(tmp_path):
+@pytest.mark.parametrize("orphaned", ["later", "as it begins"])
+def test_an_orphan_stops(orphaned, tmp_path):
+    wait = "while os.getppid() == parent: time.sleep(0.01)\n"
     child = (
-        "import time; from kancore.interruption import StopSignal; stop = StopSignal()\n"
-        "print('ready', flush=True)\n"
+        "import os, time; parent = os.getppid(); print('ready', flush=True)\n"
+        f"{wait if orphaned == 'as it begins' else ''}"
+        "from kancore.interruption import StopSignal; stop = StopSignal(parent)\n"
         "while not stop(): time.sleep(0.01)\n"
         f"open({str(tmp_path / 'stopped')!r}, 'w').close()"
     )
@@ -42,11 +46,10 @@ def test_an_orphan_stops(tmp_path):
     assert not (tmp_path / "stopped").exists()
     process.kill()
     process.wait()
-    for _ in range(500):
-        if (tmp_path / "stopped").exists():
-            return
+    end = time.monotonic() + 60
+    while not (tmp_path / "stopped").exists():
+        assert time.monotonic() < end, "an orphan goes on"
         time.sleep(0.01)
-    raise AssertionError("an orphan goes on")
 
 
 def test_what_a_killed_process_left_unfinished_is_removed(tmp_path):
@@ -58,9 +61,26 @@ def test_what_a_killed_process_left_unfinished_is_removed(tmp_path):
     )
     subprocess.run([sys.executable, "-c", killed], check=False)
     assert len(list(tmp_path.iterdir())) == 2
-    with resumable("work", tmp_path / "work.lock"):
+    with resumable("work", tmp_path / "work.lock", os.getppid()):
         names = {path.name for path in tmp_path.iterdir()}
     assert names == {"checkpoint.pt", "work.lock"}
+
+
+def test_an_orphan_begins_no_work_that_others_may_have_ended(tmp_path, capsys):
+    with (
+        pytest.raises(SystemExit) as ended,
+        resumable("work", tmp_path / "work.lock", parent=-1),
+    ):
+        raise AssertionError("work has begun")
+    assert ended.value.code == interruption.EXIT_STOPPED
+    assert "stopped" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_who_waits_for_another_process_can_be_stopped(tmp_path):
+    lock = tmp_path / "work.lock"
+    with first_free([lock], ""), pytest.raises(SystemExit), resumable("work", lock, parent=-1):
+        raise AssertionError("work has begun")
 
 
 @pytest.mark.parametrize(("refused", "ended"), [(False, True), (True, False)])

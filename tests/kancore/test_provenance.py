@@ -127,3 +127,25 @@ def test_planning_and_drawing_do_not_import_torch(project):
     modules = "kancore.study, kancore.statistics, kancore.tables, kancore.provenance"
     code = f"import sys\nimport {modules}, kancore.networks, kancore.objectives\n"
     assert run(project, code + "print('torch' in sys.modules)") == "False"
+
+
+@pytest.mark.parametrize(
+    ("repository", "added", "known"),
+    [(".", "kancore", True), (".", "mine", False), ("..", "project", False)],
+    ids=["ours", "another", "around"],
+)
+def test_the_revision_is_that_of_a_repository_of_the_project(
+    repository, added, known, project, tmp_path_factory
+):
+    folder = tmp_path_factory.mktemp("around") / "project"
+    shutil.copytree(project, folder)
+    top = (folder / repository).resolve()
+    (folder / "mine").write_text("")
+    identity = ("-c", "user.name=a", "-c", "user.email=a@b.c")
+    for command in (["init", "-q"], ["add", added], [*identity, "commit", "-qm", "first"]):
+        subprocess.run(["git", *command], cwd=top, check=True)
+    code = "from kancore.provenance import git_revision; print(git_revision())"
+    head = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=top, capture_output=True, text=True, check=True
+    ).stdout
+    assert run(folder, code) == (head[:12] if known else "unknown")

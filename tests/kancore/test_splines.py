@@ -74,7 +74,7 @@ def test_values_and_derivatives_at_exact_knots(grid_size, degree):
     )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     degree=st.integers(1, 5),
     grid_size=st.integers(1, 30),

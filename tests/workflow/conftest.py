@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,8 +53,19 @@ studies:
 """
 
 
+# Seconds after which a test ends what hangs; long, as a machine may be slow and busy.
+PATIENCE = 1800
+
+
 class Project:
     """A folder with the project's code and whatever it has made."""
+
+    # Options that leave out of a study all but its grid.
+    GRID_ALONE = (
+        'follow_ups={"experiments": []}',
+        'audit={"departures": []}',
+        'intrinsic_dimension={"networks": []}',
+    )
 
     def __init__(self, path: Path):
         self.path = path
@@ -61,7 +73,7 @@ class Project:
     def snakemake(self, *arguments: str, check: bool = True) -> str:
         """Run snakemake on the tiny study; give what it printed."""
         done = self.start(*arguments)
-        output, _ = done.communicate(timeout=300)
+        output, _ = done.communicate(timeout=PATIENCE)
         assert not check or done.returncode == 0, output
         return output
 
@@ -87,6 +99,15 @@ class Project:
         jobs = {rule: int(n) for rule, n in re.findall(r"^(\w+)\s+(\d+)\s*$", stats, re.MULTILINE)}
         jobs.pop("all", None)
         return jobs
+
+    def training_processes(self) -> list[psutil.Process]:
+        """Processes that train in this folder; two of one job while it starts another program."""
+        return [
+            process
+            for process in psutil.process_iter(["cmdline", "cwd"])
+            if "workflow_scripts.train" in (process.info["cmdline"] or ())
+            and process.info["cwd"] == str(self.path)
+        ]
 
     def append(self, path: str, line: str = "_edited = 1") -> None:
         """Add a line to a file."""

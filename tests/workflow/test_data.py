@@ -83,7 +83,7 @@ def test_a_data_set_of_ones_own(project):
         project.path / "mine.npz", x_train=x[:80], y_train=y[:80], x_test=x[80:], y_test=y[80:]
     )
     own = 'data={"own": {"mine": "mine.npz"}}'
-    config = ["datasets=[mine]", own, "models=[mlp]", "train_examples=null"]
+    config = ["datasets=[mine]", own, "models=[mlp]", "train_examples=null", *project.GRID_ALONE]
     project.snakemake("--cores", "2", "--config", *config)
     runs = read_table(project.path / "results" / "tiny" / "tables" / "runs.parquet", RUNS)
     assert set(runs["dataset"]) == {"mine"}

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import time
 import zipfile
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -13,11 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 KILLS = 10  # of each kind
-STUDY = (
-    *("--cores", "2", "--config", "epochs=1500", "evaluate_every=50", "checkpoint_seconds=0"),
-    *('follow_ups={"experiments": []}', 'intrinsic_dimension={"networks": []}'),
-    'audit={"departures": []}',
-)
+STUDY = (*("--cores", "2", "--config", "epochs=100", "evaluate_every=20", "checkpoint_seconds=0"),)
 TABLES = ("runs.parquet", "runs.csv", "history.parquet")
 
 
@@ -33,20 +29,18 @@ def fresh(finished, tmp_path):
     return copy
 
 
-def training_processes(project):
-    return [
-        process
-        for process in psutil.process_iter(["cmdline", "cwd"])
-        if "workflow_scripts.train" in (process.info["cmdline"] or ())
-        and process.info["cwd"] == str(project.path)
-    ]
-
-
-def check_one_core(process):
+@contextmanager
+def one_core(process):
     """A training job with one thread computes on one core, whatever its libraries would like."""
+
+    def measure():
+        return time.monotonic(), sum(process.cpu_times()[:2])
+
     assert process.environ()["OMP_NUM_THREADS"] == "1"
-    seconds = process.cpu_times().user + process.cpu_times().system
-    assert seconds <= 1.2 * (time.time() - process.create_time()) + 0.2
+    began, used_before = measure()
+    yield
+    ended, used = measure()
+    assert used - used_before <= 1.2 * (ended - began) + 0.2
 
 
 def check_whole_files(project):
@@ -69,28 +63,62 @@ def tables(project):
     return {name: (folder / name).read_bytes() for name in TABLES}
 
 
+def checkpoints(project):
+    """Checkpoints of the study, each with the time of its last change."""
+    found = set()
+    for path in project.path.glob("results/tiny/sweeps/**/checkpoint.pt"):
+        with suppress(FileNotFoundError):
+            found.add((path, path.stat().st_mtime_ns))
+    return found
+
+
+def wait_until(condition, run):
+    """Whether something comes true before a run ends."""
+    while not (met := condition()) and run.poll() is None:
+        time.sleep(0.01)
+    return met
+
+
+def start(project, *arguments):
+    """Start a run that nobody reads."""
+    options = (*STUDY, *project.GRID_ALONE)
+    return project.start(*arguments, *options, stdout=subprocess.DEVNULL)
+
+
 def kill_training_jobs(project, moments):
-    """Kill training jobs of one run, which starts them again."""
-    run = project.start(*STUDY, "--retries", str(KILLS), stdout=subprocess.DEVNULL)
-    for kill in range(KILLS):
-        while not (found := training_processes(project)):
-            assert run.poll() is None, f"the study ended after {kill} kills"
-            time.sleep(0.02)
-        time.sleep(moments.uniform(0, 4))
-        with suppress(psutil.NoSuchProcess):  # it has ended in the meantime
-            check_one_core(found[0])
-            found[0].kill()
+    """Kill training jobs of a run, which starts them again, as they begin and as they train."""
+    run, kills = None, 0
+    while kills < KILLS:
+        if run is None or run.poll() is not None:  # at its end before its kills
+            shutil.rmtree(project.path / "results" / "tiny", ignore_errors=True)
+            run = start(project, "--retries", str(KILLS))
+        before = checkpoints(project)
+        if not wait_until(project.training_processes, run):
+            continue
+        if kills % 2:
+            wait_until(lambda before=before: checkpoints(project) - before, run)
+        with suppress(psutil.NoSuchProcess, IndexError):  # it has ended in the meantime
+            process = project.training_processes()[0]
+            with one_core(process):
+                time.sleep(moments.uniform(0, 1))
+            process.kill()
+            kills += 1
         check_whole_files(project)
     return run
 
 
 def kill_snakemake(project, moments):
-    """Kill one run after another; one that ends before its moment does not count."""
-    kills = 0
+    """Kill runs as they begin, train and draw; one that ends before does not count."""
+    runs, kills = project.path / "results" / "tiny" / "tables" / "runs.csv", 0
     while kills < KILLS:
-        run = project.start(*STUDY, stdout=subprocess.DEVNULL)
+        before = checkpoints(project)
+        run = start(project)
+        if kills == KILLS - 1:
+            wait_until(runs.exists, run)
+        elif kills % 2:
+            wait_until(lambda before=before: checkpoints(project) - before, run)
         try:
-            run.wait(moments.uniform(0.2, 8))
+            run.wait(moments.uniform(0, 1 if kills % 2 else 4))
             shutil.rmtree(project.path / "results" / "tiny")
         except subprocess.TimeoutExpired:
             run.kill()
@@ -101,13 +129,17 @@ def kill_snakemake(project, moments):
 
 def test_twenty_kills_change_nothing(fresh):
     moments, undisturbed, killed = random.Random(0), fresh("undisturbed"), fresh("killed")
-    undisturbed.snakemake(*STUDY)
+    undisturbed.snakemake("--until", "tables", *STUDY, *undisturbed.GRID_ALONE)
     run = kill_training_jobs(killed, moments)
     run.kill()
     run.communicate()
     kill_snakemake(killed, moments)
-    killed.snakemake(*STUDY)
+    killed.snakemake(*STUDY, *killed.GRID_ALONE)
     assert tables(killed) == tables(undisturbed)
-    assert not training_processes(killed)
+    # Orphans stop themselves, when they have done what they are at.
+    end = time.monotonic() + 120
+    while killed.training_processes():
+        assert time.monotonic() < end, "a training process outlives its study"
+        time.sleep(0.1)
     results = Path(killed.path, "results", "tiny")
     assert not [*results.rglob("*.pt"), *results.rglob("*.lock"), *results.rglob(".*.tmp*")]

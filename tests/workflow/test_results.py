@@ -1,13 +1,10 @@
 """What a finished study holds."""
 
 import json
-import os
 import re
 import shutil
-import signal
 import time
 
-import psutil
 import pytest
 
 from kancore.figures import FIGURES, load
@@ -151,22 +148,11 @@ def test_the_same_study_gives_the_same_bytes(project):
         assert (before / name).read_bytes() == (project.path / "before" / name).read_bytes(), name
 
 
-def training_process(folder):
-    """Process that trains in a folder."""
-    (process,) = (
-        process
-        for process in psutil.process_iter(["cmdline", "cwd"])
-        if "workflow_scripts.train" in (process.info["cmdline"] or ())
-        and process.info["cwd"] == str(folder)
-    )
-    return process.pid
-
-
 def test_a_job_that_was_killed_goes_on_to_the_same_bytes(project):
     name = "digits/backprop/kan-32-gelu-degree3-grid5/0.005/seed0"
     folder = project.path / "results" / "tiny" / "sweeps" / name
     target = f"results/tiny/sweeps/{name}/history.parquet"
-    arguments = ("--cores", "1", target, "--config", "epochs=40", "checkpoint_seconds=0")
+    arguments = ("--cores", "1", target, "--config", "epochs=100", "checkpoint_seconds=0")
     project.snakemake(*arguments)
     undisturbed = (folder / "history.parquet").read_bytes()
     (folder / "history.parquet").unlink()
@@ -174,8 +160,8 @@ def test_a_job_that_was_killed_goes_on_to_the_same_bytes(project):
     while not (folder / "checkpoint.pt").exists():
         assert run.poll() is None
         time.sleep(0.02)
-    os.kill(training_process(project.path), signal.SIGKILL)
-    run.communicate(timeout=60)
+    project.training_processes()[0].kill()
+    run.communicate()
     assert run.returncode != 0
     assert not (folder / "history.parquet").exists()
     assert (folder / "checkpoint.pt").exists()
@@ -186,7 +172,7 @@ def test_a_job_that_was_killed_goes_on_to_the_same_bytes(project):
 
 
 def test_hsic_runs_beside_backprop_in_the_same_tables(project, finished):
-    arguments = ("--cores", "2", "--config", "objectives=[backprop,hsic]")
+    arguments = ("--cores", "2", "--config", "objectives=[backprop,hsic]", *project.GRID_ALONE)
     assert project.plan(*arguments[2:])["train"] == 2
     project.snakemake(*arguments)
     tables = project.path / "results" / "tiny" / "tables"

@@ -7,17 +7,24 @@ import sys
 import pytest
 
 WHOLE = ("--config", "seeds=[0,1]")
-TABLES = ("runs.parquet", "runs.csv", "history.parquet")
+TABLES = [f"results/tiny/tables/{name}" for name in ("runs.parquet", "runs.csv", "history.parquet")]
+
+
+@pytest.fixture(scope="module")
+def second(finished, tmp_path_factory):
+    """A folder with seed 1."""
+    part = type(finished)(tmp_path_factory.mktemp("parts") / "second")
+    shutil.copytree(finished.path, part.path)
+    shutil.rmtree(part.path / "results" / "tiny")
+    part.snakemake("--cores", "2", "--until", "train", "--config", "seeds=[1]")
+    return part
 
 
 @pytest.fixture
-def parts(finished, tmp_path):
+def parts(finished, second, tmp_path):
     """One folder with seed 0, and one with seed 1."""
-    first, second = (type(finished)(tmp_path / name) for name in ("first", "second"))
-    for part in (first, second):
-        shutil.copytree(finished.path, part.path)
-    shutil.rmtree(second.path / "results" / "tiny")
-    second.snakemake("--cores", "2", "--until", "train", "--config", "seeds=[1]")
+    first = type(finished)(tmp_path / "first")
+    shutil.copytree(finished.path, first.path)
     return first, second
 
 
@@ -34,12 +41,11 @@ def test_merged_parts_are_the_whole_study(parts, finished, tmp_path):
     plan = first.plan(*WHOLE)
     assert plan["tables"] == 1
     assert not {"prepare", "train"} & set(plan)
-    first.snakemake("--cores", "2", *WHOLE)
+    first.snakemake("--cores", "2", *TABLES, *WHOLE)
     shutil.copytree(finished.path, tmp_path / "whole")
     whole = type(finished)(tmp_path / "whole")
-    whole.snakemake("--cores", "2", *WHOLE)
-    for name in TABLES:
-        table = f"results/tiny/tables/{name}"
+    whole.snakemake("--cores", "2", *TABLES, *WHOLE)
+    for table in TABLES:
         assert (first.path / table).read_bytes() == (whole.path / table).read_bytes()
 
 

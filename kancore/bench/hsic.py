@@ -1,0 +1,85 @@
+"""A training step by nHSIC, and the naive form: two inverses and ``m x m`` products a layer."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy, one_hot
+
+from kancore.hsic import EPSILON
+from kancore.networks import build
+from kancore.networks.network import Network
+from kancore.optimizers import StackedOptimizer
+from kancore.schemes import Architecture, HsicBottleneck, Scheme, Sweep
+
+WIDTHS = (784, 128, 64, 32, 10)
+_SCHEME = Scheme("sgd_momentum", 0.0005, "kaiming_normal")
+
+
+def sweep(batch: int) -> Sweep:
+    """Describe the training of one MLP on batches of a size."""
+    return Sweep(
+        dataset="made here",
+        objective="hsic",
+        architecture=Architecture("mlp", WIDTHS[1:-1]),
+        optimizers=(_SCHEME.optimizer,),
+        learning_rates=(_SCHEME.learning_rate,),
+        initializations=(_SCHEME.initialization,),
+        seed=0,
+        epochs=1,
+        batch_size=batch,
+        hsic=HsicBottleneck(),
+    )
+
+
+def examples(batch: int) -> tuple[Tensor, Tensor]:
+    """Make clusters, one a class: ``[batch, in]`` and labels ``[batch]``."""
+    generator = torch.Generator().manual_seed(0)
+    y = torch.randint(WIDTHS[-1], (batch,), generator=generator)
+    centres = torch.randn(WIDTHS[-1], WIDTHS[0], generator=generator)
+    return 0.3 * centres[y] + torch.randn(batch, WIDTHS[0], generator=generator), y
+
+
+def network() -> Network:
+    """Build the MLP as it begins."""
+    built = build(sweep(1).architecture, WIDTHS[0], WIDTHS[-1], 1)
+    built.initialize(0, _SCHEME.initialization, torch.Generator().manual_seed(0))
+    return built
+
+
+def naive_losses(network: Network, x: Tensor, y: Tensor, sweep: Sweep) -> Tensor:
+    """Compute the losses the reference implementation's way: ``sum(R_z * R_y^T)``, by inverses.
+
+    Parameters and result are those of `kancore.objectives.hsic_bottleneck.losses`.
+    """
+    m, sigma = len(y), sweep.hsic.sigma
+    identity = torch.eye(m).to(x)
+    centring = identity - 1 / m
+
+    def normalized(z: Tensor) -> Tensor:
+        norms = z.square().sum(1)
+        distances = norms.unsqueeze(1) + norms.unsqueeze(0) - 2 * z @ z.T
+        kernel = torch.exp(-distances / (2 * sigma**2 * z.shape[1])) @ centring
+        return kernel @ torch.inverse(kernel + EPSILON * m * identity)
+
+    *hidden, (logits,) = network.layerwise(x)
+    total = cross_entropy(logits, y)
+    for (z,) in hidden:
+        r_y = normalized(one_hot(y, logits.shape[-1]).to(x))
+        total = total - sweep.hsic.weight * (normalized(z) * r_y.T).sum()
+    return total.unsqueeze(0)
+
+
+def step_of(
+    objective: Callable[[Network, Tensor, Tensor, Sweep], Tensor], batch: int, device: str
+) -> Callable[[], None]:
+    """Give a step of training with one way to find the losses."""
+    trained, (x, y) = network().to(device), examples(batch)
+    x, y, chosen = x.to(device), y.to(device), sweep(batch)
+    optimizer = StackedOptimizer(list(trained.parameters()), [_SCHEME])
+
+    def step() -> None:
+        found = objective(trained, x, y, chosen)
+        optimizer.step(torch.autograd.grad(found.sum(), optimizer.parameters))
+
+    return step
