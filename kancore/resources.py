@@ -200,7 +200,7 @@ def _fused(sweep: Sweep) -> bool:
 def _of_an_activation(sweep: Sweep) -> tuple[float, float, float]:
     """Numbers for each input of a network, each activation, and each of the layer at work."""
     architecture = sweep.architecture
-    normalized = 2 * architecture.batch_norm
+    normalized = 2 * (architecture.batch_norm is not None)
     if architecture.model != "kan":
         return 3, 2 + normalized, 3
     if KERNELS:  # values and slopes of the splines that are not zero, and of the base activation

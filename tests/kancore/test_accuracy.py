@@ -1,8 +1,8 @@
 """KANs reach the accuracies that another implementation of the layer reaches, with its settings.
 
 That is efficient-kan's layer (trained spline scale; SiLU), trained by torch.optim on the same 4,000
-images of MNIST for four epochs of batches of 64; three seeds each, best accuracy on 1,000 others. Its
-band is widened by two standard errors of such an accuracy, 0.9 points each.
+images of MNIST for four epochs of batches of 64; three seeds each, best accuracy on 1,000 others.
+Its band is widened by two standard errors of such an accuracy, 0.9 points each.
 """
 
 import pytest
