@@ -23,4 +23,5 @@ $(STAMP): requirements.lock pyproject.toml setup.py kancore/layers/local_support
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --requirement requirements.lock
 	$(BIN)/pip install --quiet --no-deps --editable .
+	@$(BIN)/python -c "from kancore.layers.local_support import FORM; print('compiled kernels:', FORM)"
 	touch $@

@@ -2,12 +2,15 @@
 
 import hashlib
 import platform
+import tempfile
 from pathlib import Path
 
 from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
 
 SOURCE = "kancore/layers/local_support.cpp"
 DIGEST = hashlib.sha256((Path(__file__).parent / SOURCE).read_bytes())
+OPENMP = "-fopenmp"
 FORMS = {"generic": []}
 if platform.machine().lower() in ("x86_64", "amd64"):
     FORMS |= {
@@ -15,17 +18,47 @@ if platform.machine().lower() in ("x86_64", "amd64"):
         "avx512": ["-march=x86-64-v4", "-mprefer-vector-width=512"],
     }
 
+
+class BuildKernels(build_ext):
+    """Build kernels with OpenMP where the compiler has it: Apple's has not, and needs none.
+
+    Jobs have one thread unless they are told otherwise; without OpenMP they keep to it.
+    """
+
+    def build_extensions(self) -> None:
+        """Build all forms."""
+        if self._links(OPENMP):
+            for extension in self.extensions:
+                extension.extra_compile_args.append(OPENMP)
+                extension.extra_link_args.append(OPENMP)
+        super().build_extensions()
+
+    def _links(self, flag: str) -> bool:
+        """Whether the compiler makes a library with a flag."""
+        with tempfile.TemporaryDirectory() as folder:
+            source = Path(folder, "probe.cpp")
+            source.write_text("#include <omp.h>\nint probe() { return omp_get_max_threads(); }\n")
+            try:
+                objects = self.compiler.compile([str(source)], folder, extra_postargs=[flag])
+                self.compiler.link_shared_object(
+                    objects, str(Path(folder, "probe.so")), extra_postargs=[flag], target_lang="c++"
+                )
+            except Exception:  # as many kinds as there are compilers
+                return False
+        return True
+
+
 setup(
+    cmdclass={"build_ext": BuildKernels},
     ext_modules=[
         Extension(
             f"kancore.layers._local_support_{form}",
             [SOURCE],
             language="c++",
             define_macros=[("KANCORE_SOURCE", f'"{DIGEST.hexdigest()[:16]}"')],
-            extra_compile_args=["-std=c++17", "-O3", "-fno-math-errno", "-fopenmp", *flags],
-            extra_link_args=["-fopenmp"],
+            extra_compile_args=["-std=c++17", "-O3", "-fno-math-errno", *flags],
             optional=True,
         )
         for form, flags in FORMS.items()
-    ]
+    ],
 )

@@ -3,6 +3,7 @@
 import os
 import platform
 import re
+import sys
 from pathlib import Path
 
 import torch
@@ -48,10 +49,13 @@ def timing(training: Training, threads: int, **origin: str) -> dict[str, object]
 
 
 def _device_name(device: torch.device) -> str:
-    """Name of the GPU, or of the processor with its cores and widest vectors."""
+    """Name of the GPU, or of the processor with its cores, widest vectors and kernels of KANs."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"{_processor()}, {os.cpu_count()} cores, {torch.backends.cpu.get_cpu_capability()}"
+    name = f"{_processor()}, {os.cpu_count()} cores, {torch.backends.cpu.get_cpu_capability()}"
+    # Not imported: the code of an MLP's job would then seem to hold the kernels of KANs.
+    kernels = sys.modules.get("kancore.layers.local_support")
+    return f"{name}, kernels: {kernels.FORM}" if kernels else name
 
 
 def _processor() -> str:

@@ -1,6 +1,7 @@
 """The lock file, the declared ranges and the conda environment say the same."""
 
 import json
+import platform
 import subprocess
 import sys
 import tomllib
@@ -15,13 +16,14 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def locked():
-    """Versions of the lock file for this Python; a package may have one for each of several."""
+def locked(python=platform.python_version()):
+    """Versions of the lock file for a Python; a package may have one for each of several."""
+    version = {"python_full_version": python, "python_version": ".".join(python.split(".")[:2])}
     versions = {}
     for line in (ROOT / "requirements.lock").read_text().splitlines():
         if line and not line.startswith((" ", "#")):
             requirement = Requirement(line)
-            if requirement.marker is None or requirement.marker.evaluate():
+            if requirement.marker is None or requirement.marker.evaluate(version):
                 (pinned,) = requirement.specifier
                 versions[canonicalize_name(requirement.name)] = pinned.version
     return versions
@@ -40,11 +42,12 @@ def test_locked_versions_are_in_the_declared_ranges(text):
 
 def test_conda_environments_have_the_locked_versions():
     for file in (ROOT / "envs").glob("*.yaml"):
-        *_, pip = yaml.safe_load(file.read_text())["dependencies"]
+        python, *_, pip = yaml.safe_load(file.read_text())["dependencies"]
+        versions = locked(f"{python.removeprefix('python=')}.0")
         pins = [Requirement(text) for text in pip["pip"]]
         assert pins
         for pin in pins:
-            assert str(pin.specifier) == f"=={locked()[canonicalize_name(pin.name)]}"
+            assert str(pin.specifier) == f"=={versions[canonicalize_name(pin.name)]}"
 
 
 def test_conda_environment_has_all_that_jobs_import():

@@ -12,6 +12,7 @@ from kancore.data.preparation import make_dataset
 from kancore.follow_ups import FollowUp
 from kancore.interruption import Stopped
 from kancore.jobs import Job, history_rows
+from kancore.layers import local_support
 from kancore.schemes import Architecture, Scheme
 from kancore.tables import HISTORY, TIMINGS
 from kancore.timings import timing
@@ -96,4 +97,5 @@ def test_rows_fill_the_tables(fraction, dataset, tmp_path):
         assert set(row) == set(TIMINGS.names)
         assert (row["schemes"], row["epochs"], row["sweep"]) == (1, 2, training.sweep.name)
         assert np.isfinite(row["seconds"])
-        assert row["device"].endswith(f" cores, {torch.backends.cpu.get_cpu_capability()}")
+        capability = torch.backends.cpu.get_cpu_capability()
+        assert row["device"].endswith(f" cores, {capability}, kernels: {local_support.FORM}")
