@@ -15,8 +15,11 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
 
+# Of the Python that runs.
+PYTHON = platform.python_version()
 
-def locked(python=platform.python_version()):
+
+def locked(python=PYTHON):
     """Versions of the lock file for a Python; a package may have one for each of several."""
     version = {"python_full_version": python, "python_version": ".".join(python.split(".")[:2])}
     versions = {}
