@@ -5,14 +5,14 @@ from math import sqrt
 
 from torch import Generator, Tensor, nn
 
+# Negative slope of the leaky rectifier whose gain Kaiming initializations take.
+_SLOPES = {"rectifier": 0.0, "leaky": sqrt(5)}
 _FILL = {
     "kaiming_normal": nn.init.kaiming_normal_,
     "kaiming_uniform": nn.init.kaiming_uniform_,
     "orthogonal": nn.init.orthogonal_,
-    "pytorch": partial(nn.init.kaiming_uniform_, a=sqrt(5)),
+    "pytorch": partial(nn.init.kaiming_uniform_, a=_SLOPES["leaky"]),
 }
-# Negative slope of the leaky rectifier whose gain Kaiming initializations take.
-SLOPES = {"rectifier": 0.0, "leaky": sqrt(5)}
 
 
 def fill(
@@ -38,5 +38,5 @@ def fill(
     Tensor
         `weight`.
     """
-    kwargs = {"a": SLOPES[gain]} if initialization.startswith("kaiming") else {}
+    kwargs = {"a": _SLOPES[gain]} if initialization.startswith("kaiming") else {}
     return _FILL[initialization](weight, generator=generator, **kwargs)

@@ -136,7 +136,7 @@ class StackedOptimizer:
         places = {id(parameter): place for place, parameter in enumerate(self.parameters)}
         for layer in network.modules():
             if hasattr(layer, "fuse"):
-                own = [places[id(parameter)] for parameter in layer.edges if parameter is not None]
+                own = [places[id(parameter)] for parameter in layer.edges.given]
                 updates = [u for group in self._groups for u in group.describe(own)]
                 layer.fuse(updates, self._steps)
 

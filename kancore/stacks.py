@@ -133,10 +133,9 @@ class Stacks:
                     f"{len(sizes)} parts of at most {max(sizes)}, one after the other",
                     file=sys.stderr,
                 )
-                stack = self._divided(stack, sizes)
+                planned += self._divided(stack, sizes)
             else:
-                stack = [stack]
-            planned += stack
+                planned.append(stack)
         self._left = planned
 
     def _write(self, stacks: list[dict]) -> None:

@@ -50,7 +50,7 @@ class State:
 
     def keep(self, indices: Sequence[int]) -> None:
         """Keep the schemes with these indices, ascending, and drop all others from the stack."""
-        _select(self.network, indices)
+        self.network.select(indices)
         self.optimizer = self.optimizer.select(indices, list(self.network.parameters()))
         self.optimizer.fuse(self.network)
         self.loss = self.loss[list(indices)]
@@ -74,15 +74,6 @@ class State:
         self.optimizer.load_state_dict(_copied(saved["optimizer"], self.loss.device))
         self.loss.copy_(saved["loss"])
         self.step = saved["step"]
-
-
-@torch.no_grad()
-def _select(network: torch.nn.Module, keep: Sequence[int]) -> None:
-    """Keep the networks with these indices, ascending, where they are: a copy may not fit."""
-    for tensor in (*network.parameters(), *network.buffers()):
-        for place, index in enumerate(keep):
-            tensor.data[place] = tensor.data[index]
-        tensor.data = tensor.data[: len(keep)]
 
 
 def _copied(value, device: torch.device):

@@ -1,5 +1,6 @@
 """Kolmogorov-Arnold layers by their definition, in PyTorch: for all devices and derivatives."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -29,6 +30,15 @@ class Edges(NamedTuple):
     coefficients: Tensor
     base: Tensor
     scale: Tensor | None
+
+    @property
+    def given(self) -> list[Tensor]:
+        """Those that there are: all, or all but the scale."""
+        return [tensor for tensor in self if tensor is not None]
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> "Edges":
+        """Apply a function to each that there is."""
+        return Edges(*(tensor if tensor is None else function(tensor) for tensor in self))
 
 
 class _Splines(torch.autograd.Function):

@@ -19,6 +19,7 @@ from torch.autograd.graph import increment_version
 from kancore.activations import FUNCTIONS, slope
 from kancore.layers import dense
 from kancore.layers.dense import Edges, Grid
+from kancore.layers.shapes import check_inputs
 
 # Compiled forms, widest first, by what PyTorch calls the processors that can run them.
 FORMS = {"AVX512": ("avx512", "avx2", "generic"), "AVX2": ("avx2", "generic")}
@@ -185,9 +186,9 @@ def _pointer(tensor: Tensor | None) -> int | None:
 
 def applies_to(x: Tensor, edges: Edges) -> bool:
     """Whether there are kernels for the device and the type of inputs and parameters."""
-    tensors = [x, *(tensor for tensor in edges if tensor is not None)]
     return LIBRARY is not None and all(
-        tensor.device.type == "cpu" and tensor.dtype == torch.float32 for tensor in tensors
+        tensor.device.type == "cpu" and tensor.dtype == torch.float32
+        for tensor in (x, *edges.given)
     )
 
 
@@ -231,11 +232,9 @@ class _Product(torch.autograd.Function):
             if ctx.update is not None:
                 how = ctx.update.updates, ctx.update.steps.item()
                 LIBRARY.kancore_update(plan, *arguments, *how, threads)
-                increment_version([tensor for tensor in edges if tensor is not None])
+                increment_version(edges.given)
             else:
-                to_edges = Edges(
-                    *(tensor if tensor is None else torch.empty_like(tensor) for tensor in edges)
-                )
+                to_edges = edges.map(torch.empty_like)
                 LIBRARY.kancore_gradient(plan, *arguments, _pointers(to_edges), threads)
         return to_x, *to_edges, None, None
 
@@ -316,16 +315,11 @@ def product(plan: Plan, edges: Edges, update: Fused | None = None) -> Tensor:
     for name, tensor, shape in zip(Edges._fields, edges, shapes, strict=True):
         if tensor is not None and tensor.shape != shape:
             raise ValueError(f"{name} has shape {tuple(tensor.shape)}, expected {shape}")
-    if plan.fields.inputs != inputs or plan.fields.networks not in (1, stack):
-        raise ValueError(
-            f"inputs have shape {tuple(plan.x.shape)}, expected [batch, {inputs}] or "
-            f"[{stack}, batch, {inputs}]"
-        )
-    whole = all(tensor is None or tensor.is_contiguous() for tensor in edges)
+    check_inputs(plan.x, stack, inputs)
+    whole = all(tensor.is_contiguous() for tensor in edges.given)
     if update is not None and not (whole and len(update.updates) == stack):
         raise ValueError(
             f"updates of {len(update.updates)} networks, expected them for the {stack} networks "
             "that there are, whose parameters are contiguous: fuse the layer again"
         )
-    edges = (tensor if tensor is None else tensor.contiguous() for tensor in edges)
-    return _Product.apply(plan.x, *edges, plan, update)
+    return _Product.apply(plan.x, *edges.map(Tensor.contiguous), plan, update)

@@ -67,9 +67,14 @@ class Network(nn.Module):
 
     @torch.no_grad()
     def select(self, keep: Sequence[int]) -> None:
-        """Keep the networks with these indices, and drop all others from the stack."""
+        """Keep the networks with these indices, ascending, and drop all others from the stack.
+
+        They stay in the memory that they have: a copy may not fit.
+        """
         for tensor in (*self.parameters(), *self.buffers()):
-            tensor.data = tensor.data[list(keep)]
+            for place, index in enumerate(keep):
+                tensor.data[place] = tensor.data[index]
+            tensor.data = tensor.data[: len(keep)]
 
     def divided(self, size: int) -> list["Network"]:
         """Divide the stack: networks of at most `size` each, which share this one's memory.

@@ -59,10 +59,6 @@ def draw_edges(grid, stack, inputs, outputs, folded=False):
     return Edges(*(edge.requires_grad_() for edge in edges), *[None] * folded)
 
 
-def given_of(edges):
-    return [edge for edge in edges if edge is not None]
-
-
 def compare(grid, stack, batch, inputs, outputs, shared, background=False, folded=False):
     """Outputs and gradients of the kernels against the definition in float64."""
     x = 1.3 * torch.randn(*(() if shared else (stack,)), batch, inputs)
@@ -72,11 +68,11 @@ def compare(grid, stack, batch, inputs, outputs, shared, background=False, folde
     x.requires_grad_(not background)
     edges = draw_edges(grid, stack, inputs, outputs, folded)
     y = local_support.product(local_support.Plan.of(x, "gelu", grid, values), edges)
-    exact = Edges(*(e if e is None else e.detach().double().requires_grad_() for e in edges))
+    exact = edges.map(lambda e: e.detach().double().requires_grad_())
     exact_x = x.detach().double().requires_grad_(not background)
     expected = definition(exact_x, exact, grid)
     gradient = torch.randn_like(y)
-    leaves, exact_leaves = given_of(edges), given_of(exact)
+    leaves, exact_leaves = edges.given, exact.given
     if not background:
         leaves, exact_leaves = [*leaves, x], [*exact_leaves, exact_x]
     ours = [y, *torch.autograd.grad(y, leaves, gradient)]
@@ -206,7 +202,7 @@ def test_fifty_steps_are_those_of_torch_optim_on_plain_layers(
             (network(x) - target).square().mean().backward()
             update.step()
     for index, network in enumerate(plain):
-        ours = [edge[index] for edge in given_of(layer.edges)]
+        ours = [edge[index] for edge in layer.edges.given]
         for one, other in zip(ours, network.edges(), strict=True):
             torch.testing.assert_close(one, other, rtol=1e-4, atol=2e-5)
 
@@ -220,9 +216,9 @@ def test_second_derivatives_are_those_of_the_definition(path, spline_scale):
 
     def penalty(x, edges, function):
         (slope,) = torch.autograd.grad(function(x).sum(), x, create_graph=True)
-        return torch.autograd.grad(slope.square().sum(), [x, *given_of(edges)])
+        return torch.autograd.grad(slope.square().sum(), [x, *edges.given])
 
-    exact = Edges(*(e if e is None else e.detach().double().requires_grad_() for e in layer.edges))
+    exact = layer.edges.map(lambda e: e.detach().double().requires_grad_())
     exact_x = x.detach().double().requires_grad_()
     ours = penalty(x, layer.edges, layer)
     theirs = penalty(exact_x, exact, lambda x: definition_of_slopes(x, exact, layer.grid))
