@@ -206,7 +206,7 @@ def _of_an_activation(sweep: Sweep) -> tuple[float, float, float]:
     if KERNELS:  # values and slopes of the splines that are not zero, and of the base activation
         functions = architecture.degree + 2
         return functions + 3, 2 * functions + 2.5 + normalized, 3
-    functions = _numbers_an_edge(sweep)
+    functions = architecture.grid_size + architecture.degree + 1
     return 2 * functions + 3, functions + 2 + normalized, 4 * functions
 
 

@@ -94,7 +94,7 @@ SWEEPS = [
     ("digits", "mlp", "2layers", "backprop", 64, {}),
     ("digits", "kan", "4layers", "backprop", 1024, {}),
     ("mnist_sample", "mlp", "4layers", "backprop", 3000, {}),
-    ("mnist_sample", "kan", "3layers", "backprop", 1024, {"batch_norm": True}),
+    ("mnist_sample", "kan", "3layers", "backprop", 1024, {"batch_norm": "after_activation"}),
     ("mnist_sample", "kan", "2layers", "backprop", 2048, {"degrees": [5], "grid_sizes": [20]}),
     ("mnist_sample", "wide_mlp", "3layers", "backprop", 512, {}),
     ("mnist_sample", "mlp", "3layers", "hsic", 512, {"hsic": {"batch_size": 512}}),
