@@ -24,15 +24,19 @@ defaults = yaml.safe_load((HERE / "config.yaml").read_text(encoding="utf-8"))
 update_config(defaults, config)
 config = defaults
 
-# The kancore beside this file is the one whose code is digested, so it is the one that jobs import.
+# The kancore beside this file is the one whose code is digested, and that jobs import. It alone is
+# looked for here, where files may be named as modules of Python.
 sys.path.insert(0, str(HERE))
+import kancore
+
+sys.path.remove(str(HERE))
 
 from kancore import memory, networks, objectives, resources
 from kancore.checksums import content_digest
 from kancore.datasets import PUBLISHED
 from kancore.files import write_atomically
 from kancore.locks import lock
-from kancore.provenance import planned_digest, run_beside_here
+from kancore.provenance import planned_digest, run_this_python
 from kancore.config import ConfigError, resolve
 
 

@@ -129,16 +129,12 @@ def planned_digest(script: str, *modules: str) -> str:
     return plan[key]
 
 
-def run_beside_here() -> None:
-    """Let child processes run this Python and the project that this file belongs to.
-
-    Then what jobs import is what was digested, whatever else is installed or on ``PATH``; and with
-    ``python -P``, whatever lies in the folder that they work in.
-    """
-    for variable, first in (("PATH", Path(sys.executable).parent), ("PYTHONPATH", ROOT)):
-        others = os.environ.get(variable, "").split(os.pathsep)
-        kept = [other for other in others if other not in ("", str(first))]
-        os.environ[variable] = os.pathsep.join([str(first), *kept])
+def run_this_python() -> None:
+    """Let ``python`` mean this one to child processes, whatever else is on ``PATH``."""
+    first = str(Path(sys.executable).parent)
+    others = os.environ.get("PATH", "").split(os.pathsep)
+    kept = [other for other in others if other not in ("", first)]
+    os.environ["PATH"] = os.pathsep.join([first, *kept])
 
 
 def git_revision() -> str:

@@ -56,7 +56,7 @@ class Network(nn.Module):
     @property
     def num_parameters(self) -> int:
         """Trainable parameters of one network."""
-        return sum(parameter[0].numel() for parameter in self.parameters())
+        return sum(parameter.shape[1:].numel() for parameter in self.parameters())
 
     def initialize(self, index: int, initialization: str, generator: Generator) -> None:
         """Draw all layers of network `index` of the stack from `generator`, in order."""

@@ -105,7 +105,7 @@ class Project:
         return [
             process
             for process in psutil.process_iter(["cmdline", "cwd"])
-            if "workflow_scripts.train" in (process.info["cmdline"] or ())
+            if "workflow_scripts/train.py" in (process.info["cmdline"] or ())
             and process.info["cwd"] == str(self.path)
         ]
 

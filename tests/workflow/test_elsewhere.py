@@ -58,6 +58,12 @@ def checkout(project, tmp_path):
     return path
 
 
+def set_traps(folder):
+    """Put files there that are named as modules of Python and of a library."""
+    for name in ("random", "queue", "torch"):
+        (folder / f"{name}.py").write_text(SHADOW)
+
+
 def files(path):
     """What lies in a folder, but for what Python keeps of its own where it may."""
     return {file for file in path.rglob("*") if "__pycache__" not in file.parts}
@@ -73,8 +79,7 @@ def test_a_read_only_checkout_and_a_working_folder_full_of_traps(checkout, tmp_p
     """Files there are named as modules, and there is no home, no locale and no terminal."""
     folder = tmp_path / "ici et là"
     folder.mkdir()
-    for name in ("random", "queue", "torch"):
-        (folder / f"{name}.py").write_text(SHADOW)
+    set_traps(folder)
     for name in ("kancore", "workflow_scripts"):  # as another copy of the project has them
         (folder / name).mkdir()
         (folder / name / "__init__.py").write_text(SHADOW)
@@ -86,6 +91,12 @@ def test_a_read_only_checkout_and_a_working_folder_full_of_traps(checkout, tmp_p
     assert set(read_table(folder / TABLE, RUNS)["dataset"]) == {"digits"}
     assert "Nothing to be done" in snakemake(folder, *arguments, **bare)
     assert files(checkout) == before
+
+
+def test_a_checkout_full_of_traps(checkout):
+    set_traps(checkout)
+    snakemake(checkout, TABLE, "--configfile", "tiny.yaml", "--config", "models=[mlp]")
+    assert set(read_table(checkout / TABLE, RUNS)["dataset"]) == {"digits"}
 
 
 def test_another_workflow_has_it_as_a_module(checkout, tmp_path):

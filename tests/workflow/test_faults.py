@@ -87,12 +87,13 @@ def test_not_a_number_among_the_features(project):
     x = np.zeros((90, 4), dtype=np.float32)
     x[7, 2] = np.nan
     output = failing(project, *own_data_set(project, x_train=x))
-    assert "mine: x_train has 1 values that are NaN or infinite, expected none" in output
+    assert "mine.npz: x_train has 1 values that are NaN, missing or infinite" in output
+    assert "the first in feature 2" in output
 
 
 def test_a_class_missing_from_the_training_part(project):
     output = failing(project, *own_data_set(project, y_train=np.arange(90) % 2 * 2))
-    assert "mine: no training example of classes 1" in output
+    assert "y_test has labels 1 to 1, expected 0 to 2: no training example of classes 1" in output
 
 
 def test_a_class_missing_from_the_training_split(project):

@@ -62,7 +62,7 @@ class Job:
             if process.info["cwd"] == str(project.path)
             and str((folder / "history.parquet").relative_to(project.path))
             in (process.info["cmdline"] or ())
-            and process.info["cmdline"][1:3] == ["-m", "workflow_scripts.train"]
+            and process.info["cmdline"][1:3] == ["-P", f"{project.path}/workflow_scripts/run.py"]
         )
         self.process.suspend()
         self.number = self.process.environ()["SLURM_JOB_ID"]
