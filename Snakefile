@@ -36,7 +36,7 @@ from kancore.checksums import content_digest
 from kancore.datasets import PUBLISHED
 from kancore.files import write_atomically
 from kancore.locks import lock
-from kancore.provenance import planned_digest, run_this_python
+from kancore.provenance import planned_digest, set_environment
 from kancore.config import ConfigError, resolve
 
 

@@ -129,12 +129,16 @@ def planned_digest(script: str, *modules: str) -> str:
     return plan[key]
 
 
-def run_this_python() -> None:
-    """Let ``python`` mean this one to child processes, whatever else is on ``PATH``."""
+def set_environment() -> None:
+    """Let child processes run this Python as ``python``, and find what runs programs of the project.
+
+    ``KANCORE_RUN`` is its path: as a parameter of rules, it would make all again in another folder.
+    """
     first = str(Path(sys.executable).parent)
     others = os.environ.get("PATH", "").split(os.pathsep)
     kept = [other for other in others if other not in ("", first)]
     os.environ["PATH"] = os.pathsep.join([first, *kept])
+    os.environ["KANCORE_RUN"] = str(ROOT / "workflow_scripts" / "run.py")
 
 
 def git_revision() -> str:

@@ -10,9 +10,7 @@ except ConfigError as error:
 
 OUT = f"results/{STUDY.name}"
 
-run_this_python()
-# Rules name it by the environment: as a parameter, it would make all again in a copy of the project.
-os.environ["KANCORE_RUN"] = str(HERE / "workflow_scripts" / "run.py")
+set_environment()
 
 # Jobs of this machine wait for one another's memory, and one that needs more gets all there is.
 GIVEN = {"mem", "mem_mb"} & {*workflow.global_resources}
