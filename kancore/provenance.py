@@ -130,7 +130,7 @@ def planned_digest(script: str, *modules: str) -> str:
 
 
 def set_environment() -> None:
-    """Let child processes run this Python as ``python``, and find what runs programs of the project.
+    """Let child processes run this Python as ``python``, and find what runs the programs.
 
     ``KANCORE_RUN`` is its path: as a parameter of rules, it would make all again in another folder.
     """

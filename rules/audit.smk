@@ -90,7 +90,7 @@ rule audit:
     message:
         f"compare the protocols of study {STUDY.name}"
     shell:
-        "python -P \"$KANCORE_RUN\" workflow_scripts/audit.py --study {params.study:q} --runs {input.runs:q}"
+        'python -P "$KANCORE_RUN" workflow_scripts/audit.py --study {params.study:q} --runs {input.runs:q}'
         " --published {input.published:q} --dimensions {input.dimensions:q}"
         " --effects {output.effects:q} --csv {output.csv:q} --claims {output.claims:q}"
         " --code {params.code} 2> {log:q}"

@@ -24,4 +24,4 @@ rule bench:
     message:
         "measure the speed of training"
     shell:
-        "python -P \"$KANCORE_RUN\" kancore/bench/__main__.py --batch {params.batches} --out {output:q} > {log:q} 2>&1"
+        'python -P "$KANCORE_RUN" kancore/bench/__main__.py --batch {params.batches} --out {output:q} > {log:q} 2>&1'

@@ -34,6 +34,6 @@ rule claims:
     message:
         f"test the claims on study {STUDY.name}"
     shell:
-        "python -P \"$KANCORE_RUN\" workflow_scripts/claims.py --study {params.study} --runs {input.runs:q}"
+        'python -P "$KANCORE_RUN" workflow_scripts/claims.py --study {params.study} --runs {input.runs:q}'
         " {params.follow_ups} --published {input.published:q}"
         " --dimensions {input.dimensions:q} --out {output:q} --code {params.code} 2> {log:q}"

@@ -51,7 +51,7 @@ rule fetch:
     message:
         "download data set {wildcards.dataset}"
     shell:
-        "python -P \"$KANCORE_RUN\" workflow_scripts/fetch.py --dataset {wildcards.dataset}"
+        'python -P "$KANCORE_RUN" workflow_scripts/fetch.py --dataset {wildcards.dataset}'
         " --folder results/raw/{wildcards.dataset} --list {output:q} {resources.mirror}"
         " {params.verify} {params.rows} --code {params.code} 2>&1 | tee {log:q}"
 
@@ -84,6 +84,6 @@ rule prepare:
     message:
         "prepare data set {wildcards.dataset}"
     shell:
-        "python -P \"$KANCORE_RUN\" workflow_scripts/prepare.py --dataset {params.module} {params.raw}"
+        'python -P "$KANCORE_RUN" workflow_scripts/prepare.py --dataset {params.module} {params.raw}'
         " --options {params.options:q} --out {output.data:q} --summary {output.summary:q}"
         " --code {params.code} 2>&1 | tee {log:q}"

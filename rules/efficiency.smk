@@ -29,7 +29,7 @@ rule efficiency:
     message:
         f"compute the efficiency of all runs of study {STUDY.name}"
     shell:
-        "python -P \"$KANCORE_RUN\" workflow_scripts/efficiency.py --runs {input.runs:q}"
+        'python -P "$KANCORE_RUN" workflow_scripts/efficiency.py --runs {input.runs:q}'
         " --estimates {input.estimates:q} --published {input.published:q}"
         " --efficiency {output.efficiency:q} --ranks {output.ranks:q} --csv {output.csv:q}"
         " --code {params.code} 2> {log:q}"

@@ -53,7 +53,7 @@ rule accuracy_bars:
     message:
         "draw {params.figure}"
     shell:
-        "python -P \"$KANCORE_RUN\" workflow_scripts/figure.py --figure {params.figure} --table {input.table:q}"
+        'python -P "$KANCORE_RUN" workflow_scripts/figure.py --figure {params.figure} --table {input.table:q}'
         " --style {params.style:q} --out {output.png:q} {output.svg:q}"
         " --code {params.code} 2> {log:q}"
 

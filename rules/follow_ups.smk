@@ -34,7 +34,7 @@ rule best_scheme:
     message:
         "choose the scheme of the follow-ups on {wildcards.dataset}"
     shell:
-        "python -P \"$KANCORE_RUN\" workflow_scripts/best_scheme.py --runs {input:q} --dataset {wildcards.dataset}"
+        'python -P "$KANCORE_RUN" workflow_scripts/best_scheme.py --runs {input:q} --dataset {wildcards.dataset}'
         " --out {output:q} --code {params.code} 2> {log:q}"
 
 

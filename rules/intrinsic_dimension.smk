@@ -33,7 +33,7 @@ rule manifold:
     message:
         "estimate the dimension of data set {wildcards.dataset}"
     shell:
-        "python -P \"$KANCORE_RUN\" workflow_scripts/manifold.py --data {input.data:q} --device {resources.device}"
+        'python -P "$KANCORE_RUN" workflow_scripts/manifold.py --data {input.data:q} --device {resources.device}'
         " --threads {threads} --out {output:q} --code {params.code} 2> {log:q}"
 
 
@@ -69,7 +69,7 @@ rule landscape:
     message:
         "train {wildcards.landscape} in random subspaces"
     shell:
-        "exec python -P \"$KANCORE_RUN\" workflow_scripts/landscape.py"
+        'exec python -P "$KANCORE_RUN" workflow_scripts/landscape.py'
         " --study {params.study} --landscape {params.landscape:q}"
         " --data {input.data:q} --device {resources.device} --threads {threads}"
         " --parent $PPID --checkpoint-seconds {resources.checkpoint_seconds} --out {output:q}"
@@ -102,7 +102,7 @@ rule intrinsic_dimension:
     message:
         f"put the intrinsic dimensions of study {STUDY.name} together"
     shell:
-        "python -P \"$KANCORE_RUN\" workflow_scripts/intrinsic_dimension.py --study {params.study:q}"
+        'python -P "$KANCORE_RUN" workflow_scripts/intrinsic_dimension.py --study {params.study:q}'
         " --manifolds {input.manifolds:q} --folder {params.folder:q}"
         " --published {input.published:q} --landscapes {output.landscapes:q}"
         " --estimates {output.estimates:q} --csv {output.csv:q} --code {params.code} 2> {log:q}"

@@ -77,7 +77,7 @@ rule report:
     message:
         f"write the report of study {STUDY.name}"
     shell:
-        "python -P \"$KANCORE_RUN\" workflow_scripts/report.py --study {params.study:q}"
+        'python -P "$KANCORE_RUN" workflow_scripts/report.py --study {params.study:q}'
         " --runs {input.runs:q} --timings {input.timings:q} --claims {input.claims:q}"
         " --published {input.published:q} --data {input.data:q} --figures {input.figures:q}"
         " --captions {input.captions:q} --experiments {params.experiments} {params.audit}"

@@ -35,7 +35,7 @@ rule tables:
     message:
         f"put the tables of study {STUDY.name} together"
     shell:
-        "python -P \"$KANCORE_RUN\" workflow_scripts/tables.py --study {params.study:q} --jobs {params.jobs}"
+        'python -P "$KANCORE_RUN" workflow_scripts/tables.py --study {params.study:q} --jobs {params.jobs}'
         " --folder {params.folder:q}"
         " --history {output.history:q} --runs {output.runs:q} --csv {output.csv:q}"
         " --timings {output.timings:q} --code {params.code} 2> {log:q}"

@@ -42,7 +42,7 @@ rule train:
     message:
         "train {wildcards.series}"
     shell:
-        "exec python -P \"$KANCORE_RUN\" workflow_scripts/train.py"
+        'exec python -P "$KANCORE_RUN" workflow_scripts/train.py'
         " --study {params.study} --protocol {params.protocol} {params.sweeps}"
         " --data {input.data:q} --device {resources.device} --threads {threads}"
         " --parent $PPID --memory-mb {resources.mem_mb}"
