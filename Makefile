@@ -11,7 +11,7 @@ quick: $(STAMP)
 	$(BIN)/snakemake --cores $(CORES) --config study=quick
 
 test: $(STAMP) check
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
 check: $(STAMP)
 	$(BIN)/ruff check .

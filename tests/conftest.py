@@ -1,6 +1,7 @@
 """Tests are the same on every machine: on one thread, and without deadlines.
 
-They are small, and threads that wait for each other slow them down.
+They are small, and threads that wait for each other slow them down. Processes share them, and the
+long ones come first, so that all end together.
 """
 
 import os
@@ -15,3 +16,7 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("any machine")
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: not {"slow", "slurm"} & {mark.name for mark in item.iter_markers()})

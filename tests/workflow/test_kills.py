@@ -127,6 +127,7 @@ def kill_snakemake(project, moments):
         check_whole_files(project)
 
 
+@pytest.mark.slow
 def test_twenty_kills_change_nothing(fresh):
     moments, undisturbed, killed = random.Random(0), fresh("undisturbed"), fresh("killed")
     undisturbed.snakemake("--until", "tables", *STUDY, *undisturbed.GRID_ALONE)
