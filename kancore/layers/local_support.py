@@ -196,6 +196,17 @@ def _pointers(edges: Edges) -> _CEdges:
     return _CEdges(*map(_pointer, edges))
 
 
+def _check_shapes(plan: Plan, edges: Edges) -> None:
+    """Raise a ValueError unless plan and parameters fit each other."""
+    stack, inputs, outputs = edges.base.shape
+    grid_size, degree, _ = plan.grid
+    shapes = Edges((stack, inputs, grid_size + degree, outputs), *2 * [(stack, inputs, outputs)])
+    for name, tensor, shape in zip(Edges._fields, edges, shapes, strict=True):
+        if tensor is not None and tensor.shape != shape:
+            raise ValueError(f"{name} has shape {tuple(tensor.shape)}, expected {shape}")
+    check_inputs(plan.x, stack, inputs)
+
+
 class _Product(torch.autograd.Function):
     """Outputs ``[S, batch, out]`` of a layer from a plan of its inputs."""
 
@@ -214,10 +225,19 @@ class _Product(torch.autograd.Function):
     def backward(ctx, gradient):
         x, *edges = ctx.saved_tensors
         edges = Edges(*edges)
+        _check_shapes(ctx.plan, edges)  # `parameter.data` may be another tensor by now
+        stack, _, outputs = edges.base.shape
+        if not (
+            gradient.shape == (stack, ctx.plan.fields.batch, outputs)
+            and applies_to(x, edges)
+            and all(edge.is_contiguous() for edge in edges.given)
+        ):
+            raise ValueError(
+                "the parameters have changed their shape, type or layout since the forward pass"
+            )
         if torch.is_grad_enabled():  # this gradient is to be differentiated itself
             return *_differentiable(ctx, gradient, x, edges), None, None
         gradient, pointers = gradient.contiguous(), _pointers(edges)
-        stack, _, outputs = edges.base.shape
         plan, threads = ctx.plan.fields, torch.get_num_threads()
         to_x, to_edges = None, (None, None, None)
         if ctx.needs_input_grad[0]:
@@ -309,13 +329,8 @@ def product(plan: Plan, edges: Edges, update: Fused | None = None) -> Tensor:
         If the shapes of plan, parameters and update do not fit each other, or an update cannot
         reach the parameters since they are not contiguous.
     """
-    stack, inputs, outputs = edges.base.shape
-    grid_size, degree, _ = plan.grid
-    shapes = Edges((stack, inputs, grid_size + degree, outputs), *2 * [(stack, inputs, outputs)])
-    for name, tensor, shape in zip(Edges._fields, edges, shapes, strict=True):
-        if tensor is not None and tensor.shape != shape:
-            raise ValueError(f"{name} has shape {tuple(tensor.shape)}, expected {shape}")
-    check_inputs(plan.x, stack, inputs)
+    _check_shapes(plan, edges)
+    stack = len(edges.base)
     whole = all(tensor.is_contiguous() for tensor in edges.given)
     if update is not None and not (whole and len(update.updates) == stack):
         raise ValueError(
