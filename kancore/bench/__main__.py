@@ -1,4 +1,4 @@
-"""Measure training beside other layers and beside its dense products; print tables.
+"""Measure speed and accuracy beside other layers, and speed beside dense products; print tables.
 
 On a CPU with one thread, as the workflow's jobs train; or with ``--device cuda`` on a GPU.
 """
@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from kancore.bench import hsic, ours, peers
+from kancore.bench import accuracy, hsic, ours, peers
 from kancore.bench.measure import interleaved
 from kancore.files import write_atomically
 from kancore.layers import local_support
@@ -159,7 +159,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, nargs="+", default=[128], help="batch sizes")
     parser.add_argument("--seconds", type=float, default=3.0, help="for each row, at least")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
-    tables = ("steps", "sweeps", "wide", "hsic", "memory")
+    tables = ("steps", "sweeps", "wide", "hsic", "memory", "accuracy")
     parser.add_argument("--tables", choices=tables, nargs="+", default=tables)
     parser.add_argument("--out", type=Path, help="Markdown file to write, too")
     args = parser.parse_args()
@@ -174,6 +174,11 @@ def main() -> None:
         print(f"\n{parts[-1]}", flush=True)
 
     for name in args.tables:
+        if name == "accuracy":
+            if args.device == "cpu":
+                table = pd.DataFrame(accuracy.accuracies())
+                add("Best test accuracy in four epochs, 4,000 images of MNIST, 3 seeds", table)
+            continue
         if name == "memory":
             if args.device == "cpu":
                 rows = [row for batch in args.batch for row in memory(batch)]

@@ -117,28 +117,33 @@ def _imports(package: str | None) -> bool:
         return False
 
 
-def optimizer_of(parameters: Sequence[Tensor], name: str) -> torch.optim.Optimizer:
-    """One of the study's optimizers, from `torch.optim`; with rates at which nothing diverges."""
+def optimizer_of(
+    parameters: Sequence[Tensor], name: str, rate: float | None = None
+) -> torch.optim.Optimizer:
+    """One of the study's optimizers, from `torch.optim`; by default at a rate that suits all."""
     match name:
         case "sgd":
-            return torch.optim.SGD(parameters, lr=1e-4, fused=True)
+            return torch.optim.SGD(parameters, lr=rate or 1e-4, fused=True)
         case "sgd_momentum":
-            return torch.optim.SGD(parameters, lr=1e-4, momentum=0.9, nesterov=True, fused=True)
+            return torch.optim.SGD(
+                parameters, lr=rate or 1e-4, momentum=0.9, nesterov=True, fused=True
+            )
         case "adam":
-            return torch.optim.AdamW(parameters, lr=1e-5, fused=True)
+            return torch.optim.AdamW(parameters, lr=rate or 1e-5, fused=True)
     raise ValueError(f"optimizer is {name!r}; expected sgd, sgd_momentum or adam")
 
 
+def train_step(network: nn.Module, update: torch.optim.Optimizer, x: Tensor, y: Tensor) -> None:
+    """Train a network on a batch: forward, backward, update."""
+    update.zero_grad()
+    F.cross_entropy(network(x), y).backward()
+    update.step()
+
+
 def step_of(network: nn.Module, optimizer: str, x: Tensor, y: Tensor) -> Callable[[], None]:
-    """Training step of one network: forward, backward, update."""
-    parameters = [p for p in network.parameters() if p.requires_grad]
-    update = optimizer_of(parameters, optimizer)
-
-    def step() -> None:
-        update.zero_grad()
-        F.cross_entropy(network(x), y).backward()
-        update.step()
-
+    """Training step of one network on one batch."""
+    update = optimizer_of([p for p in network.parameters() if p.requires_grad], optimizer)
+    step = partial(train_step, network, update, x, y)
     with warnings.catch_warnings():  # the first step compiles what a peer compiles
         warnings.simplefilter("ignore")
         step()

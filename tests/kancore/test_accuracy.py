@@ -7,9 +7,8 @@ Its band is widened by two standard errors of such an accuracy, 0.9 points each.
 
 import pytest
 
+from kancore.bench.accuracy import of_ours
 from kancore.data import mnist_sample
-from kancore.schemes import Architecture, Sweep
-from kancore.training import Training
 
 MARGIN = 0.018
 # Hidden width, gain, optimizer, learning rate: the other implementation's three seeds.
@@ -32,24 +31,9 @@ def images():
     return mnist_sample.prepare()
 
 
-def best_accuracy(images, width, gain, optimizer, rate, seed, spline_scale="trained"):
-    """Best test accuracy of a KAN after each of four epochs."""
-    architecture = Architecture(
-        *("kan", (width,), "silu"),
-        **{"degree": 3, "grid_size": 5, "grid_range": (-1.0, 1.0)},
-        spline_scale=spline_scale,
-        kaiming_gain=gain,
-    )
-    sweep = Sweep(
-        *("mnist_sample", "backprop", architecture, (optimizer,), (rate,), ("kaiming_uniform",)),
-        **{"seed": seed, "epochs": 4, "batch_size": 64, "validation_fraction": 0.0},
-    )
-    return max(row["test_accuracy"] for row in Training(sweep, images).run())
-
-
 @pytest.mark.parametrize("setting", MEASURED)
 def test_kans_are_as_accurate_as_another_implementations(images, setting):
-    found = [best_accuracy(images, *setting, seed) for seed in range(3)]
+    found = [of_ours(images, *setting, seed) for seed in range(3)]
     low, high = min(MEASURED[setting]), max(MEASURED[setting])
     assert low - MARGIN <= min(found), found
     assert max(found) <= high + MARGIN, found
@@ -58,5 +42,5 @@ def test_kans_are_as_accurate_as_another_implementations(images, setting):
 def test_a_folded_scale_loses_narrow_kans(images):
     """As with the other implementation, which reaches 0.04 to 0.26 so."""
     settings = images, 8, "rectifier", "adam", 0.005
-    folded = [best_accuracy(*settings, seed, "folded") for seed in range(3)]
+    folded = [of_ours(*settings, seed, "folded") for seed in range(3)]
     assert max(folded) < 0.6

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from kancore.bench import __main__ as program
-from kancore.bench import hsic, measure, ours, peers
+from kancore.bench import accuracy, hsic, measure, ours, peers
 from kancore.bench.measure import growth, interleaved
+from kancore.data import mnist_sample
 from kancore.objectives.hsic_bottleneck import losses
 from kancore.splines import basis
 
@@ -74,6 +75,15 @@ def test_sweeps_hold_27_schemes_of_all_optimizers():
     assert training.state.step == 1
     for old, new in zip(before, training.state.network.parameters(), strict=True):
         assert not torch.equal(old, new)
+
+
+def test_a_peer_trained_alike_is_as_accurate():
+    """The layer as most code has it is ours, but for how it draws its coefficients."""
+    setting = 32, "sgd_momentum", 0.05, 0
+    images = mnist_sample.prepare()
+    peer = accuracy.of_peer(images, peers.recursive, *setting)
+    assert peer > 0.9
+    assert accuracy.of_ours(images, 32, "rectifier", *setting[1:]) == pytest.approx(peer, abs=0.02)
 
 
 def test_products_count_each_layer_once():

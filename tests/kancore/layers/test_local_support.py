@@ -189,9 +189,7 @@ def test_fifty_steps_are_those_of_torch_optim_on_plain_layers(
     parameters = list(layer.parameters())
     stacked = StackedOptimizer(parameters, schemes)
     stacked.fuse(layer)
-    updates = [optimizer_of([*network.parameters()], optimizer) for network in plain]
-    for update in updates:
-        update.param_groups[0]["lr"] = rate
+    updates = [optimizer_of([*network.parameters()], optimizer, rate) for network in plain]
     for _ in range(50):
         loss = (layer(x) - target).square().mean((1, 2)).sum()
         gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
