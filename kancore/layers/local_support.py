@@ -152,9 +152,11 @@ class Plan:
         Raises
         ------
         ValueError
-            If `background` has another length.
+            If `background` has another length, or `x` is empty.
         """
         grid_size, degree, (low, high) = grid
+        if not x.numel():
+            raise ValueError(f"inputs have shape {tuple(x.shape)}, expected some")
         if background is not None and background.shape != x.shape[-1:]:
             raise ValueError(
                 f"background has shape {tuple(background.shape)}, expected ({x.shape[-1]},)"
@@ -185,10 +187,14 @@ def _pointer(tensor: Tensor | None) -> int | None:
 
 
 def applies_to(x: Tensor, edges: Edges) -> bool:
-    """Whether there are kernels for the device and the type of inputs and parameters."""
-    return LIBRARY is not None and all(
-        tensor.device.type == "cpu" and tensor.dtype == torch.float32
-        for tensor in (x, *edges.given)
+    """Whether there are kernels for the device and the type of inputs, of some, and parameters."""
+    return (
+        LIBRARY is not None
+        and x.numel() > 0
+        and all(
+            tensor.device.type == "cpu" and tensor.dtype == torch.float32
+            for tensor in (x, *edges.given)
+        )
     )
 
 

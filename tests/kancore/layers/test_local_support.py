@@ -5,6 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kancore import KAN
 from kancore.activations import FUNCTIONS, slope
 from kancore.bench.peers import RecursiveLayer, optimizer_of
 from kancore.layers import local_support
@@ -267,6 +268,45 @@ def test_shapes_that_do_not_fit_never_reach_the_kernels(compiled):
         KALayer(4, 3, degree=6)
     with pytest.raises(ValueError, match="spline_scale is 'fixed', expected trained or folded"):
         KALayer(4, 3, spline_scale="fixed")
+
+
+def outcome(layer, x):
+    """Outputs and gradients for inputs of any shape, or the kind of error."""
+    x = x.clone().requires_grad_()
+    try:
+        y = layer(x)
+        return [y, *torch.autograd.grad(y.square().sum(), [x, *layer.parameters()])]
+    except (ValueError, RuntimeError, IndexError) as error:
+        return type(error)
+
+
+@settings(max_examples=100)
+@given(
+    shape=st.lists(st.integers(0, 5), max_size=4),
+    stack=st.integers(1, 3),
+    widths=st.tuples(st.integers(1, 5), st.integers(1, 5)),
+    single=st.booleans(),
+)
+def test_any_shape_gives_what_it_gives_without_kernels(shape, stack, widths, single):
+    if local_support.LIBRARY is None:
+        pytest.skip("no compiled kernels")
+    torch.manual_seed(0)
+    if single:
+        layer = KAN([*widths, 2])
+    else:
+        layer = KALayer(*widths, stack=stack)
+        for index in range(stack):
+            layer.initialize(index, "kaiming_normal", torch.Generator().manual_seed(index))
+    x = torch.randn(shape)
+    found = outcome(layer, x)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(local_support, "LIBRARY", None)
+        expected = outcome(layer, x)
+    if isinstance(expected, type):
+        assert found == expected
+    else:
+        for one, other in zip(found, expected, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
 
 
 def test_parameters_in_another_order_in_memory_give_the_same(compiled):
