@@ -7,10 +7,16 @@ import numpy as np
 import pandas as pd
 
 from kancore.claims.comparisons import CELL, Evidence, measured
+from kancore.claims.declared import FEWEST_SEEDS
 from kancore.claims.verdicts import judge
 from kancore.protocols import CLEAN
 from kancore.schemes import Sweep
-from kancore.statistics import SCHEME, interquartile_mean, stratified_interval
+from kancore.statistics import (
+    SCHEME,
+    interquartile_mean,
+    interval_over_seeds,
+    stratified_interval,
+)
 from kancore.tables import AUDIT, sweep_key
 
 # What is compared: the runs of an `Evidence`, their column, and what pairs agree in.
@@ -79,9 +85,9 @@ def effects(runs: dict[str, pd.DataFrame], found: dict[str, Evidence]) -> pd.Dat
     -------
     DataFrame
         With the columns of `kancore.tables.AUDIT`: for each data set, protocol, model and measure
-        the interquartile mean of the paired differences, with an interval that resamples within
-        depths. Pairs are of the same depth and seed, and but for ``best_accuracy``, whose scheme
-        each protocol chooses, of the same scheme.
+        the interquartile mean of the paired differences, with an interval over seeds, or of few
+        seeds one that resamples pairs within depths. Pairs are of the same depth and seed, and but
+        for ``best_accuracy``, whose scheme each protocol chooses, of the same scheme.
     """
     rows = []
     for name, trained in runs.items():
@@ -118,8 +124,14 @@ def _effect(clean: pd.Series, other: pd.Series) -> dict[str, float | int]:
     differences = (other - clean).dropna()
     if differences.empty:
         return {**dict.fromkeys(("clean", "effect", "low", "high"), np.nan), "pairs": 0}
-    values, depths = differences.to_numpy(), differences.index.get_level_values("depth").to_numpy()
-    low, high = stratified_interval(values, depths, interquartile_mean)
+    values = differences.to_numpy()
+    seeds, depths = (differences.index.get_level_values(n).to_numpy() for n in ("seed", "depth"))
+    if len(np.unique(seeds)) >= FEWEST_SEEDS:
+        # Depths have a split in common, so a seed is one observation of all of them.
+        one = np.zeros(len(values))
+        low, high = interval_over_seeds(values, one, seeds, interquartile_mean)
+    else:
+        low, high = stratified_interval(values, depths, interquartile_mean)
     return {
         "clean": float(interquartile_mean(clean.loc[differences.index].to_numpy())),
         "effect": float(interquartile_mean(values)),

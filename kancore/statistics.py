@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
+from scipy.special import stdtrit
 
 from kancore.schemes import Scheme, derive_seed
 from kancore.tables import KEY_NAMES, RUNS
@@ -259,3 +260,55 @@ def stratified_interval(
     outside = (1 - confidence) / 2
     low, high = np.quantile(np.concatenate(found), [outside, 1 - outside])
     return float(low), float(high)
+
+
+def interval_over_seeds(
+    values: np.ndarray,
+    strata: np.ndarray,
+    seeds: np.ndarray,
+    statistic: Callable[[np.ndarray], np.ndarray],
+    confidence: float = 0.95,
+) -> tuple[float, float]:
+    """Interval of a statistic over what else seeds might have given; all else is as it is.
+
+    Observations of one seed share minibatches, a validation split and first weights, so it is the
+    seeds of a stratum that are independent, not they. The variance is that of the stratified
+    jackknife, which leaves out one seed of one stratum at a time and counts the others of that
+    stratum more (Wolter 2007, Introduction to Variance Estimation, section 4.5); the interval is
+    Student's, with Satterthwaite's degrees of freedom.
+
+    Parameters
+    ----------
+    values
+        Observations ``[n]``.
+    strata
+        Label of the stratum of each, ``[n]``: a data set. Seeds of different strata are different.
+    seeds
+        Seed of each, ``[n]``; at least two in each stratum.
+    statistic
+        Maps ``[..., n]`` to ``[...]``.
+    confidence
+        Share of such intervals that hold the statistic of infinitely many seeds.
+
+    Returns
+    -------
+    tuple of float
+        Lower and upper bound.
+    """
+    variances, freedoms = [], []
+    for stratum in np.unique(strata):
+        inside = strata == stratum
+        numbers = np.unique(seeds[inside])
+        count = len(numbers)
+        left = []
+        for number in numbers:
+            weights = np.where(inside, np.where(seeds == number, 0, count), count - 1)
+            left.append(statistic(np.repeat(values, weights)))
+        variances.append((count - 1) * np.var(left))
+        freedoms.append(count - 1)
+    middle, variance = float(statistic(values)), sum(variances)
+    if not variance:
+        return middle, middle
+    freedom = variance**2 / sum(v**2 / f for v, f in zip(variances, freedoms, strict=True))
+    half = float(stdtrit(freedom, (1 + confidence) / 2)) * variance**0.5
+    return middle - half, middle + half

@@ -1,7 +1,7 @@
 """Paired comparisons between runs: what the tests of the claims are made of.
 
-Each function takes `Evidence` and gives differences: a table with the columns ``dataset`` and
-``difference``, one row a pair, none where the evidence lacks what is compared.
+Each function takes `Evidence` and gives differences: a table with the columns of `PAIR`, one row a
+pair, none where the evidence lacks what is compared. Published figures are those of seed 0.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,10 @@ from kancore.tables import RUNS
 
 # What two runs of a pair have in common unless they differ in it.
 CELL = ("dataset", "depth", "seed")
-_NONE = pd.DataFrame({"dataset": pd.Series(dtype=str), "difference": pd.Series(dtype=float)})
+PAIR = ("dataset", "seed", "difference")
+_NONE = pd.DataFrame(
+    {name: pd.Series(dtype=dtype) for name, dtype in zip(PAIR, (str, int, float), strict=True)}
+)
 
 
 @dataclass(frozen=True)
@@ -117,9 +120,9 @@ def paired(
 
 
 def _listed(differences: pd.Series) -> pd.DataFrame:
-    """Differences with data sets in their index, as a table; pairs with a null are no pairs."""
-    differences = differences.dropna().astype(float).rename("difference")
-    return differences.reset_index()[["dataset", "difference"]]
+    """Differences with their data sets in the index, as a table; pairs with a null are no pairs."""
+    pairs = differences.dropna().astype(float).rename("difference").reset_index()
+    return (pairs if "seed" in pairs else pairs.assign(seed=0))[[*PAIR]]
 
 
 def next_depth(table: pd.DataFrame, value: str) -> pd.DataFrame:
@@ -177,8 +180,8 @@ def same_order(best: pd.DataFrame) -> pd.DataFrame:
         if {"backprop", "hsic"} <= set(wide):
             both = wide[["backprop", "hsic"]].dropna().to_numpy(float)
             signs = [np.sign(a - b) for a, b in combinations(both, 2)]
-            pairs += [{"dataset": key[0], "difference": x * y} for x, y in signs]
-    return pd.DataFrame(pairs) if pairs else _NONE
+            pairs += [dict(zip(index, key, strict=True), difference=x * y) for x, y in signs]
+    return _listed(pd.DataFrame(pairs).set_index(index)["difference"]) if pairs else _NONE
 
 
 def activations(evidence: Evidence, first: str, second: str) -> pd.DataFrame:
@@ -203,8 +206,8 @@ def narrow_for_wide(evidence: Evidence) -> pd.DataFrame:
         if len(rivals):
             rival = rivals.loc[rivals["score"].idxmax()]
             difference = rival["test_accuracy"] - row.test_accuracy
-            pairs.append({"dataset": row.dataset, "difference": difference})
-    return pd.DataFrame(pairs) if pairs else _NONE
+            pairs.append((row.dataset, row.seed, difference))
+    return pd.DataFrame(pairs, columns=PAIR) if pairs else _NONE
 
 
 def layer_against_degree(evidence: Evidence) -> pd.DataFrame:
@@ -224,8 +227,8 @@ def layer_against_degree(evidence: Evidence) -> pd.DataFrame:
             if raised in rows.index:
                 gains = [rows.loc[end] - rows.loc[start] for end in (deeper, raised)]
                 layer, step = (gain["test_accuracy"] / gain["parameters"] for gain in gains)
-                pairs.append({"dataset": dataset, "difference": layer - step})
-    return pd.DataFrame(pairs) if pairs else _NONE
+                pairs.append((dataset, seed, layer - step))
+    return pd.DataFrame(pairs, columns=PAIR) if pairs else _NONE
 
 
 def _width_degree(evidence: Evidence) -> pd.DataFrame:

@@ -1,7 +1,8 @@
 """The paper's ten claims as tests: every comparison and threshold, declared before the data.
 
 A part of a claim holds if the interval of its summary lies between two bounds, fails if the
-interval lies outside them, and is open otherwise.
+interval lies outside them, and is open otherwise. Where there are enough seeds, the interval is
+over seeds; else it is over the pairs that there are, and what it says is only suggested.
 """
 
 from collections.abc import Callable
@@ -40,6 +41,8 @@ LOW_RATE = 5e-4
 # With fewer pairs than this a claim is not tested.
 FEWEST_PAIRS = 5
 CONFIDENCE = 0.95
+# With fewer seeds on a data set, an interval over them says nothing.
+FEWEST_SEEDS = 3
 
 THRESHOLDS = {
     "comparable": COMPARABLE,
@@ -50,6 +53,7 @@ THRESHOLDS = {
     "low_learning_rate": LOW_RATE,
     "fewest_pairs": FEWEST_PAIRS,
     "confidence": CONFIDENCE,
+    "fewest_seeds": FEWEST_SEEDS,
 }
 
 _CLAIMED = {

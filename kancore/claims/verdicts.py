@@ -7,8 +7,13 @@ from typing import Any
 import pandas as pd
 
 from kancore.claims.comparisons import Evidence
-from kancore.claims.declared import CLAIMS, CONFIDENCE, FEWEST_PAIRS, Claim, Part
-from kancore.statistics import interquartile_mean, probability_of_improvement, stratified_interval
+from kancore.claims.declared import CLAIMS, CONFIDENCE, FEWEST_PAIRS, FEWEST_SEEDS, Claim, Part
+from kancore.statistics import (
+    interquartile_mean,
+    interval_over_seeds,
+    probability_of_improvement,
+    stratified_interval,
+)
 
 SUMMARIES = {"effect": interquartile_mean, "share": probability_of_improvement}
 
@@ -30,9 +35,10 @@ def judge(
     Returns
     -------
     list of dict
-        For each claim ``name``, ``statement``, ``verdict`` (supported, contradicted, inconclusive
-        or not tested), ``reason`` (why something was not tested, or ``None``) and ``parts``, the
-        results of its tests; plain values, for JSON.
+        For each claim ``name``, ``statement``, ``verdict`` (supported, contradicted, suggested,
+        doubted, inconclusive or not tested), ``reason`` (why something was not tested, or ``None``)
+        and ``parts``, the results of its tests; plain values, for JSON. Suggested and doubted stand
+        for supported and contradicted where there are few seeds.
     """
     return [_judge(claim, evidence, published) for claim in claims]
 
@@ -53,9 +59,10 @@ def _joined(verdicts: list[str]) -> str:
     """Verdict on a claim: one part against it decides, and all must be for it."""
     if not verdicts:
         return "not tested"
-    if "contradicted" in verdicts:
-        return "contradicted"
-    return "supported" if set(verdicts) == {"supported"} else "inconclusive"
+    for against in ("contradicted", "doubted", "inconclusive"):
+        if against in verdicts:
+            return against
+    return "suggested" if "suggested" in verdicts else "supported"
 
 
 def _reason(claim: Claim, parts: list[dict[str, Any]]) -> str | None:
@@ -79,6 +86,8 @@ def _test(part: Part, evidence: Evidence, published: Evidence) -> dict[str, Any]
         "above": part.above if isfinite(part.above) else None,
         "below": part.below if isfinite(part.below) else None,
         "pairs": len(pairs),
+        "seeds": _seeds(pairs),
+        "interval_over": None,
         "verdict": "not tested",
         "by_dataset": {
             name: {**_point(rows), "pairs": len(rows)} for name, rows in pairs.groupby("dataset")
@@ -90,7 +99,8 @@ def _test(part: Part, evidence: Evidence, published: Evidence) -> dict[str, Any]
     if len(pairs):
         result |= _measure(pairs)
     if len(pairs) >= FEWEST_PAIRS:
-        result["verdict"] = _verdict(part, *(result[f"{part.summary}_{end}"] for end in _ENDS))
+        ends = (result[f"{part.summary}_{end}"] for end in _ENDS)
+        result["verdict"] = _verdict(part, *ends, firm=result["interval_over"] == "seeds")
     known = part.compare(published)
     if len(known):
         result["published"] = {**_point(known), "pairs": len(known)}
@@ -105,19 +115,32 @@ def _point(pairs: pd.DataFrame) -> dict[str, float]:
     return {name: float(summary(values)) for name, summary in SUMMARIES.items()}
 
 
-def _measure(pairs: pd.DataFrame) -> dict[str, float]:
-    """Both summaries of the pairs, with intervals."""
+def _seeds(pairs: pd.DataFrame) -> int:
+    """Fewest seeds that a data set has pairs of."""
+    return int(pairs.groupby("dataset")["seed"].nunique().min()) if len(pairs) else 0
+
+
+def _measure(pairs: pd.DataFrame) -> dict[str, float | str]:
+    """Both summaries of the pairs, with intervals: over seeds where these are enough."""
     values, strata = pairs["difference"].to_numpy(), pairs["dataset"].to_numpy()
-    found = _point(pairs)
+    found: dict[str, float | str] = {**_point(pairs)}
+    over_seeds = _seeds(pairs) >= FEWEST_SEEDS
+    found["interval_over"] = "seeds" if over_seeds else "pairs"
     for name, summary in SUMMARIES.items():
-        ends = stratified_interval(values, strata, summary, CONFIDENCE)
+        if over_seeds:
+            seeds = pairs["seed"].to_numpy()
+            ends = interval_over_seeds(values, strata, seeds, summary, CONFIDENCE)
+        else:
+            ends = stratified_interval(values, strata, summary, CONFIDENCE)
+        if name == "share":
+            ends = (max(0.0, ends[0]), min(1.0, ends[1]))
         found |= {f"{name}_{end}": value for end, value in zip(_ENDS, ends, strict=True)}
     return found
 
 
-def _verdict(part: Part, low: float, high: float) -> str:
+def _verdict(part: Part, low: float, high: float, firm: bool) -> str:
     if part.above < low and high < part.below:
-        return "supported"
+        return "supported" if firm else "suggested"
     if high < part.above or low > part.below:
-        return "contradicted"
+        return "contradicted" if firm else "doubted"
     return "inconclusive"

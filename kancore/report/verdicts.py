@@ -9,6 +9,8 @@ from kancore.report.tables import MISSING, Table
 MARKS = {
     "supported": "\N{CHECK MARK}",
     "contradicted": "\N{MULTIPLICATION X}",
+    "suggested": "(\N{CHECK MARK})",
+    "doubted": "(\N{MULTIPLICATION X})",
     "inconclusive": "?",
     "not tested": MISSING,
 }
@@ -83,6 +85,7 @@ def details(claims: Iterable[Mapping[str, Any]]) -> Table:
             measured(part),
             MISSING if part["share"] is None else quantity(part["share"], part, "share"),
             f"{part['pairs']:,}",
+            str(part["seeds"]),
             part["verdict"],
             published(part),
         )
@@ -90,8 +93,8 @@ def details(claims: Iterable[Mapping[str, Any]]) -> Table:
         for part in claim["parts"]
     ]
     headings = ["Claim", "What is compared", "Needed", "Measured [95%]", "Share above zero"]
-    headings += ["Pairs", "Verdict", "Published (pairs)"]
-    numeric = [False, False, False, False, True, True, False, False]
+    headings += ["Pairs", "Seeds", "Verdict", "Published (pairs)"]
+    numeric = [False, False, False, False, True, True, True, False, False]
     return Table(headings, numeric, rows, [False] * len(rows))
 
 

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import bootstrap, trim_mean
+from scipy.stats import bootstrap, norm, trim_mean, ttest_1samp, ttest_ind
 
 from kancore.schemes import INITIALIZATIONS, OPTIMIZERS
 from kancore.statistics import (
@@ -13,6 +13,7 @@ from kancore.statistics import (
     best_kan_scheme,
     best_schemes,
     interquartile_mean,
+    interval_over_seeds,
     main_grid,
     median_interval,
     probability_of_improvement,
@@ -271,3 +272,63 @@ def test_strata_of_one_value_do_not_vary():
         np.array([1.0, 2.0]), np.array(["a", "b"]), probability_of_improvement
     )
     assert (low, high) == (1, 1)
+
+
+def test_an_interval_over_seeds_of_one_stratum_is_students():
+    random = np.random.default_rng(0)
+    means = random.normal(0.1, 1, 5)
+    values = (means[:, None] + np.linspace(-1, 1, 27)).flatten()
+    found = interval_over_seeds(values, np.zeros(135), np.repeat(range(5), 27), np.mean)
+    oracle = ttest_1samp(means, 0).confidence_interval(0.95)
+    assert found == pytest.approx((oracle.low, oracle.high))
+
+
+def test_an_interval_over_seeds_of_two_strata_is_welchs():
+    """The mean of two strata is half the difference of one and the negative of the other."""
+    first, second = np.random.default_rng(1).normal([[0.1], [0.3]], [[1], [3]], (2, 4))
+    found = interval_over_seeds(
+        np.concatenate([first, second]), np.repeat([0, 1], 4), np.tile(range(4), 2), mean_of_last
+    )
+    oracle = ttest_ind(first, -second, equal_var=False).confidence_interval(0.95)
+    assert found == pytest.approx((oracle.low / 2, oracle.high / 2))
+
+
+def mean_of_last(values):
+    return values.mean(axis=-1)
+
+
+def coverage(interval, studies=200):
+    """Share of intervals that hold the truth: three data sets, three seeds, 27 schemes.
+
+    A seed moves all schemes of a data set; schemes have effects of their own, as data sets have.
+    """
+    random, held = np.random.default_rng(0), 0
+    schemes, datasets = random.normal(0, 1, 27), np.array([-0.5, 0.0, 0.5])
+    strata, seeds = np.repeat(range(3), 81), np.tile(np.repeat(range(3), 27), 3)
+    fixed = (datasets[:, None, None] + schemes).repeat(3, axis=1).flatten()
+    truth = interquartile_mean(
+        (fixed[:, None] + norm.ppf(np.linspace(0.0005, 0.9995, 1000), scale=2**0.5)).flatten()
+    )
+    for _ in range(studies):
+        effects = random.normal(0, 1, (3, 3)).repeat(27) + random.normal(0, 1, 243)
+        low, high = interval(fixed + effects, strata, seeds)
+        held += low <= truth <= high
+    return held / studies
+
+
+def test_intervals_over_seeds_hold_the_truth_at_their_rate():
+    def over_seeds(values, strata, seeds):
+        return interval_over_seeds(values, strata, seeds, interquartile_mean)
+
+    def over_pairs(values, strata, seeds):
+        return stratified_interval(values, strata, interquartile_mean, resamples=200)
+
+    assert 0.93 <= coverage(over_seeds, studies=1000) <= 0.97
+    assert coverage(over_pairs) < 0.6
+
+
+def test_an_interval_over_seeds_that_all_agree_is_a_point():
+    found = interval_over_seeds(
+        np.ones(6), np.zeros(6), np.arange(6) % 3, probability_of_improvement
+    )
+    assert found == (1, 1)

@@ -20,10 +20,12 @@ DIMENSIONS = paper_dimensions(pd.read_csv(FOLDER / "intrinsic_dimension.csv"))
 PUBLISHED = published(FIGURES)
 
 
-def part(differences, **bounds):
+def part(differences, seeds=3, **bounds):
     """A test of these differences, those of even number on one data set, the others on another."""
-    names = ["one" if place % 2 else "two" for place in range(len(differences))]
-    pairs = pd.DataFrame({"dataset": names, "difference": np.asarray(differences, float)})
+    places = np.arange(len(differences))
+    names = np.where(places % 2, "one", "two").tolist()
+    columns = {"dataset": names, "seed": places // 2 % seeds, "difference": differences}
+    pairs = pd.DataFrame(columns).astype({"difference": float})
     return Part("a - b", lambda evidence: pairs if evidence == "study" else pairs[:0], **bounds)
 
 
@@ -58,6 +60,29 @@ def test_the_whole_interval_decides(differences, bounds, expected):
     assert (found["reason"] is None) == (expected != "not tested")
 
 
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_few_seeds_suggest_and_doubt(seeds):
+    good, bad = part(SPREAD + 0.03, seeds, above=0), part(SPREAD - 0.03, seeds, above=0)
+    unclear, firm = part(SPREAD, seeds, above=0), part(SPREAD + 0.03, above=0)
+    assert verdict(good)["verdict"] == "suggested"
+    assert verdict(bad)["verdict"] == "doubted"
+    assert verdict(unclear)["verdict"] == "inconclusive"
+    assert verdict(firm, good)["verdict"] == "suggested"
+    assert verdict(firm, bad, unclear)["verdict"] == "doubted"
+    assert verdict(part(SPREAD - 0.03, above=0), bad)["verdict"] == "contradicted"
+    found = verdict(good)["parts"][0]
+    assert (found["interval_over"], found["seeds"]) == ("pairs", seeds)
+    assert verdict(firm)["parts"][0]["interval_over"] == "seeds"
+
+
+def test_pairs_of_one_seed_that_agree_are_one_observation():
+    """Seeds that disagree leave open what many schemes of one of them would suggest."""
+    differences = np.repeat([0.03, 0.03, -0.02, -0.02, 0.02, 0.02], 10).reshape(6, 10)
+    by_seed = differences.T.flatten()  # in turn: two data sets of each of three seeds
+    assert verdict(part(by_seed, seeds=1, above=0))["verdict"] == "suggested"
+    assert verdict(part(by_seed, above=0))["verdict"] == "inconclusive"
+
+
 def test_a_claim_of_several_tests():
     good, bad = part(SPREAD + 0.03, above=0), part(SPREAD - 0.03, above=0)
     unclear, missing = part(SPREAD, above=0), part([], above=0)
@@ -83,7 +108,7 @@ def test_a_result_says_all_that_it_rests_on():
 
 @pytest.fixture(scope="module")
 def verdicts(make_history, follow_ups):
-    runs = summarize_runs(make_history(objectives=("backprop", "hsic"), seeds=(0, 1)))
+    runs = summarize_runs(make_history(objectives=("backprop", "hsic"), seeds=(0, 1, 2)))
     return {
         claim["name"]: claim for claim in judge(measured(runs, follow_ups, DIMENSIONS), PUBLISHED)
     }
@@ -96,8 +121,8 @@ def test_a_made_up_study_has_the_verdicts_that_it_was_made_for(verdicts):
     assert found["C2"] == "supported"
     assert found["C3"] == "supported"  # and to overfit twice as fast
     assert found["C4"] == "contradicted"  # high rates are better in it
-    assert found["C7"] == "supported"
-    assert found["C8"] == "supported"
+    assert found["C7"] == "suggested"  # by follow-ups of fewer seeds
+    assert found["C8"] == "suggested"
     c6 = verdicts["C6"]["parts"][0]
     assert c6["effect"] == pytest.approx(-0.04, abs=0.005)
     assert c6["verdict"] == "supported"
@@ -105,7 +130,7 @@ def test_a_made_up_study_has_the_verdicts_that_it_was_made_for(verdicts):
 
 def test_verdicts_are_plain_and_the_same_each_time(verdicts, make_history, follow_ups):
     text = json.dumps(list(verdicts.values()), allow_nan=False)
-    runs = summarize_runs(make_history(objectives=("backprop", "hsic"), seeds=(0, 1)))
+    runs = summarize_runs(make_history(objectives=("backprop", "hsic"), seeds=(0, 1, 2)))
     again = judge(measured(runs, follow_ups, DIMENSIONS), PUBLISHED)
     assert json.dumps(again, allow_nan=False) == text
 

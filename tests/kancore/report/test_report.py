@@ -277,7 +277,7 @@ def test_a_report_needs_no_torch():
 def test_verdicts_stand_on_top_of_the_page(page, shown):
     summary = page.split('id="summary-title"')[1].split("</section>")[0]
     found = re.findall(
-        r'class="verdict ([\w-]+)"><span aria-hidden="true">(.)</span> ([\w ]+)<', summary
+        r'class="verdict ([\w-]+)"><span aria-hidden="true">(\S+)</span> ([\w ]+)<', summary
     )
     assert [name for *_, name in found] == [claim["verdict"] for claim in shown["verdicts"]]
     assert all(style == name.replace(" ", "-") for style, _, name in found)
