@@ -1,5 +1,7 @@
 # Two commands that set themselves up: `make` runs the study `quick`, `make test` the tests.
 CORES ?= 2
+# Keys of the configuration to override, as "epochs=3 'seeds=[0,1,2]'".
+CONFIG ?=
 PYTHON ?= python3
 VENV := .venv
 STAMP := $(VENV)/.installed
@@ -8,10 +10,10 @@ BIN := $(VENV)/bin
 
 .PHONY: quick test check
 quick: $(STAMP)
-	$(BIN)/snakemake --cores $(CORES) --config study=quick
+	$(BIN)/snakemake --cores $(CORES) --config study=quick $(CONFIG)
 
 test: $(STAMP) check
-	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist worksteal
+	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist worksteal --durations 20
 
 check: $(STAMP)
 	$(BIN)/ruff check .

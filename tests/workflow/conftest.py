@@ -10,6 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from kancore.locks import first_free
+
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = (
     "Snakefile",
@@ -116,16 +118,29 @@ class Project:
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory):
-    """The project after a run of the tiny study; tests work on copies."""
-    path = tmp_path_factory.mktemp("project")
+def finished(tmp_path_factory, worker_id):
+    """The project after a run of the tiny study; tests work on copies.
+
+    Processes that share the tests share it: the first one runs the study.
+    """
+    folder = tmp_path_factory.getbasetemp()
+    if worker_id != "master":
+        folder = folder.parent
+    path = folder / "finished"
+    with first_free([folder / "finished.lock"], waiting=""):
+        if not path.exists():
+            _run_tiny_study(folder / "unfinished").rename(path)
+    return Project(path)
+
+
+def _run_tiny_study(path):
+    path.mkdir()
     for name in PROJECT:
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copyfile
         copy(ROOT / name, path / name)
     (path / "tiny.yaml").write_text(TINY)
-    project = Project(path)
-    project.snakemake("--cores", "2")
-    return project
+    Project(path).snakemake("--cores", "2")
+    return path
 
 
 @pytest.fixture
