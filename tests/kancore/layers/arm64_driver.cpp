@@ -1,0 +1,60 @@
+// Runs the kernels of local_support.cpp, which is compiled into it, on arrays from standard input.
+#include "../../../kancore/layers/local_support.cpp"
+
+#include <cstdio>
+#include <cstdlib>
+
+using Floats = std::vector<float>;
+
+static void read(void* to, size_t size, size_t count) {
+  if (std::fread(to, size, count, stdin) != count) std::exit(1);
+}
+static Floats read(int64_t count) {
+  Floats values(count);
+  read(values.data(), sizeof(float), count);
+  return values;
+}
+static void write(const Floats& values) {
+  std::fwrite(values.data(), sizeof(float), values.size(), stdout);
+}
+
+int main() {
+  int64_t sizes[7];  // networks of the inputs, batch, inputs, intervals, degree; networks, outputs
+  read(sizes, sizeof(int64_t), 7);
+  const int64_t stack = sizes[5], outputs = sizes[6];
+  Plan plan{sizes[0], sizes[1], sizes[2], sizes[3], sizes[4]};
+  const int64_t cells = plan.networks * plan.batch * plan.inputs;
+  const int64_t edges = stack * plan.inputs * outputs, splines = plan.grid_size + plan.degree;
+  const Floats x = read(cells), activation = read(cells), slope = read(cells);
+  Floats coefficients = read(edges * splines), base = read(edges), scale = read(edges);
+  const Floats gradient = read(stack * plan.batch * outputs);
+  const Edges all{coefficients.data(), base.data(), scale.data()};
+
+  std::vector<char> memory(kancore_plan_size(&plan, 1, 0));
+  kancore_plan(&plan, memory.data(), x.data(), activation.data(), slope.data(), nullptr, nullptr,
+               -1, plan.grid_size / 2.0f, 1);
+  Floats y(stack * plan.batch * outputs), to_x(stack * plan.batch * plan.inputs);
+  kancore_forward(&plan, &all, stack, outputs, y.data(), 1);
+  kancore_input_gradient(&plan, gradient.data(), &all, stack, outputs, to_x.data(), 1);
+  Floats to[3] = {Floats(edges * splines), Floats(edges), Floats(edges)};
+  const Edges to_edges{to[0].data(), to[1].data(), to[2].data()};
+  kancore_gradient(&plan, gradient.data(), &all, stack, outputs, &to_edges, 1);
+  write(y);
+  write(to_x);
+  for (const Floats& values : to) write(values);
+
+  Floats buffers[6];
+  std::vector<Update> updates;
+  for (int i = 0; i < 6; i++) buffers[i] = Floats(i % 3 ? edges : edges * splines);
+  for (int64_t s = 0; s < stack; s++) {
+    const int64_t at = s * plan.inputs * outputs;
+    Edges own[2];
+    for (int i = 0; i < 2; i++) {
+      Floats* of = buffers + 3 * i;
+      own[i] = {of[0].data() + at * splines, of[1].data() + at, of[2].data() + at};
+    }
+    updates.push_back({2, 0.01f, 0.9f, 0.999f, 1e-8f, 0.01f, own[0], own[1]});
+  }
+  kancore_update(&plan, gradient.data(), &all, stack, outputs, updates.data(), 1, 1);
+  for (const Floats& values : {coefficients, base, scale}) write(values);
+}
