@@ -182,8 +182,8 @@ def _of_a_step(sweep: Sweep, size: Shape, schemes: int) -> float:
     save_input, save, pass_by = _of_an_activation(sweep)
     activations = batch * (save * hidden + pass_by * largest)
     numbers = batch * size.features * save_input + together * activations
-    if not _fused(sweep):
-        numbers += schemes * sum(layers)
+    if not _fused(sweep):  # gradients; in PyTorch, KANs' scaled coefficients and theirs too
+        numbers += (3 if architecture.model == "kan" else 1) * schemes * sum(layers)
     if together < schemes:  # where parts follow one another, memory is left in pieces
         numbers += (_PIECES - 1) * together * activations + together * sum(layers)
     if sweep.hsic is not None:
@@ -207,7 +207,7 @@ def _of_an_activation(sweep: Sweep) -> tuple[float, float, float]:
         functions = architecture.degree + 2
         return functions + 3, 2 * functions + 2.5 + normalized, 3
     functions = architecture.grid_size + architecture.degree + 1
-    return 2 * functions + 3, functions + 2 + normalized, 4 * functions
+    return 2 * functions + 3, functions + 2 + normalized, 6 * functions
 
 
 def part_sizes(sweep: Sweep, size: Shape, schemes: Sequence[Scheme], limit_mb: float) -> list[int]:

@@ -7,7 +7,6 @@ from torch import Generator, Tensor, nn
 from kancore.initialization import fill
 from kancore.layers.shapes import check_inputs
 
-
 # Measured on Zen 4: outputs of one network from which, and examples up to which, `_apart` pays.
 _WIDE, _SMALL_BATCH = 128, 1024
 

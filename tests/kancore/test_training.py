@@ -1,11 +1,13 @@
 """The training loop: what stacking, order, divergence and interruption may not change."""
 
 import math
+import os
 from dataclasses import replace
 
 import pandas as pd
 import pytest
 import torch
+from sklearn.linear_model import LogisticRegression
 
 from kancore import training as training_module
 from kancore.data import rows, split
@@ -204,7 +206,9 @@ def test_a_stack_is_divided_where_that_saves_time(model, widths, batch, size, da
 
 def test_it_learns(dataset):
     history = table(Training(sweep(epochs=20, evaluate_every=20), dataset).run())
-    assert history["test_accuracy"].max() > 0.9
+    linear = LogisticRegression().fit(dataset.x_train, dataset.y_train)
+    # Two of 60 test examples lie so near the border that rounding decides on them.
+    assert history["test_accuracy"].max() > linear.score(dataset.x_test, dataset.y_test) - 2.5 / 60
 
 
 def test_evaluations_are_where_asked_and_at_the_end(dataset):
@@ -466,6 +470,9 @@ def test_progress_says_how_far(dataset, capsys):
     assert not math.isnan(best)
 
 
+@pytest.mark.skipif(
+    "ATEN_CPU_CAPABILITY" in os.environ, reason="torch.compile does not go by this variable"
+)
 @pytest.mark.parametrize("model", ["mlp", "kan"])
 def test_compiled_steps_are_the_same(model, dataset, monkeypatch):
     """In PyTorch alone, which is what a GPU runs."""
