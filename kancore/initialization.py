@@ -6,7 +6,7 @@ from math import sqrt
 from torch import Generator, Tensor, nn
 
 # Negative slope of the leaky rectifier whose gain Kaiming initializations take.
-_SLOPES = {"rectifier": 0.0, "leaky": sqrt(5)}
+_SLOPES = {"rectifier": 0.0, "leaky": sqrt(5), "linear": 1.0}
 _FILL = {
     "kaiming_normal": nn.init.kaiming_normal_,
     "kaiming_uniform": nn.init.kaiming_uniform_,
@@ -30,8 +30,8 @@ def fill(
     generator
         The source of randomness.
     gain
-        Of Kaiming initializations: ``rectifier``, the square root of 2, or ``leaky``, that of a
-        leaky rectifier with negative slope a = sqrt 5, the square root of 1/3.
+        Of Kaiming initializations: ``rectifier``, the square root of 2; ``leaky``, that of a leaky
+        rectifier with negative slope a = sqrt 5, the square root of 1/3; or ``linear``, 1.
 
     Returns
     -------

@@ -8,6 +8,7 @@ kernels update contiguous slices of the stacked parameters. The kernels are call
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from math import cos, pi
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +20,9 @@ from kancore.schemes import Scheme
 MOMENTUM = 0.9
 BETAS = (0.9, 0.999)
 ADAM_EPSILON = 1e-8
-WEIGHT_DECAY = 0.01
+WEIGHT_DECAY = {"sgd": 0.0, "sgd_momentum": 0.0, "adam": 0.01}
+# Added to norms that gradients are divided by, as in `torch.nn.utils.clip_grad_norm_`.
+_NORM_EPSILON = 1e-6
 
 _BUFFERS = {"sgd": (), "sgd_momentum": ("momentum",), "adam": ("mean", "square")}
 
@@ -31,11 +34,15 @@ class _Group:
     part: slice
     optimizer: str
     learning_rate: float
+    weight_decay: float
     values: list[Tensor]  # views of the stacked parameters
     buffers: dict[str, list[Tensor]]
 
-    def update(self, gradients: list[Tensor | None], steps: Tensor) -> None:
-        """Update the parameters that have a gradient, from those of the whole stack."""
+    def update(self, gradients: list[Tensor | None], steps: Tensor, factor: float) -> None:
+        """Update the parameters that have a gradient, from those of the whole stack.
+
+        `factor` is of the learning rate.
+        """
         given = [place for place, gradient in enumerate(gradients) if gradient is not None]
         if not given:
             return
@@ -50,10 +57,10 @@ class _Group:
                 buffers["square"],
                 [],
                 [steps] * len(values),
-                lr=self.learning_rate,
+                lr=factor * self.learning_rate,
                 beta1=BETAS[0],
                 beta2=BETAS[1],
-                weight_decay=WEIGHT_DECAY,
+                weight_decay=self.weight_decay,
                 eps=ADAM_EPSILON,
                 amsgrad=False,
                 maximize=False,
@@ -64,10 +71,10 @@ class _Group:
                 values,
                 gradients,
                 buffers.get("momentum", []),
-                lr=self.learning_rate,
+                lr=factor * self.learning_rate,
                 momentum=MOMENTUM if momentum else 0.0,
                 nesterov=momentum,
-                weight_decay=0.0,
+                weight_decay=self.weight_decay,
                 dampening=0.0,
                 maximize=False,
                 is_first_step=False,  # buffers begin as zeros
@@ -84,7 +91,7 @@ class _Group:
                 "momentum": BETAS[0] if self.optimizer == "adam" else MOMENTUM,
                 "second_momentum": BETAS[1],
                 "epsilon": ADAM_EPSILON,
-                "decay": WEIGHT_DECAY,
+                "decay": self.weight_decay,
                 "first": first and [buffer[scheme] for buffer in first],
                 "second": second and [buffer[scheme] for buffer in second],
             }
@@ -99,18 +106,34 @@ class StackedOptimizer:
         Parameters of the stack, each ``[S, ...]``.
     schemes
         The S schemes in stack order; those with one optimizer and learning rate side by side.
+    weight_decay
+        Of all parameters: decoupled from gradients in AdamW, added to them in SGD. ``None`` for
+        PyTorch's defaults, which are 0.01 and 0.
+    clip_norm
+        Norm that the gradients of a network by all its parameters together are scaled down to;
+        ``None`` for none.
     """
 
-    def __init__(self, parameters: Sequence[Tensor], schemes: Sequence[Scheme]):
+    def __init__(
+        self,
+        parameters: Sequence[Tensor],
+        schemes: Sequence[Scheme],
+        weight_decay: float | None = None,
+        clip_norm: float | None = None,
+    ):
         self.parameters = list(parameters)
         self.schemes = tuple(schemes)
+        self._options = weight_decay, clip_norm
+        # Of all learning rates, at the step that comes next; and the layers that read it.
+        self._factor, self._fused = 1.0, []
         self._groups: list[_Group] = []
         start = 0
         for (name, rate), members in groupby(schemes, lambda s: (s.optimizer, s.learning_rate)):
             part = slice(start, start := start + len(list(members)))
             values = [parameter.detach()[part] for parameter in self.parameters]
             buffers = {key: [torch.zeros_like(value) for value in values] for key in _BUFFERS[name]}
-            self._groups.append(_Group(part, name, rate, values, buffers))
+            decay = WEIGHT_DECAY[name] if weight_decay is None else weight_decay
+            self._groups.append(_Group(part, name, rate, decay, values, buffers))
         # Number of the step that comes next; not of a step done, since fused layers read it.
         self._steps = torch.ones((), device=self.parameters[0].device)
 
@@ -121,24 +144,39 @@ class StackedOptimizer:
         """
         # The fused kernels would copy what is not contiguous for each group of schemes.
         gradients = [None if each is None else each.contiguous() for each in gradients]
+        _, clip_norm = self._options
+        if clip_norm is not None:
+            gradients = _clipped(gradients, clip_norm)
         for group in self._groups:
-            group.update(gradients, self._steps)
+            group.update(gradients, self._steps, self._factor)
         self._steps += 1
+
+    def scale_rates(self, factor: float) -> None:
+        """Multiply all learning rates by `factor`, from the next step and its backward pass on."""
+        self._factor = factor
+        for fused in self._fused:
+            fused.scale_rates(factor)
 
     def fuse(self, network: nn.Module) -> None:
         """Let layers that have kernels for it update their weights in the backward pass.
+
+        Where gradients are clipped they cannot: the norm is known only when all gradients are.
 
         Parameters
         ----------
         network
             The stack, whose parameters are those of this optimizer, in their order.
         """
+        _, clip_norm = self._options
+        if clip_norm is not None:
+            return
         places = {id(parameter): place for place, parameter in enumerate(self.parameters)}
         for layer in network.modules():
             if hasattr(layer, "fuse"):
                 own = [places[id(parameter)] for parameter in layer.edges.given]
                 updates = [u for group in self._groups for u in group.describe(own)]
-                layer.fuse(updates, self._steps)
+                if (fused := layer.fuse(updates, self._steps)) is not None:
+                    self._fused.append(fused)
 
     def state_dict(self) -> dict:
         """State of all updates, of tensors and plain values."""
@@ -167,7 +205,8 @@ class StackedOptimizer:
         StackedOptimizer
             With the state that the kept schemes have here.
         """
-        chosen = StackedOptimizer(parameters, [self.schemes[index] for index in keep])
+        schemes = [self.schemes[index] for index in keep]
+        chosen = StackedOptimizer(parameters, schemes, *self._options)
         for group in chosen._groups:
             members = keep[group.part]
             (old,) = (g for g in self._groups if g.part.start <= members[0] < g.part.stop)
@@ -177,3 +216,33 @@ class StackedOptimizer:
                     mine.copy_(buffer[local])
         chosen._steps.copy_(self._steps)
         return chosen
+
+
+def _clipped(gradients: list[Tensor | None], most: float) -> list[Tensor | None]:
+    """Scale the gradients of each network down to a norm of `most`, all parameters together."""
+    given = [gradient for gradient in gradients if gradient is not None]
+    norm = sum(gradient.flatten(1).square().sum(1) for gradient in given).sqrt()
+    factor = (most / (norm + _NORM_EPSILON)).clamp(max=1)
+    return [
+        None if each is None else each * factor.view(-1, *(1,) * (each.dim() - 1))
+        for each in gradients
+    ]
+
+
+def rate_factor(step: int, steps: int, warmup_steps: int = 0, decay: str | None = None) -> float:
+    """Factor of learning rates at a step: they rise linearly, then stay or fall along a cosine.
+
+    Parameters
+    ----------
+    step
+        Number of the step, from 0.
+    steps, warmup_steps
+        Steps in all, and of these the first, over which rates rise (Goyal et al. 2017).
+    decay
+        ``cosine``, to zero after the last step (Loshchilov & Hutter 2017); or ``None``.
+    """
+    if step < warmup_steps:
+        return (step + 1) / warmup_steps
+    if decay is None:
+        return 1.0
+    return (1 + cos(pi * (step - warmup_steps) / (steps - warmup_steps))) / 2

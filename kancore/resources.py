@@ -89,9 +89,14 @@ def _numbers_an_edge(sweep: Sweep) -> int:
 
 
 def _layers(sweep: Sweep, size: Shape) -> list[int]:
-    """Weights of each layer of a network."""
+    """Weights of each layer of a network, with those of the projection around it."""
     widths = sweep.architecture.widths(size.features, size.classes)
-    return [_numbers_an_edge(sweep) * before * after for before, after in pairwise(widths)]
+    edges, last = _numbers_an_edge(sweep), len(widths) - 2
+    return [
+        (edges + (sweep.architecture.residual and before != after and place < last))
+        * (before * after)
+        for place, (before, after) in enumerate(pairwise(widths))
+    ]
 
 
 def networks_at_once(sweep: Sweep, parameters: int) -> int | None:
@@ -194,13 +199,13 @@ def _of_a_step(sweep: Sweep, size: Shape, schemes: int) -> float:
 
 def _fused(sweep: Sweep) -> bool:
     """Whether weights are updated in the backward pass, which then gives no gradients of them."""
-    return sweep.architecture.model == "kan" and KERNELS
+    return sweep.architecture.model == "kan" and KERNELS and sweep.clip_norm is None
 
 
 def _of_an_activation(sweep: Sweep) -> tuple[float, float, float]:
     """Numbers for each input of a network, each activation, and each of the layer at work."""
     architecture = sweep.architecture
-    normalized = 2 * (architecture.batch_norm is not None)
+    normalized = 2 * ((architecture.batch_norm or architecture.layer_norm) is not None)
     if architecture.model != "kan":
         return 3, 2 + normalized, 3
     if KERNELS:  # values and slopes of the splines that are not zero, and of the base activation

@@ -16,7 +16,8 @@ OBJECTIVES = ("backprop", "hsic")
 INITIALIZATIONS = ("kaiming_normal", "kaiming_uniform", "orthogonal")
 OPTIMIZERS = ("sgd", "sgd_momentum", "adam")
 ACTIVATIONS = ("gelu", "silu", "elu", "relu", "cosine")
-BATCH_NORMS = ("before_activation", "after_activation")
+# Of normalization in hidden layers.
+PLACES = ("before_activation", "after_activation")
 # The published code trains one network by these in turn, at each learning rate from the highest.
 WARM_ORDER = ("sgd_momentum", "adam", "sgd")
 
@@ -64,12 +65,13 @@ class Architecture:
     """One shape of network; `degree`, `grid_size` and `grid_range` are ``None`` unless it is a KAN.
 
     `hidden_widths` are the widths as built: those of a wide MLP are already multiplied.
-    `spline_scale`, `kaiming_gain` and `output_activation`, the base activation of the output layer
+    `spline_scale`, `gain` and `output_activation`, the base activation of the output layer
     where it is another one, are settings of KANs, and `uniform_biases` of MLPs.
     `hidden_initialization` and `output_initialization` are those of all layers but the last and of
     the last, where they are not the scheme's; `relu_logits` puts a rectifier on the logits;
     `outputs` is their number where it is not that of the classes. The published code differs from
-    the paper in most of these.
+    the paper in most of these. `layer_norm`, `residual` connections and, of KANs, a `moving_grid`
+    are what the experiment on stability adds.
     """
 
     model: str
@@ -80,7 +82,7 @@ class Architecture:
     grid_range: tuple[float, float] | None = None
     output_activation: str | None = None
     spline_scale: str = "trained"
-    kaiming_gain: str = "rectifier"
+    gain: str = "rectifier"
     dropout: float = 0.0
     batch_norm: str | None = None
     batch_norm_momentum: float = 0.1
@@ -89,6 +91,9 @@ class Architecture:
     output_initialization: str | None = None
     relu_logits: bool = False
     outputs: int | None = None
+    layer_norm: str | None = None
+    residual: bool = False
+    moving_grid: bool = False
 
     @property
     def depth(self) -> str:
@@ -176,8 +181,12 @@ class Sweep:
     `whole_test_batches` test examples after the last whole batch are left out, unless they are
     fewer than a batch; with `flips` training images are flipped at random, left to right and top
     to bottom. `first_evaluation` is the epoch of the first evaluation, where it is not
-    `evaluate_every`. `scaling` is how images become inputs: ``standardize``, or ``unit``, which is
-    in [0, 1].
+    `evaluate_every`. `scaling` is how images become inputs: ``standardize``, ``unit``, which is in
+    [0, 1], or ``symmetric``, in [-1, 1].
+
+    `weight_decay` replaces the optimizers' own; learning rates rise over `warmup_epochs` and fall
+    along a cosine with `rate_decay` ``cosine``; gradients of a network are scaled down to a norm of
+    `clip_norm`; with `label_smoothing` training targets have this share spread over all classes.
     """
 
     dataset: str
@@ -199,6 +208,11 @@ class Sweep:
     flips: bool = False
     first_evaluation: int | None = None
     scaling: str = "standardize"
+    weight_decay: float | None = None
+    warmup_epochs: int = 0
+    rate_decay: str | None = None
+    clip_norm: float | None = None
+    label_smoothing: float = 0.0
 
     def __post_init__(self) -> None:
         for axis in AXES.values():

@@ -248,7 +248,7 @@ class Study:
         if common["model"] != "kan":
             yield Architecture(**common, uniform_biases=settings["uniform_biases"])
             return
-        of_kans = ("output_activation", "spline_scale", "kaiming_gain")
+        of_kans = ("output_activation", "spline_scale", "gain")
         for degree, grid_size in product(settings["degrees"], settings["grid_sizes"]):
             yield Architecture(
                 **common,

@@ -62,6 +62,13 @@ HISTORY = pa.schema(
             "normalized HSIC with the labels, on the first training batch, of each layer that "
             "minimizes it; null unless the objective is hsic",
         ),
+        _column(
+            "outside_grid",
+            pa.list_(pa.float64()),
+            "share of each layer's inputs beyond the extended grid, where all splines are zero, "
+            "on 256 training examples; null unless a KAN at its last epoch",
+            "fraction",
+        ),
         _column("diverged", pa.bool_(), "the loss was no longer finite at this epoch"),
         *_ORIGIN,
     ]

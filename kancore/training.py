@@ -16,7 +16,7 @@ from kancore.data.preparation import missing_classes, scaled, take
 from kancore.interruption import Stopped
 from kancore.memory import usable_mb
 from kancore.objectives.backprop import cross_entropy
-from kancore.optimizers import StackedOptimizer
+from kancore.optimizers import StackedOptimizer, rate_factor
 from kancore.resources import (
     EVALUATION_BATCH,
     Shape,
@@ -30,6 +30,8 @@ from kancore.state import State
 
 # Greatest share of entries other than zero at which it pays to leave out the zeros.
 SPARSE = 0.7
+# Examples that grids are moved by.
+GRID_EXAMPLES = 1024
 
 
 class Training:
@@ -153,7 +155,8 @@ class Training:
         network = networks.build(architecture, data.features, data.classes, len(schemes))
         network.to(device)
         network.expect(self.background)
-        optimizer = StackedOptimizer(list(network.parameters()), schemes)
+        options = self.sweep.weight_decay, self.sweep.clip_norm
+        optimizer = StackedOptimizer(list(network.parameters()), schemes, *options)
         optimizer.fuse(network)
         losses = torch.zeros(len(schemes), device=device)
         return State(network, optimizer, losses, part_size=self._part_size(network))
@@ -282,6 +285,10 @@ class Training:
             x, y = self.batch("train", order[number * size : (number + 1) * size])
             self.step(self._flipped(x) if sweep.flips else x, y)
             state.clock.training -= started - (started := time.monotonic())
+        if epoch == 0 and sweep.architecture.moving_grid:
+            state.network.eval()
+            state.network.move_grids(self._sample(GRID_EXAMPLES))
+            state.clock.training -= started - (started := time.monotonic())
 
     def _flipped(self, x: Tensor) -> Tensor:
         """Flip images ``[batch, in]`` at random, each way one half of them; tables stay as are."""
@@ -301,6 +308,7 @@ class Training:
         if self.sweep.architecture.dropout:
             # Masks come from the device's own generator; seeding each step makes them resumable.
             self._generator().manual_seed(self._seed("masks", state.step))
+        self._schedule()
         if len(state.parts) == 1:
             losses, gradients = self._gradients(state.network, x, y)
         else:
@@ -308,6 +316,14 @@ class Training:
         state.optimizer.step(gradients)
         state.loss += losses
         state.step += 1
+
+    def _schedule(self) -> None:
+        """Set the learning rates of the next step, where they change."""
+        sweep, each = self.sweep, self.steps_per_epoch
+        if sweep.warmup_epochs or sweep.rate_decay:
+            warmup, steps = sweep.warmup_epochs * each, sweep.epochs * each
+            factor = rate_factor(self.state.step, steps, warmup, sweep.rate_decay)
+            self.state.optimizer.scale_rates(factor)
 
     def _gradients(self, network: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Sequence]:
         """Losses ``[S]`` of a stack, and their gradients by its parameters."""
@@ -373,6 +389,7 @@ class Training:
             for kind, column in zip(("loss", "accuracy"), pair, strict=True)
         }
         columns["layer_nhsic"] = self._layer_nhsic()
+        columns["outside_grid"] = self._outside_grid(epoch)
         for index, scheme in enumerate(state.schemes):
             row = {**vars(scheme), "epoch": epoch, "diverged": not finite[index].item()}
             for name, column in columns.items():
@@ -390,6 +407,17 @@ class Training:
             return [None] * len(self.state.schemes)
         batch = self.batch("train", self._order(0)[: self.sweep.batch_size])
         return measure(self.state.network, *batch, self.sweep).tolist()
+
+    def _outside_grid(self, epoch: int) -> list[list[float]] | list[None]:
+        """Measure at the end how far inputs of a KAN's layers leave the grid."""
+        measure = getattr(self.state.network, "outside_grid", None)
+        if measure is None or epoch < self.sweep.epochs:
+            return [None] * len(self.state.schemes)
+        return measure(self._sample(EVALUATION_BATCH)).tolist()
+
+    def _sample(self, examples: int) -> Tensor:
+        """Give inputs of the first examples in the first epoch's order."""
+        return self.batch("train", self._order(0)[:examples])[0]
 
     def _outputs(self, part: str) -> Iterator[tuple[Tensor, Tensor]]:
         """Give all networks' outputs, ``[S, batch, classes]``, and labels, over a part."""

@@ -36,7 +36,7 @@ def of_ours(
         grid_size=peers.GRID_SIZE,
         grid_range=(-1.0, 1.0),
         spline_scale=spline_scale,
-        kaiming_gain=gain,
+        gain=gain,
     )
     sweep = Sweep(
         *(images.name, "backprop", architecture, (optimizer,), (rate,), ("kaiming_uniform",)),

@@ -97,13 +97,14 @@ def checks(dataset: Dataset) -> None:
 
 
 def scaled(dataset: Dataset, scaling: str) -> Dataset:
-    """Choose how images become inputs: ``standardize``, or ``unit``, pixels in [0, 1].
+    """Choose how images become inputs: ``standardize``, ``unit`` or ``symmetric``.
 
-    Tables and texts stay as they are.
+    Pixels are then in [0, 1], or in [-1, 1]. Tables and texts stay as they are.
     """
     if scaling == "standardize" or dataset.image_shape is None:
         return dataset
-    mean, std = torch.zeros_like(dataset.mean), torch.full_like(dataset.std, 255)
+    middle, half = {"unit": (0, 255), "symmetric": (127.5, 127.5)}[scaling]
+    mean, std = torch.full_like(dataset.mean, middle), torch.full_like(dataset.std, half)
     return replace(dataset, mean=mean, std=std)
 
 

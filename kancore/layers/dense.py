@@ -41,6 +41,23 @@ class Edges(NamedTuple):
         return Edges(*(tensor if tensor is None else function(tensor) for tensor in self))
 
 
+class Placement(NamedTuple):
+    """Where the grid of each input lies: splines are evaluated at ``(x - centre) * stretch``.
+
+    Attributes
+    ----------
+    centre, stretch : Tensor
+        Broadcast over inputs ``[batch, in]`` or ``[S, batch, in]``.
+    """
+
+    centre: Tensor
+    stretch: Tensor
+
+    def on_grid(self, x: Tensor) -> Tensor:
+        """Give the places of inputs on the grid."""
+        return (x - self.centre) * self.stretch
+
+
 class _Splines(torch.autograd.Function):
     """`basis` with the derivative of each order in closed form, instead of a recorded graph."""
 
@@ -56,7 +73,9 @@ class _Splines(torch.autograd.Function):
         return (_Splines.apply(x, ctx.grid, ctx.order + 1) * gradient).sum(-2), None, None
 
 
-def product(x: Tensor, edges: Edges, activation: str, grid: Grid) -> Tensor:
+def product(
+    x: Tensor, edges: Edges, activation: str, grid: Grid, placement: Placement | None = None
+) -> Tensor:
     """Sum the functions of all edges, ``w act(x) + s sum_m c_m B_m(x)``, over the inputs.
 
     Parameters
@@ -69,6 +88,8 @@ def product(x: Tensor, edges: Edges, activation: str, grid: Grid) -> Tensor:
         Name of the base activation.
     grid
         The spline grid.
+    placement
+        Where each input's grid lies, if it has been moved.
 
     Returns
     -------
@@ -76,7 +97,8 @@ def product(x: Tensor, edges: Edges, activation: str, grid: Grid) -> Tensor:
         ``[S, batch, out]``. Derivatives of all orders are those of the formula.
     """
     base = FUNCTIONS[activation](x).unsqueeze(-2)
-    features = torch.cat((_Splines.apply(x, grid, 0), base), dim=-2).flatten(-2)
+    places = x if placement is None else placement.on_grid(x)
+    features = torch.cat((_Splines.apply(places, grid, 0), base), dim=-2).flatten(-2)
     rows = edges.coefficients
     if edges.scale is not None:
         rows = edges.scale.unsqueeze(2) * rows

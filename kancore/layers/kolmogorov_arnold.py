@@ -1,17 +1,23 @@
 """The Kolmogorov-Arnold layer over a stack of networks (the paper, section 2)."""
 
+from math import sqrt
+
 import torch
 from torch import Generator, Tensor, nn
 
 from kancore.initialization import fill
 from kancore.layers import dense, local_support
-from kancore.layers.dense import Edges
+from kancore.layers.dense import Edges, Placement
 from kancore.layers.shapes import check_inputs
-from kancore.splines import fit_matrix, knots
+from kancore.layers.variance import activation_gain, spline_size
+from kancore.splines import basis, fit_matrix, knots
 
 # Size of the noise, times 1 / grid_size, that the spline coefficients are fitted to at first.
 NOISE = 0.1
 SPLINE_SCALES = ("trained", "folded")
+GAINS = ("rectifier", "leaky", "preserving", "balanced")
+# Share of an input's values to each side that a grid which is moved leaves out.
+_TAIL = 0.01
 
 
 class KALayer(nn.Module):
@@ -34,8 +40,14 @@ class KALayer(nn.Module):
         Base activation.
     spline_scale
         ``trained``, or ``folded`` into the coefficients.
-    kaiming_gain
-        Of Kaiming initializations of w and s, as for `kancore.initialization.fill`.
+    gain
+        ``rectifier`` or ``leaky``: of Kaiming initializations of w and s, as for
+        `kancore.initialization.fill`. Or for all initializations, so that units of normal inputs
+        have variance 1: ``preserving``, by the base branch, as splines are small at first (see
+        `kancore.layers.variance`); ``balanced``, by both branches in equal parts, with splines
+        that are as large as the base activation.
+    moving_grid
+        Whether each input's grid can be moved to its values, by `move_grid`.
     stack
         Number of networks.
 
@@ -47,6 +59,8 @@ class KALayer(nn.Module):
         w, ``[S, in, out]``.
     spline_scale : Parameter or None
         s, ``[S, in, out]``; ``None`` where it is folded.
+    grid_centre, grid_stretch : Tensor
+        Where the grids lie, ``[S, in]``, if they can be moved; see `dense.Placement`.
     """
 
     def __init__(
@@ -58,22 +72,30 @@ class KALayer(nn.Module):
         grid_range: tuple[float, float] = (-1.0, 1.0),
         activation: str = "gelu",
         spline_scale: str = "trained",
-        kaiming_gain: str = "rectifier",
+        gain: str = "rectifier",
+        moving_grid: bool = False,
         stack: int = 1,
     ):
         super().__init__()
-        if spline_scale not in SPLINE_SCALES:
-            expected = " or ".join(SPLINE_SCALES)
-            raise ValueError(f"spline_scale is {spline_scale!r}, expected {expected}")
+        for name, value, known in (
+            ("spline_scale", spline_scale, SPLINE_SCALES),
+            ("gain", gain, GAINS),
+        ):
+            if value not in known:
+                raise ValueError(f"{name} is {value!r}, expected {' or '.join(known)}")
         knots(grid_size, degree, grid_range)  # raises where there is no such grid
         self.inputs, self.outputs = inputs, outputs
         self.grid = (grid_size, degree, tuple(grid_range))
-        self.activation, self.kaiming_gain = activation, kaiming_gain
+        self.activation, self.gain = activation, gain
         shape = stack, inputs, outputs
         self.coefficients = nn.Parameter(torch.empty(stack, inputs, grid_size + degree, outputs))
         self.base_weight = nn.Parameter(torch.empty(shape))
         trained = spline_scale == "trained"
         self.spline_scale = nn.Parameter(torch.empty(shape)) if trained else None
+        self.moving_grid = moving_grid
+        if moving_grid:
+            self.register_buffer("grid_centre", torch.zeros(stack, inputs))
+            self.register_buffer("grid_stretch", torch.ones(stack, inputs))
         # Values ``[in]`` that most inputs equal, if any; see `local_support.Plan.of`.
         self.background: Tensor | None = None
         self._update: local_support.Fused | None = None
@@ -88,12 +110,19 @@ class KALayer(nn.Module):
         """Draw base weights and spline scales; fit the coefficients to small noise."""
         grid_size, _, _ = self.grid
         shape = self.outputs, self.inputs
+        kaiming = self.gain if self.gain in ("rectifier", "leaky") else "linear"
         base, scale = (
-            fill(torch.empty(shape), initialization, generator, self.kaiming_gain) for _ in range(2)
+            fill(torch.empty(shape), initialization, generator, kaiming) for _ in range(2)
         )
         noise = torch.rand(*shape, grid_size + 1, generator=generator) - 0.5
         fit = fit_matrix(*self.grid).to(noise) * (NOISE / grid_size)
         coefficients = noise @ fit.T  # [out, in, G + k]
+        if self.gain == "preserving":
+            base *= activation_gain(self.activation)
+        elif self.gain == "balanced":
+            base *= activation_gain(self.activation) * sqrt(0.5)
+            scale *= sqrt(0.5)
+            coefficients /= spline_size(self.grid) * NOISE / grid_size
         self.base_weight[index] = base.T.to(self.base_weight)
         if self.spline_scale is None:
             coefficients = scale.unsqueeze(-1) * coefficients
@@ -101,16 +130,22 @@ class KALayer(nn.Module):
             self.spline_scale[index] = scale.T.to(self.spline_scale)
         self.coefficients[index] = coefficients.permute(1, 2, 0).to(self.coefficients)
 
-    def fuse(self, updates: list[dict], steps: Tensor) -> None:
+    def fuse(self, updates: list[dict], steps: Tensor) -> local_support.Fused | None:
         """Update the parameters in the backward pass from now on, where there are kernels for it.
 
         Parameters
         ----------
         updates, steps
             As for `kancore.layers.local_support.fused`.
+
+        Returns
+        -------
+        kancore.layers.local_support.Fused or None
+            What the backward pass reads; ``None`` where there are no kernels.
         """
         if local_support.applies_to(self.base_weight, self.edges):
             self._update = local_support.fused(updates, steps)
+        return self._update
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``[batch, in]`` or ``[S, batch, in]`` to ``[S, batch, out]``.
@@ -121,7 +156,84 @@ class KALayer(nn.Module):
             If `x` has another shape.
         """
         check_inputs(x, len(self.base_weight), self.inputs)
+        x, placement = self._placed(x)
         if local_support.applies_to(x, self.edges):
-            plan = local_support.Plan.of(x, self.activation, self.grid, self.background)
-            return local_support.product(plan, self.edges, self._update)
-        return dense.product(x, self.edges, self.activation, self.grid)
+            how = self.activation, self.grid, self.background, placement
+            return local_support.product(local_support.Plan.of(x, *how), self.edges, self._update)
+        return dense.product(x, self.edges, self.activation, self.grid, placement)
+
+    def _placed(self, x: Tensor) -> tuple[Tensor, Placement | None]:
+        """Give inputs and where their grids lie; a batch for each network if grids differ."""
+        if not self.moving_grid:
+            return x, None
+        placement = Placement(self.grid_centre, self.grid_stretch)
+        if x.dim() == 2:
+            if all(bool((each == each[:1]).all()) for each in placement):
+                return x, Placement(*(each[0] for each in placement))
+            x = x.expand(len(self.base_weight), -1, -1)
+        return x, Placement(*(each.unsqueeze(1) for each in placement))
+
+    @torch.no_grad()
+    def outside_grid(self, x: Tensor) -> Tensor:
+        """Share of inputs beyond the extended grid, where all splines are zero, ``[S]``."""
+        ends = knots(*self.grid)[[0, -1]].tolist()
+        x, placement = self._placed(x)
+        places = x if placement is None else placement.on_grid(x)
+        shares = ((places <= ends[0]) | (places >= ends[1])).double().mean((-2, -1))
+        return shares.expand(len(self.base_weight))
+
+    @torch.no_grad()
+    def move_grid(self, x: Tensor) -> None:
+        """Move each input's grid to its values, and refit the splines there by least squares.
+
+        The ends of the grid go to the outer percentiles of the values, and the coefficients to
+        those that give the values of the splines at `x` best, with the least norm where there are
+        several (Liu et al. 2024, section 2.4, with a grid that stays uniform). Inputs that hardly
+        vary, and networks with values that are not finite, keep their grids.
+
+        Parameters
+        ----------
+        x
+            ``[batch, in]`` or ``[S, batch, in]``.
+
+        Raises
+        ------
+        ValueError
+            If grids cannot be moved.
+        """
+        if not self.moving_grid:
+            raise ValueError("moving_grid is False, expected a layer whose grids can be moved")
+        _, _, (low, high) = self.grid
+        x, before = self._placed(x.double())
+        if x.dim() == 2:  # shared: one fit serves all networks
+            places = before.on_grid(x).unsqueeze(0)
+            x = x.unsqueeze(0)
+        else:
+            places = before.on_grid(x)
+        ordered = x.sort(dim=1).values
+        cut = int(_TAIL * x.shape[1])
+        first, last = ordered[:, cut], ordered[:, -1 - cut]
+        moves = x.isfinite().all(1) & (last - first > 1e-6 * (high - low))
+        for network in range(len(x)):
+            columns = moves[network].nonzero().squeeze(1)
+            if not len(columns):
+                continue
+            ends = first[network, columns], last[network, columns]
+            stretch = (high - low) / (ends[1] - ends[0])
+            centre = (ends[0] + ends[1]) / 2 - (low + high) / 2 / stretch
+            # As stored, so that the fit is at the places where splines are evaluated.
+            stretch, centre = (each.to(self.grid_centre).double() for each in (stretch, centre))
+            after = Placement(centre, stretch).on_grid(x[network][:, columns])
+            change = self._refit(places[network][:, columns], after)
+            chosen = [network] if len(x) == len(self.base_weight) else range(len(self.base_weight))
+            for each in chosen:
+                old = self.coefficients[each, columns].double()
+                self.coefficients[each, columns] = (change @ old).to(self.coefficients)
+                self.grid_centre[each, columns] = centre.to(self.grid_centre)
+                self.grid_stretch[each, columns] = stretch.to(self.grid_stretch)
+
+    def _refit(self, before: Tensor, after: Tensor) -> Tensor:
+        """Find matrices from old coefficients to new ones, by inputs' places ``[batch, in]``."""
+        values = [basis(places, *self.grid).permute(2, 0, 1).cpu() for places in (after, before)]
+        # By singular values, which alone bear splines that reach no place; not there on a GPU.
+        return torch.linalg.lstsq(*values, driver="gelsd").solution.to(before.device)

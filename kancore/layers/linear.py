@@ -95,11 +95,20 @@ class Linear(nn.Module):
     uniform_bias
         Whether biases begin as in `torch.nn.Linear`, uniform within ``1 / sqrt(inputs)``, and not
         as zeros.
+    gain
+        As for `kancore.initialization.fill`.
     """
 
-    def __init__(self, inputs: int, outputs: int, stack: int = 1, uniform_bias: bool = False):
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        stack: int = 1,
+        uniform_bias: bool = False,
+        gain: str = "rectifier",
+    ):
         super().__init__()
-        self.uniform_bias = uniform_bias
+        self.uniform_bias, self.gain = uniform_bias, gain
         self.weight = nn.Parameter(torch.empty(stack, outputs, inputs))
         self.bias = nn.Parameter(torch.empty(stack, outputs))
 
@@ -107,7 +116,7 @@ class Linear(nn.Module):
     def initialize(self, index: int, initialization: str, generator: Generator) -> None:
         """Draw the weights and the biases of network `index`."""
         weight, bias = torch.empty(self.weight.shape[1:]), torch.zeros(self.bias.shape[1:])
-        self.weight[index] = fill(weight, initialization, generator).to(self.weight)
+        self.weight[index] = fill(weight, initialization, generator, self.gain).to(self.weight)
         if self.uniform_bias:
             bound = self.weight.shape[2] ** -0.5
             bias.uniform_(-bound, bound, generator=generator)
@@ -155,6 +164,28 @@ class BatchNorm(nn.Module):
         affine = self.weight.view(-1), self.bias.view(-1)
         flat = F.batch_norm(flat, *statistics, *affine, self.training, self.momentum)
         return flat.view(batch, stack, features).transpose(0, 1)
+
+
+class LayerNorm(nn.Module):
+    """Layer normalization (Ba, Kiros & Hinton 2016): each example by its own units' statistics.
+
+    Parameters
+    ----------
+    features
+        Width.
+    stack
+        Number of networks.
+    """
+
+    def __init__(self, features: int, stack: int = 1):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(stack, features))
+        self.bias = nn.Parameter(torch.zeros(stack, features))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalize ``[S, batch, features]`` over the features."""
+        normal = F.layer_norm(x, x.shape[-1:])
+        return torch.addcmul(self.bias.unsqueeze(1), normal, self.weight.unsqueeze(1))
 
 
 class Dropout(nn.Module):

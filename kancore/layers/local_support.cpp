@@ -589,6 +589,7 @@ struct Step {
   template <int OPTIMIZER>
   INLINE_MEMBER void apply(float* weight, float* first, float* second, Vector g, int count) const {
     Vector w = load_some(weight, count);
+    if (OPTIMIZER < 2) g += u.decay * w;
     if (OPTIMIZER == 0) {
       w -= u.rate * g;
     } else if (OPTIMIZER == 1) {

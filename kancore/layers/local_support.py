@@ -18,7 +18,7 @@ from torch.autograd.graph import increment_version
 
 from kancore.activations import FUNCTIONS, slope
 from kancore.layers import dense
-from kancore.layers.dense import Edges, Grid
+from kancore.layers.dense import Edges, Grid, Placement
 from kancore.layers.shapes import check_inputs
 
 # Compiled forms, widest first, by what PyTorch calls the processors that can run them.
@@ -118,6 +118,8 @@ class Plan:
         Name of the base activation.
     grid : tuple
         The spline grid.
+    placement : Placement or None
+        Where each input's grid lies, if it has been moved.
     """
 
     x: Tensor
@@ -125,6 +127,7 @@ class Plan:
     grid: Grid
     fields: _CPlan
     memory: tuple[Tensor | None, ...]  # what `fields` points to
+    placement: Placement | None = None
 
     @classmethod
     def of(
@@ -133,6 +136,7 @@ class Plan:
         activation: str,
         grid: Grid,
         background: Tensor | None = None,
+        placement: Placement | None = None,
     ) -> "Plan":
         """Sort inputs, and evaluate what edges combine: splines and base activation.
 
@@ -148,6 +152,9 @@ class Plan:
         background
             ``[in]``, values that most entries of `x` equal, if there are such. Not used where `x`
             requires a gradient, which those entries would have too.
+        placement
+            As of the plan. The kernels know one grid: they get the places of inputs on it, and
+            slopes of the base activation by these places, which `_Product` turns back.
 
         Raises
         ------
@@ -167,11 +174,15 @@ class Plan:
             slopes, background = slope(activation, values), None
         elif background is not None:
             background = background.float().contiguous()
+        background_base = None if background is None else FUNCTIONS[activation](background)
+        if placement is not None:
+            values = placement.on_grid(values)
+            slopes = None if slopes is None else slopes / placement.stretch
+            background = None if background is None else placement.on_grid(background)
         networks = 1 if x.dim() == 2 else len(x)
         fields = _CPlan(networks, *x.shape[-2:], grid_size, degree)
         size = LIBRARY.kancore_plan_size(fields, slopes is not None, background is not None)
         memory = torch.empty(size, dtype=torch.uint8)
-        background_base = None if background is None else FUNCTIONS[activation](background)
         LIBRARY.kancore_plan(
             fields,
             *map(_pointer, (memory, values, base, slopes, background, background_base)),
@@ -179,7 +190,7 @@ class Plan:
             grid_size / (high - low),
             torch.get_num_threads(),
         )
-        return cls(x, activation, grid, fields, (memory, background))
+        return cls(x, activation, grid, fields, (memory, background), placement)
 
 
 def _pointer(tensor: Tensor | None) -> int | None:
@@ -250,6 +261,8 @@ class _Product(torch.autograd.Function):
             to_x = torch.empty(stack, *x.shape[-2:])
             arguments = gradient.data_ptr(), pointers, stack, outputs, to_x.data_ptr()
             LIBRARY.kancore_input_gradient(plan, *arguments, threads)
+            if ctx.plan.placement is not None:
+                to_x *= ctx.plan.placement.stretch
             if x.dim() == 2:
                 to_x = to_x.sum(0)
         # Last, because it may change the parameters.
@@ -275,7 +288,7 @@ def _differentiable(ctx, gradient: Tensor, x: Tensor, edges: Edges) -> list[Tens
     wanted = [
         tensor for tensor, needed in zip((x, *edges), ctx.needs_input_grad, strict=False) if needed
     ]
-    y = dense.product(x, edges, ctx.plan.activation, ctx.plan.grid)
+    y = dense.product(x, edges, ctx.plan.activation, ctx.plan.grid, ctx.plan.placement)
     found = iter(torch.autograd.grad(y, wanted, gradient, create_graph=True))
     return [next(found) if needed else None for needed in ctx.needs_input_grad[:4]]
 
@@ -287,6 +300,11 @@ class Fused:
     updates: ctypes.Array
     steps: Tensor
     described: list[dict]  # with the buffers that `updates` points to
+
+    def scale_rates(self, factor: float) -> None:
+        """Multiply the learning rates, as they were described, by `factor`."""
+        for update, described in zip(self.updates, self.described, strict=True):
+            update.rate = factor * described["rate"]
 
 
 def fused(updates: list[dict], steps: Tensor) -> Fused:

@@ -3,23 +3,30 @@
 from collections.abc import Sequence
 from itertools import pairwise
 
+import torch
 from torch import Tensor, nn
 
 from kancore.layers.kolmogorov_arnold import KALayer
-from kancore.layers.linear import BatchNorm
-from kancore.networks.network import Network, check_batch_norm, check_widths, common_options
+from kancore.networks.network import (
+    Network,
+    check_widths,
+    common_options,
+    normalization,
+    shortcut,
+)
 from kancore.schemes import Architecture
 
 
 class _Hidden(nn.Module):
-    """A Kolmogorov-Arnold layer and its optional batch normalization."""
+    """A Kolmogorov-Arnold layer, its optional normalization, and a way around both."""
 
-    def __init__(self, layer: KALayer, batch_norm: nn.Module):
+    def __init__(self, layer: KALayer, normalization: nn.Module, shortcut: nn.Module | None):
         super().__init__()
-        self.layer, self.batch_norm = layer, batch_norm
+        self.layer, self.normalization, self.shortcut = layer, normalization, shortcut
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.batch_norm(self.layer(x))
+        y = self.normalization(self.layer(x))
+        return y if self.shortcut is None else y + self.shortcut(x)
 
 
 class KAN(Network):
@@ -48,11 +55,15 @@ class KAN(Network):
         normalization, which is before the next layer's activation and after this layer's.
     batch_norm_momentum
         As for `kancore.layers.linear.BatchNorm`.
+    layer_norm
+        The same for layer normalization, in its place.
+    residual
+        Whether inputs of hidden layers are added to their outputs; see `network.shortcut`.
     initialization
         ``kaiming_normal``, ``kaiming_uniform`` or ``orthogonal``, of base weights and spline
         scales; a stack is left to `initialize`.
-    kaiming_gain
-        As for `kancore.initialization.fill`.
+    gain, moving_grid
+        As for `KALayer`.
     stack
         Number of networks trained side by side; ``None`` for a plain module.
     **published
@@ -72,27 +83,54 @@ class KAN(Network):
         dropout: float = 0.0,
         batch_norm: str | None = None,
         batch_norm_momentum: float = 0.1,
+        layer_norm: str | None = None,
+        residual: bool = False,
         initialization: str = "kaiming_uniform",
-        kaiming_gain: str = "rectifier",
+        gain: str = "rectifier",
+        moving_grid: bool = False,
         stack: int | None = None,
         **published,
     ):
         size = 1 if stack is None else stack
-        check_batch_norm(batch_norm)
+        place = batch_norm or layer_norm
 
         def layer(inputs: int, outputs: int, activation: str) -> KALayer:
             grid = grid_size, degree, grid_range
-            return KALayer(inputs, outputs, *grid, activation, spline_scale, kaiming_gain, size)
-
-        def normalization(width: int) -> nn.Module:
-            if batch_norm is None:
-                return nn.Identity()
-            return BatchNorm(width, size, batch_norm_momentum)
+            how = activation, spline_scale, gain, moving_grid
+            return KALayer(inputs, outputs, *grid, *how, size)
 
         *hidden, (last, outputs) = pairwise(check_widths(widths))
-        stages = [_Hidden(layer(*pair, activation), normalization(pair[1])) for pair in hidden]
+        stages = [
+            _Hidden(
+                layer(*pair, activation),
+                normalization(place, pair[1], size, batch_norm, layer_norm, batch_norm_momentum),
+                shortcut(*pair, size) if residual else None,
+            )
+            for pair in hidden
+        ]
         stages.append(layer(last, outputs, output_activation or activation))
         super().__init__(stages, dropout, stack, initialization, **published)
+
+    @property
+    def layers(self) -> list[KALayer]:
+        """The Kolmogorov-Arnold layers, in order."""
+        return [*(stage.layer for stage in self.stages[:-1]), self.stages[-1]]
+
+    @torch.no_grad()
+    def outside_grid(self, x: Tensor) -> Tensor:
+        """Share of each layer's inputs beyond its extended grid, ``[S, layers]``; in evaluation."""
+        shares = []
+        for stage, layer in zip(self.stages, self.layers, strict=True):
+            shares.append(layer.outside_grid(x))
+            x = stage(x)
+        return torch.stack(shares, dim=1)
+
+    @torch.no_grad()
+    def move_grids(self, x: Tensor) -> None:
+        """Move the grids of all layers in turn to their inputs, from those of the network."""
+        for stage, layer in zip(self.stages, self.layers, strict=True):
+            layer.move_grid(x)
+            x = stage(x)
 
 
 def from_architecture(architecture: Architecture, widths: Sequence[int], stack: int) -> KAN:
@@ -104,6 +142,7 @@ def from_architecture(architecture: Architecture, widths: Sequence[int], stack: 
         grid_range=architecture.grid_range,
         output_activation=architecture.output_activation,
         spline_scale=architecture.spline_scale,
-        kaiming_gain=architecture.kaiming_gain,
+        gain=architecture.gain,
+        moving_grid=architecture.moving_grid,
         **common_options(architecture, stack),
     )

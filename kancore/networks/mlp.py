@@ -6,24 +6,38 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from kancore.activations import FUNCTIONS
-from kancore.layers.linear import BatchNorm, Linear
-from kancore.networks.network import Network, check_batch_norm, check_widths, common_options
-from kancore.schemes import BATCH_NORMS, Architecture
+from kancore.layers.linear import Linear
+from kancore.networks.network import (
+    Network,
+    check_widths,
+    common_options,
+    normalization,
+    shortcut,
+)
+from kancore.schemes import PLACES, Architecture
 
 # A KAN has 10 parameters an edge (grid 5, degree 3), so ten times the hidden width matches it.
 WIDE_FACTOR = 10
 
 
 class _Hidden(nn.Module):
-    """A linear layer and its activation, with batch normalization before, after or without."""
+    """A linear layer and its activation, normalized before, after or not; and a way around."""
 
-    def __init__(self, linear: Linear, activation: str, before: nn.Module, after: nn.Module):
+    def __init__(
+        self,
+        linear: Linear,
+        activation: str,
+        before: nn.Module,
+        after: nn.Module,
+        shortcut: nn.Module | None,
+    ):
         super().__init__()
-        self.linear, self.before, self.after = linear, before, after
+        self.linear, self.before, self.after, self.shortcut = linear, before, after, shortcut
         self.activation = FUNCTIONS[activation]
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.after(self.activation(self.before(self.linear(x))))
+        y = self.after(self.activation(self.before(self.linear(x))))
+        return y if self.shortcut is None else y + self.shortcut(x)
 
 
 class MLP(Network):
@@ -41,6 +55,10 @@ class MLP(Network):
         Where hidden layers are normalized: ``before_activation`` or ``after_activation``.
     batch_norm_momentum
         As for `kancore.layers.linear.BatchNorm`.
+    layer_norm
+        The same for layer normalization, in its place.
+    residual
+        Whether inputs of hidden layers are added to their outputs; see `network.shortcut`.
     uniform_biases
         As `uniform_bias` of `kancore.layers.linear.Linear`, in all layers.
     initialization
@@ -59,29 +77,25 @@ class MLP(Network):
         dropout: float = 0.0,
         batch_norm: str | None = None,
         batch_norm_momentum: float = 0.1,
+        layer_norm: str | None = None,
+        residual: bool = False,
         uniform_biases: bool = False,
         initialization: str = "kaiming_uniform",
         stack: int | None = None,
         **published,
     ):
         size = 1 if stack is None else stack
-        check_batch_norm(batch_norm)
-
-        def normalization(place: str, width: int) -> nn.Module:
-            if batch_norm != place:
-                return nn.Identity()
-            return BatchNorm(width, size, batch_norm_momentum)
-
-        *hidden, last = (
-            Linear(*pair, size, uniform_biases) for pair in pairwise(check_widths(widths))
-        )
+        how = size, batch_norm, layer_norm, batch_norm_momentum
+        *hidden, (inputs, outputs) = pairwise(check_widths(widths))
+        last = Linear(inputs, outputs, size, uniform_biases)
         stages = [
             _Hidden(
-                linear,
+                Linear(*pair, size, uniform_biases),
                 activation,
-                *(normalization(place, linear.weight.shape[1]) for place in BATCH_NORMS),
+                *(normalization(place, pair[1], *how) for place in PLACES),
+                shortcut(*pair, size) if residual else None,
             )
-            for linear in hidden
+            for pair in hidden
         ]
         super().__init__([*stages, last], dropout, stack, initialization, **published)
 

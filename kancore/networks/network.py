@@ -6,8 +6,8 @@ from copy import deepcopy
 import torch
 from torch import Generator, Tensor, nn
 
-from kancore.layers.linear import Dropout
-from kancore.schemes import BATCH_NORMS, Architecture
+from kancore.layers.linear import BatchNorm, Dropout, LayerNorm, Linear
+from kancore.schemes import PLACES, Architecture
 
 
 class Network(nn.Module):
@@ -162,17 +162,60 @@ def check_widths(widths: Sequence[int]) -> tuple[int, ...]:
     return widths
 
 
-def check_batch_norm(batch_norm: str | None) -> None:
-    """Raise a ValueError unless `batch_norm` is ``None`` or one of `BATCH_NORMS`."""
-    if batch_norm is not None and batch_norm not in BATCH_NORMS:
-        expected = ", ".join(map(repr, BATCH_NORMS))
-        raise ValueError(f"batch_norm is {batch_norm!r}, expected None, {expected}")
+def normalization(
+    place: str | None,
+    width: int,
+    stack: int,
+    batch_norm: str | None,
+    layer_norm: str | None,
+    momentum: float,
+) -> nn.Module:
+    """Make the normalization of a hidden layer that belongs in a place, or the identity.
+
+    Parameters
+    ----------
+    place
+        One of `PLACES`.
+    width, stack
+        Units, and networks.
+    batch_norm, layer_norm
+        Where each is wanted: in one of `PLACES`, or ``None`` for nowhere.
+    momentum
+        As for `BatchNorm`.
+
+    Raises
+    ------
+    ValueError
+        If one is wanted where there is no such place, or both are wanted.
+    """
+    wanted = {"batch_norm": batch_norm, "layer_norm": layer_norm}
+    for name, value in wanted.items():
+        if value not in (None, *PLACES):
+            expected = ", ".join(map(repr, PLACES))
+            raise ValueError(f"{name} is {value!r}, expected None, {expected}")
+    if None not in wanted.values():
+        raise ValueError(f"batch_norm {batch_norm!r}, layer_norm {layer_norm!r}: expected one")
+    if place is not None and batch_norm == place:
+        return BatchNorm(width, stack, momentum)
+    if place is not None and layer_norm == place:
+        return LayerNorm(width, stack)
+    return nn.Identity()
+
+
+def shortcut(inputs: int, outputs: int, stack: int) -> nn.Module:
+    """Make the way around a hidden layer: the identity, or a projection to another width.
+
+    He et al. 2016 (section 3.2); the projection is a linear layer of gain 1.
+    """
+    if inputs == outputs:
+        return nn.Identity()
+    return Linear(inputs, outputs, stack, gain="linear")
 
 
 def common_options(architecture: Architecture, stack: int) -> dict:
     """Options of all models, for a stack of networks of one architecture."""
     names = (
-        *("activation", "dropout", "batch_norm", "batch_norm_momentum"),
+        *("activation", "dropout", "batch_norm", "batch_norm_momentum", "layer_norm", "residual"),
         *("hidden_initialization", "output_initialization", "relu_logits"),
     )
     return {"stack": stack, **{name: getattr(architecture, name) for name in names}}

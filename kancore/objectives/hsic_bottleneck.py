@@ -36,7 +36,9 @@ def losses(network: Network, x: Tensor, y: Tensor, sweep: Sweep) -> Tensor:
     settings = sweep.hsic
     layers, outputs = _layers(network, x, settings)
     labels = _label_factor(y, outputs.shape[-1], settings)
-    total = cross_entropy(outputs, y) if settings.output == "cross_entropy" else 0.0
+    total = 0.0
+    if settings.output == "cross_entropy":
+        total = cross_entropy(outputs, y, sweep.label_smoothing)
     about_x = _normalized(x, settings) if settings.term == "x" else None
     for before, layer in pairwise([x, *layers]):
         kernel = _kernel(layer, settings)

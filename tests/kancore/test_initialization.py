@@ -58,7 +58,7 @@ def test_biases_begin_as_zeros_or_as_pytorchs(uniform):
 @pytest.mark.parametrize("spline_scale", SPLINE_SCALES)
 @pytest.mark.parametrize("initialization", INITIALIZATIONS)
 def test_ka_layer_draws_base_weights_scales_and_small_splines(initialization, spline_scale):
-    layer = KALayer(300, 200, spline_scale=spline_scale, kaiming_gain="leaky")
+    layer = KALayer(300, 200, spline_scale=spline_scale, gain="leaky")
     layer.initialize(0, initialization, generator(3))
     again = generator(3)
     base, scale = (fill(torch.empty(200, 300), initialization, again, "leaky").T for _ in range(2))

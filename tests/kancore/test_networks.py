@@ -11,7 +11,7 @@ from kancore.activations import FUNCTIONS
 from kancore.layers.kolmogorov_arnold import SPLINE_SCALES
 from kancore.layers.linear import BatchNorm
 from kancore.networks import build
-from kancore.schemes import ACTIVATIONS, BATCH_NORMS, MODELS, Architecture
+from kancore.schemes import ACTIVATIONS, MODELS, PLACES, Architecture
 from kancore.splines import knots
 
 MNIST = {2: [784, 32, 10], 3: [784, 64, 32, 10], 4: [784, 128, 64, 32, 10]}
@@ -152,7 +152,7 @@ def test_other_numbers_of_features_are_refused(network, dtype, features):
             stacked(x.to(dtype))
 
 
-@pytest.mark.parametrize("batch_norm", [None, *BATCH_NORMS])
+@pytest.mark.parametrize("batch_norm", [None, *PLACES])
 def test_mlp_is_torchs(batch_norm):
     torch.manual_seed(0)
     network = MLP([6, 5, 4, 3], activation="silu", batch_norm=batch_norm)

@@ -213,7 +213,7 @@ def test_published_makes_every_departure():
         assert len(sweep.schemes) == 18
     assert (kan.architecture.dropout, kan.architecture.batch_norm) == (0, None)
     assert (kan.architecture.activation, kan.architecture.output_activation) == ("silu", "silu")
-    assert (kan.architecture.kaiming_gain, kan.architecture.spline_scale) == ("leaky", "trained")
+    assert (kan.architecture.gain, kan.architecture.spline_scale) == ("leaky", "trained")
     assert (mlp.architecture.dropout, mlp.architecture.batch_norm) == (0, "after_activation")
     assert (mlp.architecture.activation, mlp.architecture.output_initialization) == (
         *("relu", "pytorch"),
