@@ -49,6 +49,7 @@ include: "rules/intrinsic_dimension.smk"
 include: "rules/efficiency.smk"
 include: "rules/claims.smk"
 include: "rules/audit.smk"
+include: "rules/stability.smk"
 include: "rules/figures.smk"
 include: "rules/report.smk"
 include: "rules/bench.smk"
@@ -65,6 +66,7 @@ onstart:
         *(f"sweeps/{name}" for name in SERIES),
         *(f"follow_ups/{name}" for name in FOLLOW_UPS),
         *(f"audit/{name}" for name in AUDIT),
+        *(f"stability/{name}" for name in (*STABILITY, *COMBINED)),
     ]
     try:
         write_atomically(

@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator, ValidationError
 from kancore.datasets import DATASETS
 from kancore.protocols import CLEAN, PUBLISHED, departures
 from kancore.schemes import AXES
-from kancore.study import PER_DATASET, PER_MODEL, Study, choose, merge
+from kancore.study import BASELINE, COMBINED, PER_DATASET, PER_MODEL, Study, choose, merge
 
 
 class ConfigError(ValueError):
@@ -56,6 +56,7 @@ def resolve(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Study:
     study = Study(study.name, merge(study.under(made).settings, overrides))
     _check_together(study.settings)
     _check_audit(study)
+    _check_stability(study)
     return study
 
 
@@ -63,7 +64,7 @@ def _departures(settings: Mapping[str, Any]) -> list[str]:
     """Name the departures that the settings' protocol makes."""
     known = settings["departures"]
     for name, changes in known.items():
-        if inner := set(changes) & {"protocol", "departures", "audit"}:
+        if inner := set(changes) & _NOT_CHANGED:
             key = min(inner)
             raise _error(["departures", name, key], changes[key], "no such key in a departure")
     made = departures(settings["protocol"], known)
@@ -74,6 +75,39 @@ def _departures(settings: Mapping[str, Any]) -> list[str]:
                 also = "clean, published, or " if where == "protocol" else ""
                 raise _error([where], settings["protocol"] if also else name, also + expected)
     return made
+
+
+# Keys that neither departures nor factors may set.
+_NOT_CHANGED = {"protocol", "departures", "audit", "stability"}
+
+
+def _check_stability(study: Study) -> None:
+    """Check the settings of the experiment on stability under each factor, as those of a study."""
+    stability = study.settings["stability"]
+    known = stability["factors"]
+    for name, changes in known.items():
+        if name in (BASELINE, COMBINED):
+            raise _error(["stability", "factors", name], changes, "another name for a factor")
+        # What pairs networks, and names their jobs, must stay.
+        kept = {*_NOT_CHANGED, "datasets", "models", "objectives", "depths", "seeds", "stack"}
+        kept |= {"activations", "degrees", "grid_sizes", "hidden_widths", "depths_in_turn"}
+        if inner := set(changes) & (kept | {*AXES.values()}):
+            key = min(inner)
+            raise _error(
+                ["stability", "factors", name, key], changes[key], "no such key in a factor"
+            )
+    for name in stability["train"]:
+        if name not in known:
+            expected = f"stability.factors: {', '.join(known)}"
+            raise _error(["stability", "train"], name, expected)
+    if not stability["train"]:
+        return
+    settings = study.changed_by([]).settings
+    for key, needed in (("models", ["kan"]), ("objectives", ["backprop"])):
+        if settings[key] != needed:
+            raise _error(["stability", "settings", key], settings[key], f"{needed}")
+    for name in stability["train"]:
+        _check_together(study.changed_by([name]).settings)
 
 
 def _check_audit(study: Study) -> None:

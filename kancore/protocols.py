@@ -31,21 +31,21 @@ def protocol_name(made: Collection[str], known: Collection[str]) -> str:
 
 
 @dataclass(frozen=True)
-class Audited:
-    """A series of the audit: what one training job does.
+class Variant:
+    """A series under settings that an experiment changes: what one training job does.
 
     Attributes
     ----------
-    protocol : str
-        Name of the protocol that it is trained under.
+    changed : str
+        What the settings make: of the audit a protocol, of the experiment on stability a factor.
     series : Series
         What is trained.
     """
 
-    protocol: str
+    changed: str
     series: Series
 
     @property
     def name(self) -> str:
-        """Path of the job below the audit of its study."""
-        return f"{self.protocol}/{self.series.name}"
+        """Path of the job below the folder of its experiment."""
+        return f"{self.changed}/{self.series.name}"

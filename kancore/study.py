@@ -1,13 +1,13 @@
 """A study: settings with nothing left to defaults, and every job that they ask for, by name."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
 from kancore.follow_ups import FollowUp
 from kancore.intrinsic_dimension.subspaces import REFERENCE, Landscape, geometric_grid
-from kancore.protocols import CLEAN, PUBLISHED, Audited, departures, protocol_name
+from kancore.protocols import CLEAN, PUBLISHED, Variant, departures, protocol_name
 from kancore.schemes import AXES, Architecture, HsicBottleneck, Series, Sweep, in_series
 
 # Keys that `Study.sweeps` does not need: where data come from, how a study runs, how it looks.
@@ -24,6 +24,7 @@ _NOT_GRID = (
     "protocol",
     "departures",
     "audit",
+    "stability",
 )
 # Keys of the grid that `Study.landscapes` does not need.
 _OF_SWEEPS = (
@@ -36,12 +37,19 @@ _OF_SWEEPS = (
     "whole_test_batches",
     "flips",
     "first_evaluation",
+    "weight_decay",
+    "warmup_epochs",
+    "rate_decay",
+    "clip_norm",
+    "label_smoothing",
     *AXES.values(),
 )
 # Keys with one value, or one for each data set and a default.
 PER_DATASET = ("epochs", "batch_size", "evaluate_every", "train_examples", "test_examples")
 # Keys with one value, or one for each model, which may be one for each data set and a default.
-PER_MODEL = ("activations", "dropout", "batch_norm")
+PER_MODEL = ("activations", "dropout", "batch_norm", "layer_norm")
+# What the experiment on stability compares its factors with, and all that help, together.
+BASELINE, COMBINED = "baseline", "combined"
 
 
 @dataclass(frozen=True)
@@ -136,30 +144,47 @@ class Study:
         audit = Study(self.name, merge(self.settings, self.settings["audit"]["settings"]))
         return audit.under(departures(protocol, audit.settings["departures"]))
 
-    def audit(self) -> list[Audited]:
+    def audit(self) -> list[Variant]:
         """Every job of the audit; a sweep that a protocol leaves as it was is trained once.
 
         None unless the study itself is clean.
         """
-        trained: dict[str, list[Sweep]] = {}
-        for under, protocol, sweep in self.audit_plan():
-            if under == protocol:
-                trained.setdefault(protocol, []).append(sweep)
-        return [
-            Audited(protocol, series)
-            for protocol, sweeps in trained.items()
-            for series in in_series(sweeps, self.audited(protocol).settings["depths_in_turn"])
-        ]
+        return _variants(self.audit_plan(), self.audited)
 
     def audit_plan(self) -> Iterator[tuple[str, str, Sweep]]:
         """Give every sweep of each protocol, and the protocol under which the audit trains it."""
         alone = self.settings["audit"]["departures"]
         if not alone or self.protocol != CLEAN:
             return
-        first: dict[Sweep, str] = {}
-        for protocol in (CLEAN, PUBLISHED, *alone):
-            for sweep in self.audited(protocol).sweeps():
-                yield protocol, first.setdefault(sweep, protocol), sweep
+        yield from _plan((CLEAN, PUBLISHED, *alone), self.audited)
+
+    def changed_by(self, factors: Sequence[str]) -> "Study":
+        """Give what the experiment on stability trains with these factors changed, if any."""
+        stability = self.settings["stability"]
+        settings = merge(self.settings, stability["settings"])
+        for factor in factors:
+            settings = merge(settings, stability["factors"][factor])
+        return Study(self.name, settings)
+
+    def stability(self) -> list[Variant]:
+        """Every job of the experiment on stability that is known before any has been trained."""
+        return _variants(self.stability_plan(), self._changed)
+
+    def stability_plan(self) -> Iterator[tuple[str, str, Sweep]]:
+        """Give every sweep of the baseline and of each factor, and the one that it is trained for.
+
+        None unless factors are to be trained.
+        """
+        if factors := self.settings["stability"]["train"]:
+            yield from _plan((BASELINE, *factors), self._changed)
+
+    def _changed(self, name: str) -> "Study":
+        return self.changed_by([] if name == BASELINE else [name])
+
+    def combined(self) -> list[Variant]:
+        """Every job of all factors that help together, by the baseline's series, in its names."""
+        found = self.stability()
+        return [Variant(COMBINED, each.series) for each in found if each.changed == BASELINE]
 
     def landscapes(self) -> list[Landscape]:
         """Every loss landscape whose intrinsic dimension is measured, in a fixed order."""
@@ -199,7 +224,9 @@ class Study:
 
     def _sweep_options(self, dataset: str) -> dict[str, Any]:
         """Give what every kind of sweep of a data set takes."""
-        same = {key: self.settings[key] for key in ("whole_test_batches", "first_evaluation")}
+        names = "whole_test_batches", "first_evaluation", "weight_decay", "warmup_epochs"
+        names += "rate_decay", "clip_norm", "label_smoothing"
+        same = {name: self.settings[name] for name in names}
         return {**self._options(dataset), **same, "flips": choose(self.settings["flips"], dataset)}
 
     def _sweep(self, dataset: str, objective: str, architecture: Architecture, seed: int) -> Sweep:
@@ -234,6 +261,8 @@ class Study:
                 "dropout": own["dropout"],
                 "batch_norm": own["batch_norm"],
                 "batch_norm_momentum": settings["batch_norm_momentum"],
+                "layer_norm": own["layer_norm"],
+                "residual": settings["residual"],
                 "hidden_initialization": choose(settings["hidden_initialization"], model),
                 "output_initialization": choose(settings["output_initialization"], model),
                 "relu_logits": settings["relu_logits"],
@@ -248,7 +277,7 @@ class Study:
         if common["model"] != "kan":
             yield Architecture(**common, uniform_biases=settings["uniform_biases"])
             return
-        of_kans = ("output_activation", "spline_scale", "gain")
+        of_kans = ("output_activation", "spline_scale", "gain", "moving_grid")
         for degree, grid_size in product(settings["degrees"], settings["grid_sizes"]):
             yield Architecture(
                 **common,
@@ -257,6 +286,31 @@ class Study:
                 grid_range=tuple(settings["grid_range"]),
                 **{key: settings[key] for key in of_kans},
             )
+
+
+def _plan(
+    names: Sequence[str], changed: Callable[[str], Study]
+) -> Iterator[tuple[str, str, Sweep]]:
+    """Give every sweep of each changed study, and the first name under which there is the same."""
+    first: dict[Sweep, str] = {}
+    for name in names:
+        for sweep in changed(name).sweeps():
+            yield name, first.setdefault(sweep, name), sweep
+
+
+def _variants(
+    plan: Iterator[tuple[str, str, Sweep]], changed: Callable[[str], Study]
+) -> list[Variant]:
+    """Put the sweeps of a plan into jobs, each under the first of its names."""
+    trained: dict[str, list[Sweep]] = {}
+    for name, first, sweep in plan:
+        if name == first:
+            trained.setdefault(name, []).append(sweep)
+    return [
+        Variant(name, series)
+        for name, sweeps in trained.items()
+        for series in in_series(sweeps, changed(name).settings["depths_in_turn"])
+    ]
 
 
 def choose(value: Any, name: str) -> Any:

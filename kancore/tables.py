@@ -18,12 +18,14 @@ def _column(name: str, kind: pa.DataType, description: str, unit: str = "") -> p
 KEY = (
     _column("study", pa.string(), "name of the study"),
     _column(
-        "experiment", pa.string(), "grid, audit; or activation, width_degree, grid_size: follow-ups"
+        "experiment",
+        pa.string(),
+        "grid, audit, stability; or activation, width_degree, grid_size: follow-ups",
     ),
     _column(
         "protocol",
         pa.string(),
-        "clean, published, or departures of the published code",
+        "clean, published, or departures of the published code; of stability the factor",
     ),
     _column("dataset", pa.string(), "name of the data set"),
     _column("objective", pa.string(), "training objective: backprop or hsic"),
@@ -218,6 +220,29 @@ AUDIT = pa.schema(
     ]
 )
 
+# One row a factor, part of the cells and measure: what the factor changes in how KANs train.
+STABILITY = pa.schema(
+    [
+        _column("study", pa.string(), "name of the study"),
+        _column("factor", pa.string(), "baseline, a factor, or combined"),
+        _column("dataset", pa.string(), "name of the data set, or all"),
+        _column("depth", pa.string(), "the paper's name of the depth, or all"),
+        _column(
+            "measure",
+            pa.string(),
+            "of all schemes of a data set, depth and seed: median, best, spread (test accuracy); "
+            "close, failed (shares of schemes); gap; epochs; outside_grid, also of each layer",
+        ),
+        _column("baseline", pa.float64(), "mean of the baseline"),
+        _column("value", pa.float64(), "mean with the factor"),
+        _column("effect", pa.float64(), "mean of factor - baseline, over pairs"),
+        _column("low", pa.float64(), "lower bound of its 95% interval"),
+        _column("high", pa.float64(), "upper bound of its 95% interval"),
+        _column("pairs", pa.int64(), "pairs: of one data set, depth and seed"),
+        _column("seeds", pa.int64(), "fewest seeds of a data set; the interval is over 3 or more"),
+    ]
+)
+
 # Schemas of the tables that figures are drawn from, by the figure's ``TABLE``.
 SCHEMAS = {
     "history": HISTORY,
@@ -229,6 +254,7 @@ SCHEMAS = {
     "efficiency": EFFICIENCY,
     "efficiency_ranks": EFFICIENCY_RANKS,
     "audit": AUDIT,
+    "stability": STABILITY,
 }
 
 

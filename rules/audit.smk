@@ -35,7 +35,7 @@ use rule train as audit_train with:
             f"--experiment audit {sweeps_argument(AUDIT[wildcards.audited].series)}"
         ),
         study=STUDY.name,
-        protocol=lambda wildcards: AUDIT[wildcards.audited].protocol,
+        protocol=lambda wildcards: AUDIT[wildcards.audited].changed,
     message:
         "audit {wildcards.audited}"
 

@@ -83,6 +83,10 @@ def trained_sweeps(wildcards):
         sweeps = FOLLOW_UPS[wildcards.follow_up].sweeps(any_scheme)
     elif "audited" in wildcards.keys():
         sweeps = AUDIT[wildcards.audited].series.sweeps
+    elif "varied" in wildcards.keys():
+        sweeps = STABILITY[wildcards.varied].series.sweeps
+    elif "combined" in wildcards.keys():  # by the baseline: what it will be needs about as much
+        sweeps = COMBINED[wildcards.combined].series.sweeps
     else:
         sweeps = SERIES[wildcards.series].sweeps
     return sweeps, resources.shape(sweeps[0].dataset, STUDY.settings["data"])

@@ -18,7 +18,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--study", type=json.loads, required=True, help="the study, as JSON")
     parser.add_argument(
-        "--jobs", choices=["series", "follow_ups", "audit"], required=True, help="which"
+        "--jobs",
+        choices=["series", "follow_ups", "audit", "stability", "combined"],
+        required=True,
+        help="which",
     )
     parser.add_argument("--folder", type=Path, required=True, help="folder of these jobs")
     parser.add_argument("--history", type=Path, required=True, help="table to write")

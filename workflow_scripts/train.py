@@ -27,7 +27,9 @@ def arguments() -> argparse.Namespace:
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--sweeps", type=json.loads, help="a list of sweeps, as JSON")
     what.add_argument("--follow-up", type=json.loads, help="or a follow-up, as JSON")
+    what.add_argument("--job", help="or a job whose sweeps are in a file")
     parser.add_argument("--scheme", type=Path, help="the scheme of a follow-up, a JSON file")
+    parser.add_argument("--jobs", type=Path, help="sweeps by job, a JSON file")
     parser.add_argument("--experiment", default="grid", help="what the sweeps belong to")
     parser.add_argument("--protocol", required=True, help="name of the protocol")
     parser.add_argument("--data", type=Path, required=True, help="prepared data set")
@@ -48,6 +50,9 @@ def planned(args: argparse.Namespace) -> tuple[str, list[Sweep]]:
     """Name of the experiment, and its sweeps, which have one model and objective."""
     if args.sweeps:
         return args.experiment, [Sweep.from_dict(sweep) for sweep in args.sweeps]
+    if args.job:
+        sweeps = json.loads(args.jobs.read_text())["jobs"][args.job]
+        return args.experiment, [Sweep.from_dict(sweep) for sweep in sweeps]
     follow_up = FollowUp.from_dict(args.follow_up)
     return follow_up.experiment, follow_up.sweeps(Scheme(**json.loads(args.scheme.read_text())))
 

@@ -99,11 +99,12 @@ def checks(dataset: Dataset) -> None:
 def scaled(dataset: Dataset, scaling: str) -> Dataset:
     """Choose how images become inputs: ``standardize``, ``unit`` or ``symmetric``.
 
-    Pixels are then in [0, 1], or in [-1, 1]. Tables and texts stay as they are.
+    Training pixels are then in [0, 1], or in [-1, 1]. Tables and texts stay as they are.
     """
     if scaling == "standardize" or dataset.image_shape is None:
         return dataset
-    middle, half = {"unit": (0, 255), "symmetric": (127.5, 127.5)}[scaling]
+    brightest = max(1, int(dataset.x_train.max()))  # 255, but of images of fewer bits
+    middle, half = (0, brightest) if scaling == "unit" else (brightest / 2, brightest / 2)
     mean, std = torch.full_like(dataset.mean, middle), torch.full_like(dataset.std, half)
     return replace(dataset, mean=mean, std=std)
 
