@@ -23,6 +23,7 @@ localrules:
     degree_depth,
     grid_size,
     departures,
+    stability_effects,
 
 
 rule accuracy_bars:
@@ -423,4 +424,25 @@ use rule accuracy_bars as departures with:
     params:
         figure="departures",
         code=figure_code("departures"),
+        style=FIGURE_STYLE,
+
+
+use rule accuracy_bars as stability_effects with:
+    input:
+        table=rules.stability.output.table,
+    output:
+        png=f"{OUT}/figures/stability_effects.png",
+        svg=report(
+            f"{OUT}/figures/stability_effects.svg",
+            caption="../report/stability_effects.rst",
+            category="Stability",
+            labels={"figure": "what each factor changes"},
+        ),
+    log:
+        f"{OUT}/logs/stability_effects.log",
+    benchmark:
+        f"{OUT}/benchmarks/stability_effects.tsv"
+    params:
+        figure="stability_effects",
+        code=figure_code("stability_effects"),
         style=FIGURE_STYLE,

@@ -21,11 +21,13 @@ SHOWN = {
     "degree_depth": "width_degree",
     "grid_size": "grid_size",
     "departures": "audit",
+    "stability_effects": "stability",
 }
 CONDUCTED = {
     "grid",
     *(follow_up.experiment for follow_up in FOLLOW_UPS.values()),
     *(["audit"] if AUDIT else []),
+    *(["stability"] if STABILITY else []),
 }
 REPORTED = [figure for figure, experiment in SHOWN.items() if experiment in CONDUCTED]
 
@@ -44,10 +46,27 @@ rule report:
             rules.tables.output.timings,
             *([rules.follow_up_tables.output.timings] if FOLLOW_UPS else []),
             *([rules.audit_tables.output.timings] if AUDIT else []),
+            *(
+                [
+                    rules.stability_tables.output.timings,
+                    rules.combination_tables.output.timings,
+                ]
+                if STABILITY
+                else []
+            ),
         ],
         audit=(
             [rules.audit_tables.output.runs, rules.audit.output.effects, rules.audit.output.claims]
             if AUDIT
+            else []
+        ),
+        stability=(
+            [
+                rules.stability.output.table,
+                rules.combination.output,
+                rules.stability_tables.output.runs,
+            ]
+            if STABILITY
             else []
         ),
         claims=rules.claims.output,
@@ -74,6 +93,9 @@ rule report:
         study=json.dumps({"name": STUDY.name, "settings": STUDY.settings}, sort_keys=True),
         experiments=" ".join(SHOWN[figure] for figure in REPORTED),
         audit=lambda wildcards, input: (f"--audit {shlex.join(input.audit)}" if input.audit else ""),
+        stability=lambda wildcards, input: (
+            f"--stability {shlex.join(input.stability)}" if input.stability else ""
+        ),
     message:
         f"write the report of study {STUDY.name}"
     shell:
@@ -81,4 +103,5 @@ rule report:
         " --runs {input.runs:q} --timings {input.timings:q} --claims {input.claims:q}"
         " --published {input.published:q} --data {input.data:q} --figures {input.figures:q}"
         " --captions {input.captions:q} --experiments {params.experiments} {params.audit}"
+        " {params.stability}"
         " --templates {input.templates:q} --out {output:q} --code {params.code} 2> {log:q}"

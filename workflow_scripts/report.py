@@ -9,7 +9,7 @@ import pandas as pd
 from kancore.files import run_plainly, write_atomically
 from kancore.provenance import check_code
 from kancore.report import contents, html, markdown
-from kancore.tables import AUDIT, RUNS, TIMINGS, read_table
+from kancore.tables import AUDIT, RUNS, STABILITY, TIMINGS, read_table
 
 
 def arguments() -> argparse.Namespace:
@@ -18,7 +18,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--study", type=json.loads, required=True, help="the study, as JSON")
     parser.add_argument("--runs", type=Path, nargs="+", required=True, help="grid, follow-ups")
     parser.add_argument(
-        "--timings", type=Path, nargs="+", required=True, help="in their order, and audit"
+        "--timings", type=Path, nargs="+", required=True, help="in their order, audit, stability"
     )
     parser.add_argument("--claims", type=Path, required=True, help="verdicts, JSON")
     parser.add_argument("--published", type=Path, required=True, help="published figures, CSV")
@@ -27,6 +27,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--captions", type=Path, nargs="+", required=True, help="in their order")
     parser.add_argument("--experiments", nargs="+", required=True, help="that they show")
     parser.add_argument("--audit", type=Path, nargs=3, help="its runs, effects and verdicts")
+    parser.add_argument("--stability", type=Path, nargs=3, help="effects, combination, runs")
     parser.add_argument("--templates", type=Path, nargs=2, required=True, help="HTML, Markdown")
     parser.add_argument("--out", type=Path, nargs=2, required=True, help="HTML, Markdown")
     parser.add_argument("--code", required=True, help="digest of the code, as planned")
@@ -39,6 +40,15 @@ def read_audit(runs: Path, effects: Path, claims: Path) -> dict:
         "runs": read_table(runs, RUNS),
         "effects": read_table(effects, AUDIT),
         "claims": json.loads(claims.read_text()),
+    }
+
+
+def read_stability(effects: Path, combination: Path, runs: Path) -> dict:
+    """Read what the report shows of the experiment on stability."""
+    return {
+        "effects": read_table(effects, STABILITY),
+        "combined": json.loads(combination.read_text())["factors"],
+        "runs": read_table(runs, RUNS),
     }
 
 
@@ -67,6 +77,7 @@ def main() -> None:
             for figure, caption, experiment in figures
         ],
         audit=args.audit and read_audit(*args.audit),
+        stability=args.stability and read_stability(*args.stability),
     )
     for fill, template, path in zip((html, markdown), args.templates, args.out, strict=True):
         text = fill(template.read_text(encoding="utf-8"), found)

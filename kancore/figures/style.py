@@ -62,6 +62,28 @@ _PROTOCOLS = {
     "data": "Published data variants",
     "shallow_wide": "Wide network not rebuilt",
 }
+_FACTORS = {
+    "baseline": "Baseline",
+    "folded_scale": "Spline scale folded",
+    "preserving_gain": "Variance kept by base branch",
+    "balanced_gain": "Variance kept by both branches",
+    "symmetric_inputs": "Pixels in [-1, 1]",
+    "batch_norm": "Batch normalization",
+    "layer_norm": "Layer normalization",
+    "residual": "Residual connections",
+    "no_dropout": "No dropout",
+    "more_dropout": "Dropout 0.5",
+    "no_weight_decay": "No weight decay",
+    "more_weight_decay": "Weight decay 0.05",
+    "grid_range_2": "Grid from -2 to 2",
+    "grid_range_3": "Grid from -3 to 3",
+    "moving_grid": "Grid moved to its inputs",
+    "warm_up": "Warm-up of one epoch",
+    "cosine_decay": "Cosine decay",
+    "clipping": "Gradients clipped to norm 1",
+    "label_smoothing": "Label smoothing 0.1",
+    "combined": "Combined",
+}
 _NAMES = {
     **_MODELS,
     **_DATASETS,
@@ -70,6 +92,7 @@ _NAMES = {
     **_ACTIVATIONS,
     **_DIMENSIONS,
     **_PROTOCOLS,
+    **_FACTORS,
 }
 _ORDER = {name: place for place, name in enumerate(_NAMES)}
 

@@ -18,6 +18,7 @@ from markupsafe import Markup
 
 from kancore.figures.style import display_name, in_order
 from kancore.report import audit as audit_tables
+from kancore.report import stability as stability_tables
 from kancore.report import tables, verdicts
 from kancore.statistics import SCHEME, best_schemes
 from kancore.status import duration
@@ -38,6 +39,7 @@ def contents(
     datasets: Sequence[Mapping[str, Any]],
     figures: Iterable[Mapping[str, str]],
     audit: Mapping[str, Any] | None = None,
+    stability: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Collect what a report shows.
 
@@ -63,6 +65,9 @@ def contents(
     audit
         If the study has one: its ``runs``; ``effects``, with the columns of
         `kancore.tables.AUDIT`; and ``claims``, verdicts by protocol.
+    stability
+        If the study has that experiment: its ``runs``; ``effects``, with the columns of
+        `kancore.tables.STABILITY`; and the factors ``combined``.
 
     Returns
     -------
@@ -74,6 +79,8 @@ def contents(
     by_experiment = {"grid": runs, **dict(iter(follow_ups.groupby("experiment")))}
     if audit:
         by_experiment["audit"] = audit["runs"]
+    if stability:
+        by_experiment["stability"] = stability["runs"]
     sizes = _sizes(datasets)
     return {
         "study": study,
@@ -93,8 +100,11 @@ def contents(
         "follow_ups": _follow_ups(follow_ups),
         "published": tables.published(published, runs, timings),
         "audit": audit and _audit(audit),
+        "stability": stability and _stability(stability, timings),
         "timings": tables.table(
-            timings[timings["experiment"] != "audit"].sort_values(["experiment", "sweep"]),
+            timings[~timings["experiment"].isin(["audit", "stability"])].sort_values(
+                ["experiment", "sweep"]
+            ),
             tables.TIMING_COLUMNS,
         ),
         "config": yaml.safe_dump(
@@ -232,6 +242,17 @@ def _audit(found: Mapping[str, Any]) -> dict[str, Any]:
         "sample": _sample(found["runs"]),
         "effects": audit_tables.effects(found["effects"]),
         "claims": audit_tables.claims(found["claims"]),
+    }
+
+
+def _stability(found: Mapping[str, Any], timings: pd.DataFrame) -> dict[str, Any]:
+    """Collect what a report shows of the experiment on stability."""
+    timings = timings[timings["experiment"] == "stability"]
+    return {
+        "sample": _sample(found["runs"]),
+        "advice": stability_tables.advice(found["effects"], found["combined"]),
+        "factors": stability_tables.factors(found["effects"], timings),
+        "outside": stability_tables.outside(found["effects"]),
     }
 
 

@@ -1,0 +1,83 @@
+"""What each factor changes in the median scheme of KANs and in the spread over schemes."""
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from kancore.figures import style
+from kancore.stability import ALL, BASELINE
+
+TABLE = "stability"
+
+_TITLES = {
+    "median": "Accuracy of the median scheme, points",
+    "spread": "Spread, best less median scheme, points",
+}
+# Share of a row's height between the marks of depths.
+_STEP = 0.24
+_MARKERS = "osD^v"
+
+
+def draw(table: pd.DataFrame) -> Figure:
+    """Draw the effect of each factor on the median accuracy and on the spread.
+
+    Parameters
+    ----------
+    table
+        Effects, with the columns of `kancore.tables.STABILITY`.
+
+    Returns
+    -------
+    Figure
+        Two panels, a row a factor, that which raises the median most at the top. Black marks are
+        means over all data sets and depths, with 95% intervals; marks in colours those of a depth.
+    """
+    table = table[(table["dataset"] == ALL) & (table["factor"] != BASELINE)]
+    table = table.dropna(subset="effect")
+    pooled = table[(table["depth"] == ALL) & (table["measure"] == "median")]
+    factors = list(pooled.sort_values("effect", ascending=False, kind="stable")["factor"])
+    depths = style.in_order(set(table["depth"]) - {ALL})
+    if len(depths) == 1:  # the same marks again
+        depths = []
+    colours = dict(zip(depths, mpl.color_sequences["tab10"], strict=False))
+    figure = Figure(
+        figsize=(mpl.rcParams["figure.figsize"][0], 0.32 * len(factors) + 1.1),
+        layout="constrained",
+    )
+    panels = figure.subplots(1, 2, sharey=True)
+    for axes, (measure, title) in zip(panels, _TITLES.items(), strict=True):
+        _prepare(axes, title, factors)
+        for row in table[table["measure"] == measure].itertuples():
+            if row.factor not in factors or row.depth not in (ALL, *depths):
+                continue
+            number = [ALL, *depths].index(row.depth)
+            place = factors.index(row.factor) + (number - len(depths) / 2) * _STEP
+            colour = "black" if row.depth == ALL else colours[row.depth]
+            axes.hlines(place, 100 * row.low, 100 * row.high, color=colour, lw=1.4)
+            marker = _MARKERS[number % len(_MARKERS)]
+            axes.plot(100 * row.effect, place, marker=marker, ms=4, color=colour)
+    handles = [
+        Line2D([], [], color=colour, marker=_MARKERS[number % len(_MARKERS)], ms=4, label=label)
+        for number, (colour, label) in enumerate(
+            [
+                ("black", "all depths" if depths else "all data sets"),
+                *((colours[depth], style.display_name(depth)) for depth in depths),
+            ]
+        )
+    ]
+    style.legend_above(figure, handles)
+    return figure
+
+
+def _prepare(axes: Axes, title: str, factors: list[str]) -> None:
+    axes.set_title(title, loc="left", fontsize="medium")
+    axes.set_yticks(range(len(factors)), [style.display_name(name) for name in factors])
+    axes.set_ylim(len(factors) - 0.5, -0.5)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(False)
+    axes.grid(True, axis="x")
+    for edge in range(1, len(factors)):
+        axes.axhline(edge - 0.5, color="#DDDDDD", lw=0.6)
+    axes.axvline(0, color="black", lw=0.8)

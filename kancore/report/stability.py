@@ -1,0 +1,130 @@
+"""How the report words the experiment on stability: what to recommend, and on what evidence."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from kancore.figures.style import display_name, in_order
+from kancore.report.tables import MISSING, Table
+from kancore.stability import ALL, BASELINE, costs, recommendations
+
+# Column of each measure: its heading, and by what it is multiplied.
+_COLUMNS = {
+    "median": ("Median, %", 100),
+    "best": ("Best, %", 100),
+    "spread": ("Spread, points", 100),
+    "close": ("Close to best, %", 100),
+    "failed": ("Failed, %", 100),
+    "gap": ("Gap, points", 100),
+    "epochs": ("Epochs to 95%", 1),
+    "outside_grid": ("Outside grid, %", 100),
+}
+_VERBS = {
+    "use": "raises the median scheme",
+    "avoid": "lowers the median scheme",
+    "no difference": "makes no difference that these runs show",
+}
+
+
+def advice(table: pd.DataFrame, chosen: list[str]) -> list[dict[str, Any]]:
+    """Word the recommendations, best first.
+
+    Parameters
+    ----------
+    table
+        Effects, with the columns of `kancore.tables.STABILITY`.
+    chosen
+        The factors that are trained together.
+
+    Returns
+    -------
+    list of dict
+        Each ``title`` and ``text``.
+    """
+    together = ", ".join(map(display_name, chosen)) or "none of them, as none helps for sure"
+    found = []
+    for each in recommendations(table):
+        effects = {
+            measure: _of(table, each["factor"], measure).iloc[0] for measure in ("median", "spread")
+        }
+        title = display_name(each["factor"])
+        if each["factor"] == "combined":
+            title = f"{title} ({together})"
+        text = (
+            f"{_VERBS[each['advice']]}: by {_points(effects['median'])} points; the spread changes "
+            f"by {_points(effects['spread'])}."
+        )
+        if not each["firm"]:
+            text += " With so few seeds this is a suggestion."
+        if each["except"]:
+            places = "; ".join(f"{display_name(d)}, {display_name(n)}" for d, n in each["except"])
+            text += f" The other way round for {places}."
+        found.append({"title": title, "text": text})
+    return found
+
+
+def _of(table: pd.DataFrame, factor: str, measure: str) -> pd.DataFrame:
+    """Pooled row of a factor and a measure."""
+    pooled = table[(table["dataset"] == ALL) & (table["depth"] == ALL)]
+    return pooled[(pooled["factor"] == factor) & (pooled["measure"] == measure)]
+
+
+def _points(row: Mapping[str, float]) -> str:
+    value, low, high = (f"{100 * row[name]:+.2f}" for name in ("effect", "low", "high"))
+    return f"{value} [{low}, {high}]"
+
+
+def factors(table: pd.DataFrame, timings: pd.DataFrame) -> Table:
+    """One row a factor, with the mean of each measure and the cost of a step.
+
+    Parameters
+    ----------
+    table
+        Effects, with the columns of `kancore.tables.STABILITY`.
+    timings
+        Of the experiment, with the columns of `kancore.tables.TIMINGS`.
+    """
+    step = costs(timings)
+    rows = []
+    names = [BASELINE, *(each["factor"] for each in recommendations(table))]
+    for factor in names:
+        cells = []
+        for measure, (_, unit) in _COLUMNS.items():
+            found = _of(table, factor, measure)
+            value = found["value"].iloc[0] if len(found) else None
+            cells.append(MISSING if pd.isna(value) else f"{unit * value:.1f}")
+        rows.append((display_name(factor), *cells, f"\N{MULTIPLICATION SIGN}{step[factor]:.2f}"))
+    headings = ["Factor", *(heading for heading, _ in _COLUMNS.values()), "Time of a step"]
+    return Table(
+        headings, [False, *[True] * (len(headings) - 1)], rows, [n == BASELINE for n in names]
+    )
+
+
+def outside(table: pd.DataFrame) -> Table:
+    """One row a factor: shares of inputs beyond the extended grid, by depth and layer."""
+    rows = table[(table["dataset"] == ALL) & (table["depth"] != ALL)]
+    rows = rows[rows["measure"].str.fullmatch(r"outside_grid_\d+")].dropna(subset="value")
+    names = [BASELINE, *(each["factor"] for each in recommendations(table))]
+    places = [
+        (depth, measure)
+        for depth in in_order(rows["depth"])
+        for measure in sorted(set(rows.loc[rows["depth"] == depth, "measure"]))
+    ]
+    values = rows.set_index(["factor", "depth", "measure"])["value"]
+    cells = [
+        (
+            display_name(name),
+            *(
+                f"{100 * values[name, *place]:.1f}" if (name, *place) in values.index else MISSING
+                for place in places
+            ),
+        )
+        for name in names
+    ]
+    headings = [
+        "Factor",
+        *(f"{display_name(depth)}, layer {name.rsplit('_', 1)[1]}, %" for depth, name in places),
+    ]
+    numeric = [False, *[True] * len(places)]
+    return Table(headings, numeric, cells, [name == BASELINE for name in names])
