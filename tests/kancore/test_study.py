@@ -275,7 +275,7 @@ def test_the_audit_trains_each_protocol_and_nothing_twice():
     by_protocol = {}
     for audited in laptop.audit():
         models = {sweep.architecture.model for sweep in audited.series.sweeps}
-        by_protocol.setdefault(audited.protocol, set()).update(models)
+        by_protocol.setdefault(audited.changed, set()).update(models)
     assert by_protocol.pop("output_initialization") == by_protocol.pop("leaky_gain") == {"kan"}
     assert by_protocol.pop("pytorch_initialization") == {"mlp", "wide_mlp"}
     assert list(by_protocol)[:2] == ["clean", "published"]

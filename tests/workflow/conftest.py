@@ -52,6 +52,9 @@ studies:
     audit:
       departures: [warm_start, output_initialization]
       settings: {datasets: [digits], depths: [2layers], learning_rates: [0.005], seeds: [0]}
+    stability:
+      train: [residual]
+      settings: {depths: [2layers], seeds: [0]}
 """
 
 
@@ -66,6 +69,7 @@ class Project:
     GRID_ALONE = (
         'follow_ups={"experiments": []}',
         'audit={"departures": []}',
+        'stability={"train": []}',
         'intrinsic_dimension={"networks": []}',
     )
 

@@ -18,7 +18,12 @@ FOLLOW_UPS = {"follow_up": 3, "follow_up_tables": 1}
 OF_DIMENSIONS = {"dimension_accuracy": 1, "dimension_estimates": 1}
 OF_EFFICIENCY = {"efficiency_bars": 1, "parameters_efficiency": 1, "efficiency_ranks": 1}
 OF_AUDIT = {"audit_tables": 1, "audit": 1, "departures": 1}
-OF_RUNS = {name: 1 for name in REPORTED if name not in {**OF_DIMENSIONS, **OF_AUDIT}}
+OF_STABILITY = {
+    **{"stability_tables": 1, "combination": 1, "combination_train": 1},
+    **{"combination_tables": 1, "stability": 1, "stability_effects": 1},
+}
+APART = {**OF_DIMENSIONS, **OF_AUDIT, **OF_STABILITY}
+OF_RUNS = {name: 1 for name in REPORTED if name not in APART}
 # New tables of runs may name another best scheme, so follow-ups and all below them are due too.
 DOWNSTREAM = {
     **{"tables": 1, "efficiency": 1, "best_scheme": 1, **FOLLOW_UPS, "claims": 1},
@@ -51,14 +56,18 @@ def test_an_edit_in_splines_retrains_kans_and_no_mlp(project):
     output = project.snakemake("--cores", "1", "--dry-run")
     assert "train digits/backprop/kan" in output
     assert "train digits/backprop/mlp" not in output
-    assert project.plan() == {"train": 1, "audit_train": 4, **OF_AUDIT, **DOWNSTREAM}
+    stability = {"stability_train": 2, **OF_STABILITY}
+    audit = {"audit_train": 4, **OF_AUDIT}
+    assert project.plan() == {"train": 1, **audit, **stability, **DOWNSTREAM}
 
 
 def test_an_edit_in_a_data_set_prepares_it_again_and_retrains(project):
     project.append("kancore/data/digits.py")
     dimensions = {"manifold": 1, "landscape": 1, "intrinsic_dimension": 1, **OF_DIMENSIONS}
     audit = {"audit_train": 7, **OF_AUDIT}
-    assert project.plan() == {"prepare": 1, "train": 2, **audit, **dimensions, **DOWNSTREAM}
+    stability = {"stability_train": 2, **OF_STABILITY}
+    below = {**audit, **stability, **dimensions, **DOWNSTREAM}
+    assert project.plan() == {"prepare": 1, "train": 2, **below}
     project.append("kancore/data/breast_cancer.py")
     assert project.plan()["prepare"] == 1
 
