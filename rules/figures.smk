@@ -23,6 +23,7 @@ localrules:
     degree_depth,
     grid_size,
     departures,
+    firmness,
 
 
 rule accuracy_bars:
@@ -423,4 +424,25 @@ use rule accuracy_bars as departures with:
     params:
         figure="departures",
         code=figure_code("departures"),
+        style=FIGURE_STYLE,
+
+
+use rule accuracy_bars as firmness with:
+    input:
+        table=rules.firmness_table.output.table,
+    output:
+        png=f"{OUT}/figures/firmness.png",
+        svg=report(
+            f"{OUT}/figures/firmness.svg",
+            caption="../report/firmness.rst",
+            category="Claims",
+            labels={"figure": "how firm each verdict is"},
+        ),
+    log:
+        f"{OUT}/logs/firmness.log",
+    benchmark:
+        f"{OUT}/benchmarks/firmness.tsv"
+    params:
+        figure="firmness",
+        code=figure_code("firmness"),
         style=FIGURE_STYLE,

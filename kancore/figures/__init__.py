@@ -33,6 +33,7 @@ FIGURES = (
     "degree_depth",
     "grid_size",
     "departures",
+    "firmness",
 )
 
 # Neither the time nor the version of the writer: the same table gives the same bytes.

@@ -30,7 +30,7 @@ def part(differences, seeds=3, **bounds):
 
 
 def verdict(*parts):
-    (found,) = judge("study", None, [Claim("C0", "It is so.", "pairs", parts)])
+    (found,) = judge("study", None, [Claim("C0", "It is so.", "so", "abstract", "pairs", parts)])
     return found
 
 
@@ -115,7 +115,7 @@ def verdicts(make_history, follow_ups):
 
 
 def test_a_made_up_study_has_the_verdicts_that_it_was_made_for(verdicts):
-    assert list(verdicts) == [f"C{number}" for number in range(1, 11)]
+    assert list(verdicts) == [f"C{number}" for number in range(1, 19)]
     found = {name: claim["verdict"] for name, claim in verdicts.items()}
     assert found["C1"] == "contradicted"  # KANs were made 3 points worse
     assert found["C2"] == "supported"
