@@ -412,7 +412,7 @@ def _on_training(thresholds: Thresholds) -> tuple[Claim, ...]:
             "timed sweeps of KANs, and of smaller and larger MLPs, on one machine",
             (
                 Part(
-                    "Seconds in steps of a KAN's epoch over those of an MLP of as many parameters",
+                    "Seconds of an epoch of a KAN over those of an MLP of as many parameters",
                     matched_time,
                     above=0,
                     unit="log_seconds",

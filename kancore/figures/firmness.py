@@ -38,20 +38,23 @@ def draw(table: pd.DataFrame) -> Figure:
     whole = table[table["part"] == 0]
     claims = list(dict.fromkeys(whole["claim"]))
     settings = list(dict.fromkeys(zip(whole["variation"], whole["setting"], strict=True)))
+    names = [style.setting_name(*setting) for setting in settings]
     width, _ = mpl.rcParams["figure.figsize"]
-    figure = Figure(figsize=(width, 0.22 * len(claims) + 2.6), layout="constrained")
+    # Names stand upright below the cells: the longest one needs so many inches.
+    below = max(map(len, names), default=0) * mpl.rcParams["font.size"] / 100
+    figure = Figure(figsize=(width, 0.22 * len(claims) + below + 0.9), layout="constrained")
     axes = figure.subplots()
     cells = [[(1.0, 1.0, 1.0)] * len(settings) for _ in claims]
     for row in whole.itertuples():
         place = claims.index(row.claim), settings.index((row.variation, row.setting))
         cells[place[0]][place[1]] = to_rgb(_COLOURS[row.verdict])
-        axes.text(*reversed(place), style.MARKS[row.verdict], ha="center", va="center")
+        mark = style.MARKS[row.verdict]
+        axes.text(*reversed(place), mark, ha="center", va="center", fontsize="small")
     axes.imshow(cells, aspect="auto")
     axes.grid(False)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     axes.set_yticks(range(len(claims)), claims)
-    names = [style.setting_name(*setting) for setting in settings]
     axes.set_xticks(range(len(settings)), names, rotation=90)
     for edge in range(1, len(claims)):
         axes.axhline(edge - 0.5, color="white", lw=1)
