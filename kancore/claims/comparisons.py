@@ -24,7 +24,7 @@ _NONE = pd.DataFrame(
 # The logarithm of an efficiency takes an accuracy of at least this: that of a run that failed is 0.
 LEAST_ACCURACY = 0.01
 # What two times have in common to be compared.
-_MACHINE = ("device", "threads")
+_MACHINE = ("machine", "threads")
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,8 @@ def published(figures: pd.DataFrame) -> Evidence:
     times = pd.DataFrame()
     if "seconds_per_epoch" in figures:
         log_seconds = np.log(figures["seconds_per_epoch"].astype(float))
-        times = figures.assign(seed=0, device="as published", threads=1, log_seconds=log_seconds)
+        where = {"device": "as published", "machine": "as published", "threads": 1}
+        times = figures.assign(seed=0, **where, log_seconds=log_seconds)
     return Evidence(figures, figures, pd.DataFrame(columns=[*RUNS.names, "failed"]), times)
 
 
@@ -153,8 +154,11 @@ def _with_efficiency(runs: pd.DataFrame, dimensions: pd.Series) -> pd.DataFrame:
 
 def _times(timings: pd.DataFrame) -> pd.DataFrame:
     """Seconds of an epoch of one network of each architecture, all its sweeps together."""
-    key = ["dataset", "objective", "model", "depth", "seed", *_MACHINE]
-    spent = timings.assign(epochs=timings["epochs"] * timings["schemes"]).groupby(key)
+    # Of one machine KANs alone name the kernels that they run by.
+    machine = timings["device"].astype(str).str.replace(", kernels: .*", "", regex=True)
+    epochs = timings["epochs"] * timings["schemes"]
+    key = ["dataset", "objective", "model", "depth", "seed", "device", *_MACHINE]
+    spent = timings.assign(epochs=epochs, machine=machine).groupby(key)
     times = spent.agg(
         seconds=("training_seconds", "sum"),
         epochs=("epochs", "sum"),
@@ -313,7 +317,7 @@ def layer_against_degree(evidence: Evidence) -> pd.DataFrame:
     the one before it.
     """
     rows = _width_degree(evidence).set_index(["dataset", "seed", "layers", "width", "degree"])
-    failed = rows["failed"]
+    failed = rows["failed"].to_dict()
     rows = rows[["test_accuracy", "parameters"]].astype(float)
     pairs = []
     for dataset, seed, layers, width, degree in rows.index:
@@ -321,7 +325,7 @@ def layer_against_degree(evidence: Evidence) -> pd.DataFrame:
         higher = [d for d in rows.index.unique("degree") if d > degree]
         if layers == 1 and deeper in rows.index and higher:
             raised = (dataset, seed, 1, width, min(higher))
-            if raised in rows.index and not failed.loc[[start, deeper, raised]].all():
+            if raised in rows.index and not all(failed[key] for key in (start, deeper, raised)):
                 gains = [rows.loc[end] - rows.loc[start] for end in (deeper, raised)]
                 layer, step = (gain["test_accuracy"] / gain["parameters"] for gain in gains)
                 pairs.append((dataset, seed, layer - step))

@@ -85,7 +85,8 @@ def _variations(material: Material) -> Iterator[tuple[str, str, Sequence[dict[st
             claims = _moved(name, value)
             yield name, f"{value:g}", judge(evidence, _NOTHING, claims)
     for share in BUDGETS:
-        yield "budget", f"{share:g}", judge(material.evidence(share), _NOTHING)
+        early = known if share == 1 else judge(material.evidence(share), _NOTHING)
+        yield "budget", f"{share:g}", early
     for dataset in sorted(set(evidence.runs["dataset"])):
         rest = select(evidence, lambda table, name=dataset: table["dataset"] != name)
         yield "without", dataset, judge(rest, _NOTHING) if len(rest.runs) else []
