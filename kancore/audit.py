@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 
 from kancore.claims.comparisons import CELL, Evidence, measured
-from kancore.claims.declared import FEWEST_SEEDS
 from kancore.claims.verdicts import judge
 from kancore.protocols import CLEAN
 from kancore.schemes import Sweep
 from kancore.statistics import (
+    FEWEST_SEEDS,
     SCHEME,
     interquartile_mean,
     interval_over_seeds,
@@ -77,7 +77,7 @@ def effects(runs: dict[str, pd.DataFrame], found: dict[str, Evidence]) -> pd.Dat
     Parameters
     ----------
     runs
-        Runs by protocol, from `by_protocol`; those that never were evaluated pair with nothing.
+        Runs by protocol, from `by_protocol`; two that never were evaluated are no pair.
     found
         The evidence of each protocol, from `evidence`.
 
@@ -114,14 +114,16 @@ def effects(runs: dict[str, pd.DataFrame], found: dict[str, Evidence]) -> pd.Dat
 
 def _values(
     table: pd.DataFrame, dataset: str, model: str, column: str, by: Sequence[str]
-) -> pd.Series:
-    """Values of a column, by what pairs agree in."""
+) -> pd.DataFrame:
+    """Values of a column and whether a run failed, by what pairs agree in."""
     rows = table[(table["dataset"] == dataset) & (table["model"] == model)]
-    return rows.set_index(["objective", *by])[column].dropna().astype(float)
+    rows = rows.set_index(["objective", *by])
+    return rows[column].astype(float).to_frame("value").assign(failed=rows["failed"])
 
 
-def _effect(clean: pd.Series, other: pd.Series) -> dict[str, float | int]:
-    differences = (other - clean).dropna()
+def _effect(clean: pd.DataFrame, other: pd.DataFrame) -> dict[str, float | int]:
+    failed = clean["failed"] & other["failed"]
+    differences = (other["value"] - clean["value"]).mask(failed.astype(bool)).dropna()
     if differences.empty:
         return {**dict.fromkeys(("clean", "effect", "low", "high"), np.nan), "pairs": 0}
     values = differences.to_numpy()
@@ -133,7 +135,7 @@ def _effect(clean: pd.Series, other: pd.Series) -> dict[str, float | int]:
     else:
         low, high = stratified_interval(values, depths, interquartile_mean)
     return {
-        "clean": float(interquartile_mean(clean.loc[differences.index].to_numpy())),
+        "clean": float(interquartile_mean(clean["value"].loc[differences.index].to_numpy())),
         "effect": float(interquartile_mean(values)),
         "low": low,
         "high": high,

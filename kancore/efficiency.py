@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from kancore.statistics import SCHEME, SETTING, best_schemes, main_grid
+from kancore.statistics import SCHEME, SETTING, best_schemes, counted, main_grid
 from kancore.tables import EFFICIENCY, EFFICIENCY_RANKS, KEY_NAMES
 
 
@@ -70,18 +70,20 @@ def efficiency_by_source(runs: pd.DataFrame, dimensions: pd.DataFrame) -> pd.Dat
     -------
     DataFrame
         One row a run and source, with the columns of `kancore.tables.EFFICIENCY`. Efficiencies
-        are null where the run has no accuracy, the dimension is unknown, or there are no more
-        parameters than dimensions; the last is told by ``undefined``.
+        are null where the dimension is unknown, or there are no more parameters than dimensions;
+        the latter is told by ``undefined``. Of runs that diverged ``efficiency`` is as
+        `kancore.statistics.counted` has them: 0 where they were never evaluated, and else for all
+        epochs; ``efficiency_on_test`` is as published, and null where they were never evaluated.
     """
     table = runs.merge(dimensions, on="dataset")
     undefined = table["parameters"].astype(float) <= table["intrinsic_dimension"]
     known = table["intrinsic_dimension"].mask(undefined)
     table = table.assign(undefined=undefined)
-    for name, accuracy, epoch in (
-        ("efficiency", "test_accuracy", "best_epoch"),
-        ("efficiency_on_test", "best_test_accuracy", "best_test_epoch"),
+    for name, rows, accuracy, epoch in (
+        ("efficiency", counted(table), "test_accuracy", "best_epoch"),
+        ("efficiency_on_test", table, "best_test_accuracy", "best_test_epoch"),
     ):
-        columns = (table[column].astype(float) for column in (accuracy, epoch, "parameters"))
+        columns = (rows[column].astype(float) for column in (accuracy, epoch, "parameters"))
         table[name] = efficiency(*columns, known)
     return table.sort_values(["source", *KEY_NAMES], ignore_index=True)[EFFICIENCY.names]
 

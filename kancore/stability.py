@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from kancore.claims.declared import FEWEST_SEEDS
 from kancore.schemes import Sweep
-from kancore.statistics import interval_over_seeds, stratified_interval
+from kancore.statistics import FEWEST_SEEDS, interval_over_seeds, stratified_interval
 from kancore.study import BASELINE
 from kancore.tables import KEY_NAMES, STABILITY
 

@@ -1,10 +1,11 @@
 """From evaluations to runs, and from runs to the schemes and numbers that figures show."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.special import stdtrit
+from scipy.special import stdtr, stdtrit
 
 from kancore.schemes import Scheme, derive_seed
 from kancore.tables import KEY_NAMES, RUNS
@@ -12,6 +13,8 @@ from kancore.tables import KEY_NAMES, RUNS
 SCHEME = tuple(Scheme.__dataclass_fields__)
 # What schemes and seeds have in common: a data set, an objective and an architecture.
 SETTING = tuple(name for name in KEY_NAMES if name not in (*SCHEME, "seed"))
+# With fewer seeds on a data set, an interval over them says nothing.
+FEWEST_SEEDS = 3
 # Where several values are equally common, the main figures show the paper's (section 5).
 _PAPER = {"activation": "gelu", "degree": 3, "grid_size": 5}
 
@@ -81,8 +84,8 @@ def main_grid(table: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def average_seeds(runs: pd.DataFrame) -> pd.DataFrame:
-    """Average each scheme over its seeds.
+def counted(runs: pd.DataFrame) -> pd.DataFrame:
+    """Count runs that diverged, so that no model looks better for having lost them.
 
     Parameters
     ----------
@@ -92,11 +95,40 @@ def average_seeds(runs: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
+        The same runs, with ``failed``: whether a run was never evaluated. What a run that diverged
+        had reached before stands, but it took all epochs that runs of its data set and objective
+        take, as it was not quick to be at its best. A run that failed is right on no example. Its
+        gap stays null: nothing was learned that could be overfit.
+    """
+    failed = runs["test_accuracy"].isna()
+    cells = ["dataset", "objective"]
+    budget = runs.groupby(cells)["epochs"].transform("max")
+    validated = runs.groupby(cells)["validation_accuracy"].transform("count") > 0
+    return runs.assign(
+        failed=failed,
+        best_epoch=runs["best_epoch"].mask(runs["diverged"], budget),
+        validation_accuracy=runs["validation_accuracy"].mask(failed & validated, 0.0),
+        test_accuracy=runs["test_accuracy"].mask(failed, 0.0),
+        best_test_accuracy=runs["best_test_accuracy"].mask(failed, 0.0),
+    )
+
+
+def average_seeds(runs: pd.DataFrame) -> pd.DataFrame:
+    """Average each scheme over its seeds.
+
+    Parameters
+    ----------
+    runs
+        Runs, with the columns of `kancore.tables.RUNS`; those that diverged are `counted`.
+
+    Returns
+    -------
+    DataFrame
         One row a scheme of a setting (`SETTING`, `SCHEME`), in order, with means over seeds,
         ``lowest`` and ``highest`` test accuracy, ``best_epoch`` (median), ``seeds``, and
-        ``diverged``: how many of the seeds.
+        ``diverged`` and ``failed``: how many of the seeds diverged, and were never evaluated.
     """
-    grouped = runs.groupby([*SETTING, *SCHEME], dropna=False, as_index=False)
+    grouped = counted(runs).groupby([*SETTING, *SCHEME], dropna=False, as_index=False)
     return grouped.agg(
         parameters=("parameters", "first"),
         best_epoch=("best_epoch", "median"),
@@ -108,6 +140,7 @@ def average_seeds(runs: pd.DataFrame) -> pd.DataFrame:
         generalization_gap=("generalization_gap", "mean"),
         seeds=("seed", "size"),
         diverged=("diverged", "sum"),
+        failed=("failed", "sum"),
     )
 
 
@@ -133,7 +166,8 @@ def best_schemes(runs: pd.DataFrame) -> pd.DataFrame:
     whole = schemes[schemes["diverged"] == 0]
     score = whole["validation_accuracy"].fillna(whole["test_accuracy"])
     ranked = whole.assign(score=score).sort_values("score", ascending=False, kind="stable")
-    best = ranked.drop_duplicates(list(SETTING)).drop(columns=["score", "parameters", "diverged"])
+    best = ranked.drop_duplicates(list(SETTING))
+    best = best.drop(columns=["score", "parameters", "diverged", "failed"])
     settings = (
         schemes.assign(unstable=schemes["diverged"] > 0)
         .groupby(list(SETTING), dropna=False, as_index=False)
@@ -222,14 +256,89 @@ def probability_of_improvement(differences: np.ndarray) -> np.ndarray:
     return (np.sign(differences).mean(axis=-1) + 1) / 2
 
 
-def stratified_interval(
+@dataclass(frozen=True)
+class Resampled:
+    """A statistic as it is in bootstrap resamples of the observations."""
+
+    values: np.ndarray
+
+    def interval(self, confidence: float) -> tuple[float, float]:
+        """Percentile interval that holds this share of the resamples."""
+        outside = (1 - confidence) / 2
+        low, high = np.quantile(self.values, [outside, 1 - outside])
+        return float(low), float(high)
+
+    def p_above(self, bound: float) -> float:
+        """One-sided p value of the hypothesis that the statistic is not above `bound`."""
+        return self._share(self.values <= bound)
+
+    def p_below(self, bound: float) -> float:
+        """One-sided p value of the hypothesis that the statistic is not below `bound`."""
+        return self._share(self.values >= bound)
+
+    @staticmethod
+    def _share(against: np.ndarray) -> float:
+        # The sample itself counts as one more, so that no finite number of resamples gives 0.
+        return float((against.sum() + 1) / (len(against) + 1))
+
+
+@dataclass(frozen=True)
+class OverSeeds:
+    """A statistic with its standard error over seeds, of so many degrees of freedom."""
+
+    middle: float
+    error: float
+    freedom: float
+
+    def interval(self, confidence: float) -> tuple[float, float]:
+        """Student's interval; where all seeds agree, a point."""
+        if not self.error:
+            return self.middle, self.middle
+        half = float(stdtrit(self.freedom, (1 + confidence) / 2)) * self.error
+        return self.middle - half, self.middle + half
+
+    def p_above(self, bound: float) -> float:
+        """One-sided p value of the hypothesis that the statistic is not above `bound`."""
+        return self._p(self.middle - bound)
+
+    def p_below(self, bound: float) -> float:
+        """One-sided p value of the hypothesis that the statistic is not below `bound`."""
+        return self._p(bound - self.middle)
+
+    def _p(self, beyond: float) -> float:
+        if not self.error:
+            return float(beyond <= 0)
+        return float(stdtr(self.freedom, -beyond / self.error))
+
+
+def holm(p_values: np.ndarray) -> np.ndarray:
+    """Adjust p values of a family of tests by Holm's step-down method.
+
+    Parameters
+    ----------
+    p_values
+        p values, in any order.
+
+    Returns
+    -------
+    ndarray
+        Adjusted ones: with those below a level, the chance that any of them is wrong is below it.
+    """
+    p_values = np.asarray(p_values, dtype=float)
+    order = np.argsort(p_values, kind="stable")
+    stepped = np.maximum.accumulate(p_values[order] * np.arange(len(p_values), 0, -1))
+    adjusted = np.empty_like(p_values)
+    adjusted[order] = np.minimum(stepped, 1)
+    return adjusted
+
+
+def resampled(
     values: np.ndarray,
     strata: np.ndarray,
     statistic: Callable[[np.ndarray], np.ndarray],
-    confidence: float = 0.95,
     resamples: int = 2000,
-) -> tuple[float, float]:
-    """Bootstrap percentile interval of a statistic, resampled within strata (rliable's way).
+) -> Resampled:
+    """Resample a statistic within strata (rliable's way).
 
     Parameters
     ----------
@@ -239,15 +348,8 @@ def stratified_interval(
         Label of the stratum of each, ``[n]``.
     statistic
         Maps ``[resamples, n]`` to ``[resamples]``.
-    confidence
-        Share of resampled statistics inside the interval.
     resamples
         Number of resamples; their seed depends on the sizes of the strata only.
-
-    Returns
-    -------
-    tuple of float
-        Lower and upper bound.
     """
     groups = [np.asarray(values)[strata == stratum] for stratum in np.unique(strata)]
     generator = np.random.default_rng(derive_seed("strata", *map(len, groups)))
@@ -257,25 +359,39 @@ def stratified_interval(
         size = min(block, resamples - start)
         drawn = [generator.choice(group, size=(size, len(group))) for group in groups]
         found.append(statistic(np.concatenate(drawn, axis=1)))
-    outside = (1 - confidence) / 2
-    low, high = np.quantile(np.concatenate(found), [outside, 1 - outside])
-    return float(low), float(high)
+    return Resampled(np.concatenate(found))
 
 
-def interval_over_seeds(
+def stratified_interval(
+    values: np.ndarray,
+    strata: np.ndarray,
+    statistic: Callable[[np.ndarray], np.ndarray],
+    confidence: float = 0.95,
+    resamples: int = 2000,
+) -> tuple[float, float]:
+    """Bootstrap percentile interval of a statistic; see `resampled`.
+
+    Returns
+    -------
+    tuple of float
+        Lower and upper bound.
+    """
+    return resampled(values, strata, statistic, resamples).interval(confidence)
+
+
+def over_seeds(
     values: np.ndarray,
     strata: np.ndarray,
     seeds: np.ndarray,
     statistic: Callable[[np.ndarray], np.ndarray],
-    confidence: float = 0.95,
-) -> tuple[float, float]:
-    """Interval of a statistic over what else seeds might have given; all else is as it is.
+) -> OverSeeds:
+    """Tell how far a statistic may vary with what else seeds might have given.
 
-    Observations of one seed share minibatches, a validation split and first weights, so it is the
-    seeds of a stratum that are independent, not they. The variance is that of the stratified
-    jackknife, which leaves out one seed of one stratum at a time and counts the others of that
-    stratum more (Wolter 2007, Introduction to Variance Estimation, section 4.5); the interval is
-    Student's, with Satterthwaite's degrees of freedom.
+    All else is as it is. Observations of one seed share minibatches, a validation split and first
+    weights, so it is the seeds of a stratum that are independent, not they. The variance is that of
+    the stratified jackknife, which leaves out one seed of one stratum at a time and counts the
+    others of that stratum more (Wolter 2007, Introduction to Variance Estimation, section 4.5);
+    degrees of freedom are Satterthwaite's.
 
     Parameters
     ----------
@@ -287,13 +403,6 @@ def interval_over_seeds(
         Seed of each, ``[n]``; at least two in each stratum.
     statistic
         Maps ``[..., n]`` to ``[...]``.
-    confidence
-        Share of such intervals that hold the statistic of infinitely many seeds.
-
-    Returns
-    -------
-    tuple of float
-        Lower and upper bound.
     """
     variances, freedoms = [], []
     for stratum in np.unique(strata):
@@ -306,9 +415,25 @@ def interval_over_seeds(
             left.append(statistic(np.repeat(values, weights)))
         variances.append((count - 1) * np.var(left))
         freedoms.append(count - 1)
-    middle, variance = float(statistic(values)), sum(variances)
+    middle, variance = float(statistic(values)), float(sum(variances))
     if not variance:
-        return middle, middle
+        return OverSeeds(middle, 0.0, float(sum(freedoms)))
     freedom = variance**2 / sum(v**2 / f for v, f in zip(variances, freedoms, strict=True))
-    half = float(stdtrit(freedom, (1 + confidence) / 2)) * variance**0.5
-    return middle - half, middle + half
+    return OverSeeds(middle, variance**0.5, float(freedom))
+
+
+def interval_over_seeds(
+    values: np.ndarray,
+    strata: np.ndarray,
+    seeds: np.ndarray,
+    statistic: Callable[[np.ndarray], np.ndarray],
+    confidence: float = 0.95,
+) -> tuple[float, float]:
+    """Student's interval of a statistic over seeds; see `over_seeds`.
+
+    Returns
+    -------
+    tuple of float
+        Lower and upper bound.
+    """
+    return over_seeds(values, strata, seeds, statistic).interval(confidence)

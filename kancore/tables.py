@@ -243,6 +243,24 @@ STABILITY = pa.schema(
     ]
 )
 
+# One row a claim, or a test of it, under one choice that differs from the declared ones.
+FIRMNESS = pa.schema(
+    [
+        _column("study", pa.string(), "name of the study"),
+        _column("variation", pa.string(), "what is varied; declared: nothing"),
+        _column("setting", pa.string(), "threshold, share of epochs, data set, objective, ..."),
+        _column("claim", pa.string(), "name of the claim"),
+        _column("part", pa.int64(), "test of the claim, counted from 1; 0 is the whole claim"),
+        _column("verdict", pa.string(), "supported, contradicted, ..., as in the verdicts"),
+        _column("value", pa.float64(), "what was measured; null of a whole claim"),
+        _column("low", pa.float64(), "lower bound of its 95% interval"),
+        _column("high", pa.float64(), "upper bound of its 95% interval"),
+        _column("p", pa.float64(), "p value of the verdict, for this test alone"),
+        _column("pairs", pa.int64(), "pairs of runs; null of a whole claim"),
+        _column("seeds", pa.int64(), "fewest seeds that a data set has pairs of"),
+    ]
+)
+
 # Schemas of the tables that figures are drawn from, by the figure's ``TABLE``.
 SCHEMAS = {
     "history": HISTORY,
@@ -255,6 +273,7 @@ SCHEMAS = {
     "efficiency_ranks": EFFICIENCY_RANKS,
     "audit": AUDIT,
     "stability": STABILITY,
+    "firmness": FIRMNESS,
 }
 
 

@@ -1,18 +1,21 @@
-# The runs of a study and the published figures -> verdicts on the paper's claims.
+# The runs of a study and the published figures -> verdicts on the paper's claims, and how firm.
 
 PUBLISHED_FIGURES = from_here("published/accuracies.csv")
 
 
 localrules:
     claims,
+    firmness_table,
 
 
 rule claims:
     input:
         runs=rules.tables.output.runs,
+        timings=rules.tables.output.timings,
         follow_ups=rules.follow_up_tables.output.runs if FOLLOW_UPS else [],
         published=PUBLISHED_FIGURES,
         dimensions=PUBLISHED_DIMENSIONS,
+        estimates=rules.intrinsic_dimension.output.estimates,
     output:
         f"{OUT}/claims.json",
     log:
@@ -35,5 +38,39 @@ rule claims:
         f"test the claims on study {STUDY.name}"
     shell:
         'python -P "$KANCORE_RUN" workflow_scripts/claims.py --study {params.study} --runs {input.runs:q}'
-        " {params.follow_ups} --published {input.published:q}"
-        " --dimensions {input.dimensions:q} --out {output:q} --code {params.code} 2> {log:q}"
+        " --timings {input.timings:q} {params.follow_ups} --published {input.published:q}"
+        " --dimensions {input.dimensions:q} --estimates {input.estimates:q} --out {output:q} --code {params.code} 2> {log:q}"
+
+
+rule firmness_table:
+    input:
+        histories=[
+            rules.tables.output.history,
+            *([rules.follow_up_tables.output.history] if FOLLOW_UPS else []),
+        ],
+        timings=rules.tables.output.timings,
+        dimensions=PUBLISHED_DIMENSIONS,
+        estimates=rules.intrinsic_dimension.output.estimates,
+    output:
+        table=f"{OUT}/tables/firmness.parquet",
+        csv=f"{OUT}/tables/firmness.csv",
+    log:
+        f"{OUT}/logs/firmness_table.log",
+    benchmark:
+        f"{OUT}/benchmarks/firmness_table.tsv"
+    conda:
+        "../envs/kancore.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        code=planned_digest("workflow_scripts/firmness.py"),
+        study=STUDY.name,
+    message:
+        f"test the claims on study {STUDY.name} by other choices"
+    shell:
+        'python -P "$KANCORE_RUN" workflow_scripts/firmness.py --study {params.study}'
+        " --histories {input.histories:q} --timings {input.timings:q}"
+        " --dimensions {input.dimensions:q} --estimates {input.estimates:q}"
+        " --out {output.table:q} --csv {output.csv:q} --code {params.code} 2> {log:q}"

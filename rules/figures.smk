@@ -24,6 +24,7 @@ localrules:
     grid_size,
     departures,
     stability_effects,
+    firmness,
 
 
 rule accuracy_bars:
@@ -445,4 +446,25 @@ use rule accuracy_bars as stability_effects with:
     params:
         figure="stability_effects",
         code=figure_code("stability_effects"),
+        style=FIGURE_STYLE,
+
+
+use rule accuracy_bars as firmness with:
+    input:
+        table=rules.firmness_table.output.table,
+    output:
+        png=f"{OUT}/figures/firmness.png",
+        svg=report(
+            f"{OUT}/figures/firmness.svg",
+            caption="../report/firmness.rst",
+            category="Claims",
+            labels={"figure": "how firm each verdict is"},
+        ),
+    log:
+        f"{OUT}/logs/firmness.log",
+    benchmark:
+        f"{OUT}/benchmarks/firmness.tsv"
+    params:
+        figure="firmness",
+        code=figure_code("firmness"),
         style=FIGURE_STYLE,

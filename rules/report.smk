@@ -2,6 +2,7 @@
 
 # Figures in the order of the report, each with the experiment that it shows.
 SHOWN = {
+    "firmness": "grid",
     "accuracy_bars": "grid",
     **({"hsic_accuracy": "grid"} if "hsic" in STUDY.settings["objectives"] else {}),
     "scheme_boxplots": "grid",
@@ -70,6 +71,7 @@ rule report:
             else []
         ),
         claims=rules.claims.output,
+        firmness=rules.firmness_table.output.table,
         published=PUBLISHED_FIGURES,
         data=expand("results/data/{dataset}.json", dataset=STUDY.settings["datasets"]),
         figures=expand(f"{OUT}/figures/{{figure}}.svg", figure=REPORTED),
@@ -101,6 +103,7 @@ rule report:
     shell:
         'python -P "$KANCORE_RUN" workflow_scripts/report.py --study {params.study:q}'
         " --runs {input.runs:q} --timings {input.timings:q} --claims {input.claims:q}"
+        " --firmness {input.firmness:q}"
         " --published {input.published:q} --data {input.data:q} --figures {input.figures:q}"
         " --captions {input.captions:q} --experiments {params.experiments} {params.audit}"
         " {params.stability}"

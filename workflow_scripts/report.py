@@ -9,7 +9,7 @@ import pandas as pd
 from kancore.files import run_plainly, write_atomically
 from kancore.provenance import check_code
 from kancore.report import contents, html, markdown
-from kancore.tables import AUDIT, RUNS, STABILITY, TIMINGS, read_table
+from kancore.tables import AUDIT, FIRMNESS, RUNS, STABILITY, TIMINGS, read_table
 
 
 def arguments() -> argparse.Namespace:
@@ -21,6 +21,7 @@ def arguments() -> argparse.Namespace:
         "--timings", type=Path, nargs="+", required=True, help="in their order, audit, stability"
     )
     parser.add_argument("--claims", type=Path, required=True, help="verdicts, JSON")
+    parser.add_argument("--firmness", type=Path, required=True, help="verdicts by other choices")
     parser.add_argument("--published", type=Path, required=True, help="published figures, CSV")
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="summaries, JSON")
     parser.add_argument("--figures", type=Path, nargs="+", required=True, help="SVG files")
@@ -65,6 +66,7 @@ def main() -> None:
         timings=pd.concat([read_table(path, TIMINGS) for path in args.timings]),
         follow_ups=follow_ups[0] if follow_ups else runs.iloc[:0],
         claims=json.loads(args.claims.read_text())["claims"],
+        firmness=read_table(args.firmness, FIRMNESS),
         published=pd.read_csv(args.published),
         datasets=[json.loads(path.read_text()) for path in args.data],
         figures=[

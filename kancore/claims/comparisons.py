@@ -5,14 +5,14 @@ pair, none where the evidence lacks what is compared. Published figures are thos
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import combinations, pairwise
 
 import numpy as np
 import pandas as pd
 
 from kancore.efficiency import efficiency
-from kancore.statistics import SCHEME, SETTING, best_schemes, main_grid
+from kancore.statistics import SCHEME, SETTING, best_schemes, counted, main_grid
 from kancore.tables import RUNS
 
 # What two runs of a pair have in common unless they differ in it.
@@ -21,6 +21,10 @@ PAIR = ("dataset", "seed", "difference")
 _NONE = pd.DataFrame(
     {name: pd.Series(dtype=dtype) for name, dtype in zip(PAIR, (str, int, float), strict=True)}
 )
+# The logarithm of an efficiency takes an accuracy of at least this: that of a run that failed is 0.
+LEAST_ACCURACY = 0.01
+# What two times have in common to be compared.
+_MACHINE = ("machine", "threads")
 
 
 @dataclass(frozen=True)
@@ -36,18 +40,32 @@ class Evidence:
         accuracy over schemes.
     follow_ups : DataFrame
         Runs of the follow-up experiments.
+    times : DataFrame
+        One row an architecture and seed, with the logarithm of the seconds that one network's epoch
+        took in optimizer steps (``log_seconds``) and where (``device``).
+    complexity : Series
+        Measured intrinsic dimension by data set.
     """
 
     runs: pd.DataFrame
     best: pd.DataFrame
     follow_ups: pd.DataFrame
+    times: pd.DataFrame = field(default_factory=pd.DataFrame)
+    complexity: pd.Series = field(default_factory=lambda: pd.Series(dtype=float))
 
 
-def measured(runs: pd.DataFrame, follow_ups: pd.DataFrame, dimensions: pd.Series) -> Evidence:
+def measured(
+    runs: pd.DataFrame,
+    follow_ups: pd.DataFrame,
+    dimensions: pd.Series,
+    timings: pd.DataFrame | None = None,
+    complexity: pd.Series | None = None,
+) -> Evidence:
     """Evidence of a study.
 
-    The best scheme is chosen on validation data, one for all seeds of a setting. Runs that diverged
-    count with what they had reached before; runs that were never evaluated are left out.
+    The best scheme is chosen on validation data, one for all seeds of a setting; it is one of which
+    a run diverged only where each scheme has such a run. Runs that diverged count as
+    `kancore.statistics.counted` has them.
 
     Parameters
     ----------
@@ -55,14 +73,25 @@ def measured(runs: pd.DataFrame, follow_ups: pd.DataFrame, dimensions: pd.Series
         Runs of the grid and of the follow-ups, with the columns of `kancore.tables.RUNS`.
     dimensions
         Intrinsic dimension by data set, for efficiencies; 0 is taken for a data set without one.
+    timings
+        Sweeps of the grid, with the columns of `kancore.tables.TIMINGS`.
+    complexity
+        Measured intrinsic dimension by data set.
     """
-    runs = main_grid(runs.dropna(subset="test_accuracy"))
-    chosen = best_schemes(runs).dropna(subset="test_accuracy")[[*SETTING, *SCHEME]]
+    runs = main_grid(runs)
+    chosen = best_schemes(runs).dropna(subset="optimizer")
+    whatever = best_schemes(runs.assign(diverged=False))
+    chosen = pd.concat([chosen, whatever])[[*SETTING, *SCHEME]].drop_duplicates(list(SETTING))
+    runs = counted(runs)
     seeds = runs.groupby([*SETTING, "seed"], dropna=False)["test_accuracy"]
     medians = seeds.median().rename("median").reset_index()
     best = runs.merge(chosen).merge(medians)
     return Evidence(
-        _with_efficiency(runs, dimensions), best, follow_ups.dropna(subset="test_accuracy")
+        _with_efficiency(runs, dimensions),
+        best,
+        counted(follow_ups),
+        pd.DataFrame() if timings is None else _times(main_grid(timings)),
+        pd.Series(dtype=float) if complexity is None else complexity,
     )
 
 
@@ -73,24 +102,70 @@ def published(figures: pd.DataFrame) -> Evidence:
     ----------
     figures
         One row a published architecture: dataset, objective, model, depth, best and median test
-        accuracy, gap, source.
+        accuracy, gap, seconds of an epoch, source.
     """
     figures = figures[figures["source"] == "published runs"]
     figures = figures.rename(columns={"best": "test_accuracy", "gap": "generalization_gap"})
-    return Evidence(figures, figures, pd.DataFrame(columns=RUNS.names))
+    times = pd.DataFrame()
+    if "seconds_per_epoch" in figures:
+        log_seconds = np.log(figures["seconds_per_epoch"].astype(float))
+        where = {"device": "as published", "machine": "as published", "threads": 1}
+        times = figures.assign(seed=0, **where, log_seconds=log_seconds)
+    return Evidence(figures, figures, pd.DataFrame(columns=[*RUNS.names, "failed"]), times)
+
+
+def select(evidence: Evidence, keep: Callable[[pd.DataFrame], pd.Series]) -> Evidence:
+    """Keep the rows of each table for which `keep` says so."""
+
+    def of(table: pd.DataFrame) -> pd.DataFrame:
+        return table[keep(table)] if len(table) else table
+
+    tables = ("runs", "best", "follow_ups", "times")
+    return replace(evidence, **{name: of(getattr(evidence, name)) for name in tables})
+
+
+def under(evidence: Evidence, objective: str) -> Evidence:
+    """Put one objective in the place of backpropagation, which is what comparisons are of."""
+    own = select(evidence, lambda table: table["objective"] == objective)
+    tables = ("runs", "best", "follow_ups", "times")
+    return replace(
+        own, **{name: getattr(own, name).assign(objective="backprop") for name in tables}
+    )
 
 
 def _with_efficiency(runs: pd.DataFrame, dimensions: pd.Series) -> pd.DataFrame:
-    """Add the logarithm of the efficiency, null where the formula has no value."""
+    """Add logarithms: of the best epoch, and of the efficiency on test and on validation data.
+
+    They are null where there are no more parameters than dimensions.
+    """
     dimension = runs["dataset"].map(dimensions).astype(float).fillna(0)
-    accuracy, epochs, parameters = (
-        runs[name].to_numpy(float, na_value=np.nan)
-        for name in ("test_accuracy", "best_epoch", "parameters")
+    epochs, parameters = (
+        runs[name].to_numpy(float, na_value=np.nan) for name in ("best_epoch", "parameters")
     )
     dimension = dimension.where(dimension < parameters).to_numpy(float)
-    with np.errstate(divide="ignore"):  # an accuracy of 0
-        values = np.log(efficiency(accuracy, epochs, parameters, dimension))
-    return runs.assign(log_efficiency=np.where(np.isfinite(values), values, np.nan))
+    score = runs["validation_accuracy"].fillna(runs["test_accuracy"])
+    logarithms = (
+        np.log(efficiency(accuracy.clip(lower=LEAST_ACCURACY), epochs, parameters, dimension))
+        for accuracy in (runs["test_accuracy"].astype(float), score.astype(float))
+    )
+    names = ("log_efficiency", "efficiency_score")
+    return runs.assign(log_best_epoch=np.log(epochs), **dict(zip(names, logarithms, strict=True)))
+
+
+def _times(timings: pd.DataFrame) -> pd.DataFrame:
+    """Seconds of an epoch of one network of each architecture, all its sweeps together."""
+    # Of one machine KANs alone name the kernels that they run by.
+    machine = timings["device"].astype(str).str.replace(", kernels: .*", "", regex=True)
+    epochs = timings["epochs"] * timings["schemes"]
+    key = ["dataset", "objective", "model", "depth", "seed", "device", *_MACHINE]
+    spent = timings.assign(epochs=epochs, machine=machine).groupby(key)
+    times = spent.agg(
+        seconds=("training_seconds", "sum"),
+        epochs=("epochs", "sum"),
+        parameters=("parameters", "first"),
+    ).reset_index()
+    times = times[(times["seconds"] > 0) & (times["epochs"] > 0)]
+    return times.assign(log_seconds=np.log((times["seconds"] / times["epochs"]).astype(float)))
 
 
 def backprop(table: pd.DataFrame) -> pd.DataFrame:
@@ -112,11 +187,31 @@ def paired(
     """
     if value not in table:
         return _NONE
-    rows = table[table[across].isin([first, second])]
-    wide = rows.pivot(index=[name for name in by if name in table], columns=across, values=value)
+    index = [name for name in by if name in table]
+    rows = _narrow(table, index, across, value)
+    rows = rows[rows[across].isin([first, second])]
+    if rows.empty:
+        return _NONE
+    return _between(rows.set_index([*index, across]), across, first, second, value)
+
+
+def _narrow(table: pd.DataFrame, index: list[str], across: str, value: str) -> pd.DataFrame:
+    """Keep the columns that differences need; others would be copied at each step."""
+    return table[[*index, across, value, *(["failed"] if "failed" in table else [])]]
+
+
+def _between(
+    rows: pd.DataFrame, across: str, first: object, second: object, value: str
+) -> pd.DataFrame:
+    """Differences between two values of a level of the index; two runs that failed are no pair."""
+    wide = rows[value].unstack(across)
     if not {first, second} <= set(wide):
         return _NONE
-    return _listed(wide[first] - wide[second])
+    difference = wide[first] - wide[second]
+    if "failed" in rows:
+        failed = rows["failed"].unstack(across)
+        difference = difference.mask(failed[first].eq(True) & failed[second].eq(True))
+    return _listed(difference)
 
 
 def _listed(differences: pd.Series) -> pd.DataFrame:
@@ -125,14 +220,19 @@ def _listed(differences: pd.Series) -> pd.DataFrame:
     return (pairs if "seed" in pairs else pairs.assign(seed=0))[[*PAIR]]
 
 
-def next_depth(table: pd.DataFrame, value: str) -> pd.DataFrame:
-    """Differences of `value` that one more layer makes to a run with the same scheme and seed."""
+def next_depth(table: pd.DataFrame, value: str, by: tuple[str, ...]) -> pd.DataFrame:
+    """Differences of `value` that one more layer makes; pairs agree in the columns `by`."""
     if value not in table:
         return _NONE
-    index = [name for name in (*CELL, *SCHEME) if name in table and name != "depth"]
     layers = table["depth"].str.removesuffix("layers").astype(int)
-    wide = table.assign(layers=layers).pivot(index=index, columns="layers", values=value)
-    steps = [_listed(wide[b] - wide[a]) for a, b in pairwise(sorted(wide)) if b == a + 1]
+    index = [name for name in by if name in table and name != "depth"]
+    rows = _narrow(table.assign(layers=layers), index, "layers", value)
+    rows = rows.set_index([*index, "layers"])
+    steps = [
+        _between(rows, "layers", b, a, value)
+        for a, b in pairwise(sorted(set(layers)))
+        if b == a + 1
+    ]
     return pd.concat(steps) if steps else _NONE
 
 
@@ -179,7 +279,9 @@ def same_order(best: pd.DataFrame) -> pd.DataFrame:
         wide = rows.pivot(index=["model", "depth"], columns="objective", values="test_accuracy")
         if {"backprop", "hsic"} <= set(wide):
             both = wide[["backprop", "hsic"]].dropna().to_numpy(float)
-            signs = [np.sign(a - b) for a, b in combinations(both, 2)]
+            # Of two that are right on no example neither is first: they have failed.
+            known = [(a, b) for a, b in combinations(both, 2) if (a + b).all()]
+            signs = [np.sign(a - b) for a, b in known]
             pairs += [dict(zip(index, key, strict=True), difference=x * y) for x, y in signs]
     return _listed(pd.DataFrame(pairs).set_index(index)["difference"]) if pairs else _NONE
 
@@ -197,13 +299,11 @@ def narrow_for_wide(evidence: Evidence) -> pd.DataFrame:
     """
     rows = _width_degree(evidence)
     rows = rows[rows["layers"] == 1]
-    score = rows["validation_accuracy"].fillna(rows["test_accuracy"])
-    rows = rows.assign(score=score)
     pairs = []
     for row in rows.itertuples():
         same = (rows["dataset"] == row.dataset) & (rows["seed"] == row.seed)
         rivals = rows[same & (2 * rows["width"] == row.width) & (rows["degree"] > row.degree)]
-        if len(rivals):
+        if len(rivals) and not (row.failed and rivals["failed"].all()):
             rival = rivals.loc[rivals["score"].idxmax()]
             difference = rival["test_accuracy"] - row.test_accuracy
             pairs.append((row.dataset, row.seed, difference))
@@ -217,6 +317,7 @@ def layer_against_degree(evidence: Evidence) -> pd.DataFrame:
     the one before it.
     """
     rows = _width_degree(evidence).set_index(["dataset", "seed", "layers", "width", "degree"])
+    failed = rows["failed"].to_dict()
     rows = rows[["test_accuracy", "parameters"]].astype(float)
     pairs = []
     for dataset, seed, layers, width, degree in rows.index:
@@ -224,14 +325,130 @@ def layer_against_degree(evidence: Evidence) -> pd.DataFrame:
         higher = [d for d in rows.index.unique("degree") if d > degree]
         if layers == 1 and deeper in rows.index and higher:
             raised = (dataset, seed, 1, width, min(higher))
-            if raised in rows.index:
+            if raised in rows.index and not all(failed[key] for key in (start, deeper, raised)):
                 gains = [rows.loc[end] - rows.loc[start] for end in (deeper, raised)]
                 layer, step = (gain["test_accuracy"] / gain["parameters"] for gain in gains)
                 pairs.append((dataset, seed, layer - step))
     return pd.DataFrame(pairs, columns=PAIR) if pairs else _NONE
 
 
+def middle_degree(evidence: Evidence, end: Callable) -> pd.DataFrame:
+    """Differences between the best degree in the middle and that at one end.
+
+    Parameters
+    ----------
+    evidence
+        What is known.
+    end
+        `min` or `max`: which end of the range of degrees.
+
+    Returns
+    -------
+    DataFrame
+        A pair for each data set, seed and widths that have three degrees or more; which of those
+        in the middle is best, validation data say.
+    """
+    pairs = []
+    groups = _width_degree(evidence).groupby(["dataset", "seed", "hidden_widths"])
+    for (dataset, seed, _), rows in groups:
+        at = rows.set_index("degree")
+        ends = {at.index.min(), at.index.max()}
+        middle = at[~at.index.isin(ends)]
+        if len(middle) and not at["failed"].all():
+            best = middle["test_accuracy"].loc[middle["score"].idxmax()]
+            pairs.append((dataset, seed, best - at["test_accuracy"].loc[end(ends)]))
+    return pd.DataFrame(pairs, columns=PAIR) if pairs else _NONE
+
+
 def _width_degree(evidence: Evidence) -> pd.DataFrame:
     rows = evidence.follow_ups[evidence.follow_ups["experiment"] == "width_degree"]
     widths = rows["hidden_widths"].str.split("x")
-    return rows.assign(width=widths.str[0].astype(int), layers=widths.str.len())
+    return rows.assign(
+        width=widths.str[0].astype(int),
+        layers=widths.str.len(),
+        score=rows["validation_accuracy"].fillna(rows["test_accuracy"]),
+    )
+
+
+def matched_time(evidence: Evidence) -> pd.DataFrame:
+    """Logarithm of a KAN's epoch over that of an MLP of as many parameters, on the same machine.
+
+    The MLP's time is interpolated, in logarithms, between the MLPs and wide MLPs of the data set;
+    KANs smaller or larger than all of these have no pair.
+    """
+    pairs = []
+    if evidence.times.empty:
+        return _NONE
+    for (dataset, seed, *_), rows in backprop(evidence.times).groupby(
+        ["dataset", "seed", *_MACHINE]
+    ):
+        kan = rows["model"] == "kan"
+        mlps = rows[rows["model"].isin(["mlp", "wide_mlp"])].sort_values("parameters")
+        size = np.log(mlps["parameters"].to_numpy(float))
+        for row in rows[kan].itertuples():
+            at = np.log(float(row.parameters))
+            if len(size) > 1 and size[0] <= at <= size[-1]:
+                other = np.interp(at, size, mlps["log_seconds"].to_numpy(float))
+                pairs.append((dataset, seed, row.log_seconds - other))
+    return pd.DataFrame(pairs, columns=PAIR) if pairs else _NONE
+
+
+def shallow_and_small(evidence: Evidence) -> pd.DataFrame:
+    """Efficiency of the best run of small, shallow networks over that of the best other run.
+
+    Small and shallow are architectures of the least depth with no more parameters than the median
+    architecture of the data set. Which run is the most efficient, validation data say; there is one
+    pair for each data set and seed.
+    """
+    if "efficiency_score" not in evidence.runs:
+        return _NONE
+    runs = backprop(evidence.runs).dropna(subset="efficiency_score")
+    pairs = []
+    for (dataset, seed), rows in runs.groupby(["dataset", "seed"]):
+        layers = rows["depth"].str.removesuffix("layers").astype(int)
+        sizes = rows.drop_duplicates(["model", "depth"])["parameters"]
+        own = (layers == layers.min()) & (rows["parameters"] <= sizes.median())
+        if own.all() or not own.any() or rows["failed"].all():
+            continue
+        best = [part.loc[part["efficiency_score"].idxmax()] for part in (rows[own], rows[~own])]
+        pairs.append((dataset, seed, best[0]["log_efficiency"] - best[1]["log_efficiency"]))
+    return pd.DataFrame(pairs, columns=PAIR) if pairs else _NONE
+
+
+def size_for_efficiency(evidence: Evidence, within: float) -> pd.DataFrame:
+    """Logarithm of the size on more complex data over that on simpler data, as efficient.
+
+    Parameters
+    ----------
+    evidence
+        What is known.
+    within
+        How far logarithms of efficiencies that count as the same may differ.
+
+    Returns
+    -------
+    DataFrame
+        For each two data sets, that with the larger intrinsic dimension named, and each seed and
+        architecture: that architecture and the one of the same model on the simpler data whose
+        efficiency, the median over schemes, comes closest.
+    """
+    if evidence.complexity.empty or "log_efficiency" not in evidence.runs:
+        return _NONE
+    runs = backprop(evidence.runs).dropna(subset="log_efficiency")
+    runs = runs[~runs["failed"]]
+    medians = runs.groupby(["seed", "model", "dataset", "depth"], as_index=False).agg(
+        efficiency=("log_efficiency", "median"), parameters=("parameters", "first")
+    )
+    pairs = []
+    for (seed, _), rows in medians.groupby(["seed", "model"]):
+        known = [name for name in rows["dataset"].unique() if name in evidence.complexity]
+        for simple, other in combinations(sorted(known, key=evidence.complexity.get), 2):
+            if evidence.complexity[simple] == evidence.complexity[other]:
+                continue
+            there = rows[rows["dataset"] == simple]
+            for row in rows[rows["dataset"] == other].itertuples():
+                apart = (there["efficiency"] - row.efficiency).abs()
+                if apart.min() <= within:
+                    size = there["parameters"].loc[apart.idxmin()]
+                    pairs.append((other, seed, float(np.log(row.parameters / size))))
+    return pd.DataFrame(pairs, columns=PAIR) if pairs else _NONE

@@ -7,15 +7,15 @@ from typing import Any
 import pandas as pd
 
 from kancore.claims.comparisons import Evidence
-from kancore.claims.declared import CLAIMS, CONFIDENCE, FEWEST_PAIRS, FEWEST_SEEDS, Claim, Part
-from kancore.statistics import (
-    interquartile_mean,
-    interval_over_seeds,
-    probability_of_improvement,
-    stratified_interval,
+from kancore.claims.declared import (
+    CLAIMS,
+    CONFIDENCE,
+    FEWEST_PAIRS,
+    SUMMARIES,
+    Claim,
+    Part,
 )
-
-SUMMARIES = {"effect": interquartile_mean, "share": probability_of_improvement}
+from kancore.statistics import FEWEST_SEEDS, OverSeeds, Resampled, holm, over_seeds, resampled
 
 
 def judge(
@@ -35,28 +35,40 @@ def judge(
     Returns
     -------
     list of dict
-        For each claim ``name``, ``statement``, ``verdict`` (supported, contradicted, suggested,
-        doubted, inconclusive or not tested), ``reason`` (why something was not tested, or ``None``)
-        and ``parts``, the results of its tests; plain values, for JSON. Suggested and doubted stand
-        for supported and contradicted where there are few seeds.
+        For each claim ``name``, ``statement``, ``quote``, ``source``, ``verdict`` (supported,
+        contradicted, suggested, doubted, inconclusive or not tested), ``corrected`` (the verdict
+        that is left when p values are adjusted, by Holm's method, for all tests of all `claims`),
+        ``reason`` (why something was not tested, or ``None``) and ``parts``, the results of its
+        tests; plain values, for JSON. Suggested and doubted stand for supported and contradicted
+        where there are few seeds.
     """
-    return [_judge(claim, evidence, published) for claim in claims]
+    claims = list(claims)
+    tested = [[_test(part, evidence, published) for part in claim.parts] for claim in claims]
+    _correct([part for parts in tested for part in parts if part["p"] is not None])
+    return [_judged(claim, parts) for claim, parts in zip(claims, tested, strict=True)]
 
 
-def _judge(claim: Claim, evidence: Evidence, published: Evidence) -> dict[str, Any]:
-    parts = [_test(part, evidence, published) for part in claim.parts]
-    tested = [part["verdict"] for part in parts if part["verdict"] != "not tested"]
+def _correct(parts: list[dict[str, Any]]) -> None:
+    """Adjust p values for one another, and take back verdicts that then are not significant."""
+    for part, adjusted in zip(parts, holm([part["p"] for part in parts]), strict=True):
+        part["p_holm"] = float(adjusted)
+        if adjusted > 1 - CONFIDENCE:
+            part["corrected"] = "inconclusive"
+
+
+def _judged(claim: Claim, parts: list[dict[str, Any]]) -> dict[str, Any]:
     return {
-        "name": claim.name,
-        "statement": claim.statement,
-        "verdict": _joined(tested),
+        **{name: getattr(claim, name) for name in ("name", "statement", "quote", "source")},
+        "verdict": joined(part["verdict"] for part in parts),
+        "corrected": joined(part["corrected"] for part in parts),
         "reason": _reason(claim, parts),
         "parts": parts,
     }
 
 
-def _joined(verdicts: list[str]) -> str:
-    """Verdict on a claim: one part against it decides, and all must be for it."""
+def joined(verdicts: Iterable[str]) -> str:
+    """Verdict on a claim: one part against it decides, and all that were tested must be for it."""
+    verdicts = [verdict for verdict in verdicts if verdict != "not tested"]
     if not verdicts:
         return "not tested"
     for against in ("contradicted", "doubted", "inconclusive"):
@@ -86,9 +98,13 @@ def _test(part: Part, evidence: Evidence, published: Evidence) -> dict[str, Any]
         "above": part.above if isfinite(part.above) else None,
         "below": part.below if isfinite(part.below) else None,
         "pairs": len(pairs),
-        "seeds": _seeds(pairs),
+        "seeds": seeds_of(pairs),
         "interval_over": None,
         "verdict": "not tested",
+        "corrected": "not tested",
+        "p": None,
+        "p_holm": None,
+        "hardware": _hardware(part, evidence),
         "by_dataset": {
             name: {**_point(rows), "pairs": len(rows)} for name, rows in pairs.groupby("dataset")
         },
@@ -97,17 +113,28 @@ def _test(part: Part, evidence: Evidence, published: Evidence) -> dict[str, Any]
     for name in SUMMARIES:
         result |= {name: None, f"{name}_low": None, f"{name}_high": None}
     if len(pairs):
-        result |= _measure(pairs)
+        over = "seeds" if result["seeds"] >= FEWEST_SEEDS else "pairs"
+        found = {name: estimate(pairs, name, over) for name in SUMMARIES}
+        result |= {**_point(pairs), "interval_over": over}
+        for name, estimated in found.items():
+            low, high = interval(estimated, name)
+            result |= {f"{name}_low": low, f"{name}_high": high}
     if len(pairs) >= FEWEST_PAIRS:
-        ends = (result[f"{part.summary}_{end}"] for end in _ENDS)
-        result["verdict"] = _verdict(part, *ends, firm=result["interval_over"] == "seeds")
+        ends = (result[f"{part.summary}_{end}"] for end in ("low", "high"))
+        result["verdict"] = _verdict(part, *ends, firm=over == "seeds")
+        result["corrected"] = result["verdict"]
+        result["p"] = _p_value(part, found[part.summary])
     known = part.compare(published)
     if len(known):
         result["published"] = {**_point(known), "pairs": len(known)}
     return result
 
 
-_ENDS = ("low", "high")
+def _hardware(part: Part, evidence: Evidence) -> list[str] | None:
+    """Where times were measured, if it is times that are compared."""
+    if part.unit != "log_seconds" or evidence.times.empty:
+        return None
+    return sorted(evidence.times["device"].unique())
 
 
 def _point(pairs: pd.DataFrame) -> dict[str, float]:
@@ -115,27 +142,49 @@ def _point(pairs: pd.DataFrame) -> dict[str, float]:
     return {name: float(summary(values)) for name, summary in SUMMARIES.items()}
 
 
-def _seeds(pairs: pd.DataFrame) -> int:
+def seeds_of(pairs: pd.DataFrame) -> int:
     """Fewest seeds that a data set has pairs of."""
     return int(pairs.groupby("dataset")["seed"].nunique().min()) if len(pairs) else 0
 
 
-def _measure(pairs: pd.DataFrame) -> dict[str, float | str]:
-    """Both summaries of the pairs, with intervals: over seeds where these are enough."""
+def estimate(pairs: pd.DataFrame, summary: str, over: str) -> OverSeeds | Resampled:
+    """Tell how far a summary of pairs may be off.
+
+    Parameters
+    ----------
+    pairs
+        At least one, with the columns `kancore.claims.comparisons.PAIR`.
+    summary
+        One of `SUMMARIES`.
+    over
+        ``seeds``: what other seeds would give; ``pairs``: what resampled pairs give.
+    """
     values, strata = pairs["difference"].to_numpy(), pairs["dataset"].to_numpy()
-    found: dict[str, float | str] = {**_point(pairs)}
-    over_seeds = _seeds(pairs) >= FEWEST_SEEDS
-    found["interval_over"] = "seeds" if over_seeds else "pairs"
-    for name, summary in SUMMARIES.items():
-        if over_seeds:
-            seeds = pairs["seed"].to_numpy()
-            ends = interval_over_seeds(values, strata, seeds, summary, CONFIDENCE)
-        else:
-            ends = stratified_interval(values, strata, summary, CONFIDENCE)
-        if name == "share":
-            ends = (max(0.0, ends[0]), min(1.0, ends[1]))
-        found |= {f"{name}_{end}": value for end, value in zip(_ENDS, ends, strict=True)}
-    return found
+    if over == "seeds":
+        return over_seeds(values, strata, pairs["seed"].to_numpy(), SUMMARIES[summary])
+    return resampled(values, strata, SUMMARIES[summary])
+
+
+def interval(estimated: OverSeeds | Resampled, summary: str) -> tuple[float, float]:
+    """Interval of a summary; that of a share ends where shares end."""
+    low, high = estimated.interval(CONFIDENCE)
+    return (max(0.0, low), min(1.0, high)) if summary == "share" else (low, high)
+
+
+def _p_value(part: Part, estimated: OverSeeds | Resampled) -> float:
+    """Find the p value of the verdict: twice a one-sided one, as the interval has two sides.
+
+    For a claim it must reject each bound (two one-sided tests where there are two), against it one.
+    It is below 1 - `CONFIDENCE` where the interval decides.
+    """
+    inside, outside = [], []
+    if isfinite(part.above):
+        inside.append(estimated.p_above(part.above))
+        outside.append(estimated.p_below(part.above))
+    if isfinite(part.below):
+        inside.append(estimated.p_below(part.below))
+        outside.append(estimated.p_above(part.below))
+    return min(1.0, 2 * max(inside), 2 * min(outside))
 
 
 def _verdict(part: Part, low: float, high: float, firm: bool) -> str:

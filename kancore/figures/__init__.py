@@ -34,6 +34,7 @@ FIGURES = (
     "grid_size",
     "departures",
     "stability_effects",
+    "firmness",
 )
 
 # Neither the time nor the version of the writer: the same table gives the same bytes.

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
 from kancore.figures import style
-from kancore.statistics import main_grid
+from kancore.statistics import counted, main_grid
 
 TABLE = "runs"
 
@@ -24,9 +24,9 @@ def draw(table: pd.DataFrame) -> Figure:
     -------
     Figure
         One panel a data set. A disc's area is the share of the architecture's runs that were at
-        their best at that epoch; a line marks the median. Runs without any evaluation are left out.
+        their best at that epoch; a line marks the median. Runs that diverged took all epochs.
     """
-    table = main_grid(table)
+    table = counted(main_grid(table))
     figure, places = style.architecture_panels(table, 2.4)
     figure.supylabel("Best epoch", fontsize="medium")
     for axes in figure.axes:

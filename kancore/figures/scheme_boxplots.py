@@ -24,7 +24,7 @@ def draw(table: pd.DataFrame) -> Figure:
     -------
     Figure
         One panel a data set. A scheme is averaged over its seeds; above each box stands how many
-        schemes diverged, those without any evaluation being nowhere else.
+        schemes diverged. Boxes count those without any evaluation as 0, points leave them out.
     """
     schemes = average_seeds(main_grid(table))
     figure, places = style.architecture_panels(schemes, 2.6)
@@ -33,6 +33,11 @@ def draw(table: pd.DataFrame) -> Figure:
         axes, place, width = places(dataset, model, depth, objective)
         axes.margins(y=0.1)  # room for the numbers above
         _draw_box(axes, group, place, width)
+    for dataset, group in schemes[schemes["failed"] < schemes["seeds"]].groupby("dataset"):
+        axes, *_ = places(dataset, *group.iloc[0][["model", "depth", "objective"]])
+        low, high = group["test_accuracy"].agg(["min", "max"])
+        room = 0.1 * (high - low) or 0.01
+        axes.set_ylim(low - room, high + room)
     handles = style.patch_handles(schemes, pale=True)
     if schemes["diverged"].any():
         look = {"ls": "", "marker": r"$\mathrm{n}$", "color": style.GREY}
@@ -45,10 +50,10 @@ def _draw_box(axes: Axes, group: pd.DataFrame, place: float, width: float) -> No
     first = group.iloc[0]
     colour = style.colours([first["model"]])[first["model"]]
     hatch = style.HATCHES.get(first["objective"])
-    values = group["test_accuracy"].dropna().to_numpy()
+    values = group.loc[group["failed"] < group["seeds"], "test_accuracy"].to_numpy()
     if len(values):
         axes.boxplot(
-            values,
+            group["test_accuracy"].to_numpy(),
             positions=[place],
             widths=width * 0.85,
             showfliers=False,

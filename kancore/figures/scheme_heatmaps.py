@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from kancore.figures import heat_map, style
-from kancore.statistics import main_grid
+from kancore.statistics import counted, main_grid
 
 TABLE = "runs"
 
@@ -24,9 +24,10 @@ def draw(table: pd.DataFrame) -> Figure:
     Figure
         A row of panels for each data set and objective, with one scale of colours, and a column for
         each model; in a panel, depths lie side by side. Cells are means over initializations and
-        seeds; runs that diverged count with what they had reached.
+        seeds; runs that diverged count with what they had reached, 0 if that was nothing. Cells all
+        of whose runs reached nothing are white.
     """
-    runs = main_grid(table)
+    runs = counted(main_grid(table))
     models = style.in_order(runs["model"])
     pairs = [
         (name, objective)
@@ -43,7 +44,8 @@ def draw(table: pd.DataFrame) -> Figure:
     for number, ((name, objective), row) in enumerate(zip(pairs, grid, strict=True), start=1):
         cells = runs[(runs["dataset"] == name) & (runs["objective"] == objective)]
         keys = ["model", "optimizer", "depth", "learning_rate"]
-        means = cells.groupby(keys)["test_accuracy"].mean()
+        grouped = cells.groupby(keys)
+        means = grouped["test_accuracy"].mean().mask(grouped["failed"].all())
         for model, axes in zip(models, row, strict=True):
             axes.set_title(style.display_name(model), loc="left", fontweight="bold", pad=15)
             if model in means.index.unique("model"):

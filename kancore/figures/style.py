@@ -84,6 +84,27 @@ _FACTORS = {
     "label_smoothing": "Label smoothing 0.1",
     "combined": "Combined",
 }
+# What is varied to see how firm verdicts are, with a place for the setting.
+_VARIATIONS = {
+    "declared": "as declared",
+    "correction": "corrected for all tests",
+    "comparable": "comparable within {} points",
+    "marginally_lower": "marginal up to {} points",
+    "same_gap": "same gap within {} points",
+    "share": "{}% of pairs are enough",
+    "budget": "after {}% of the epochs",
+    "without": "without {}",
+    "objective": "{} alone",
+    "diverged": "without runs that diverged",
+}
+MARKS = {
+    "supported": "\N{CHECK MARK}",
+    "contradicted": "\N{MULTIPLICATION X}",
+    "suggested": "(\N{CHECK MARK})",
+    "doubted": "(\N{MULTIPLICATION X})",
+    "inconclusive": "?",
+    "not tested": "\N{EN DASH}",
+}
 _NAMES = {
     **_MODELS,
     **_DATASETS,
@@ -169,6 +190,14 @@ def _characters(inches: float, size: float) -> float:
 def percent(fraction: float, _place: int | None = None) -> str:
     """Label of a tick at `fraction`, with as many decimals as keep neighbours apart."""
     return f"{round(100 * fraction, 4) + 0:g}%"  # + 0 makes a zero below zero plain
+
+
+def setting_name(variation: str, setting: str) -> str:
+    """Say what is varied, from the columns of `kancore.tables.FIRMNESS`."""
+    words = _VARIATIONS[variation]
+    if variation in ("without", "objective"):
+        return words.format(display_name(setting))
+    return words.format(f"{100 * float(setting):g}") if "{" in words else words
 
 
 def in_order(names: Iterable[str]) -> list[str]:

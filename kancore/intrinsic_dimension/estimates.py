@@ -113,6 +113,20 @@ def paper_dimensions(published: pd.DataFrame) -> pd.Series:
     return published[published["estimator"] == _EFFICIENCY].set_index("dataset")["dimension"]
 
 
+def measured_complexity(estimates: pd.DataFrame) -> pd.Series:
+    """Pick the measured dimension of each data set's manifold, by TwoNN.
+
+    It is there for every data set of a study, and does not depend on networks.
+
+    Parameters
+    ----------
+    estimates
+        With the columns of `kancore.tables.INTRINSIC_DIMENSIONS`.
+    """
+    own = estimates[(estimates["source"] == MEASURED) & (estimates["estimator"] == "two_nn")]
+    return own.set_index("dataset")["dimension"].dropna().astype(float)
+
+
 def dimensions_for_efficiency(
     estimates: pd.DataFrame, published: pd.DataFrame, datasets: list[str]
 ) -> pd.DataFrame:

@@ -18,6 +18,7 @@ from markupsafe import Markup
 
 from kancore.figures.style import display_name, in_order
 from kancore.report import audit as audit_tables
+from kancore.report import firmness as firmness_table
 from kancore.report import stability as stability_tables
 from kancore.report import tables, verdicts
 from kancore.statistics import SCHEME, best_schemes
@@ -35,6 +36,7 @@ def contents(
     timings: pd.DataFrame,
     follow_ups: pd.DataFrame,
     claims: Sequence[Mapping[str, Any]],
+    firmness: pd.DataFrame,
     published: pd.DataFrame,
     datasets: Sequence[Mapping[str, Any]],
     figures: Iterable[Mapping[str, str]],
@@ -55,6 +57,8 @@ def contents(
         Sweeps of both, with the columns of `kancore.tables.TIMINGS`.
     claims
         Verdicts, from `kancore.claims.verdicts.judge`.
+    firmness
+        Verdicts by other choices, with the columns of `kancore.tables.FIRMNESS`.
     published
         Published figures.
     datasets
@@ -87,6 +91,7 @@ def contents(
         "facts": _facts(runs, follow_ups, timings),
         "verdicts": verdicts.overview(claims),
         "claims": verdicts.details(claims),
+        "firmness": firmness_table.variations(firmness),
         "summary": tables.summary(best, keys),
         "figures": [
             {**figure, "sample": _sample(by_experiment[figure["experiment"]])} for figure in figures
@@ -189,7 +194,7 @@ def _sample(runs: pd.DataFrame) -> str:
 
 
 def _sizes(datasets: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """One row a data set: name, features, classes, examples of both parts, source."""
+    """One row a data set: name, features, classes, examples, largest class on test data, source."""
     return pd.DataFrame(
         [
             {
@@ -198,6 +203,7 @@ def _sizes(datasets: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
                 "classes": len(summary["class_names"]),
                 "train": sum(summary["train_counts"]),
                 "test": sum(summary["test_counts"]),
+                "largest": max(summary["test_counts"]) / sum(summary["test_counts"]),
                 "source": summary["source"],
             }
             for summary in datasets

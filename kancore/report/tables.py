@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from kancore.figures.style import display_name, in_order
-from kancore.statistics import SCHEME, SETTING, average_seeds, main_grid
+from kancore.statistics import SCHEME, SETTING, average_seeds, counted, main_grid
 
 MISSING = "\N{EN DASH}"
 
@@ -78,6 +78,7 @@ DATASET_COLUMNS = {
     "classes": ("Classes", "count"),
     "train": ("Training", "count"),
     "test": ("Test", "count"),
+    "largest": ("Largest class, %", "percent"),
     "source": ("Source", "text"),
 }
 PUBLISHED_COLUMNS = {
@@ -162,7 +163,7 @@ def with_best_on_test(best: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
 
     So the published runs were chosen; schemes that diverged count with what they had reached.
     """
-    schemes = runs.groupby([*SETTING, *SCHEME], dropna=False)["best_test_accuracy"].mean()
+    schemes = counted(runs).groupby([*SETTING, *SCHEME], dropna=False)["best_test_accuracy"].mean()
     highest = schemes.groupby(list(SETTING), dropna=False).max().rename("best_on_test")
     return best.merge(highest.reset_index(), on=list(SETTING), how="left")
 
@@ -170,16 +171,16 @@ def with_best_on_test(best: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
 def published(figures: pd.DataFrame, runs: pd.DataFrame, timings: pd.DataFrame) -> Table:
     """Write the published figures, and beside them ours, of test data as published.
 
-    Best and median are over schemes, of the best accuracy on test data, as a mean over seeds; the
-    gap is the mean over runs; the time is that of one network's epoch, its evaluations included,
-    in a sweep on one process.
+    Best and median are over schemes, of the best accuracy on test data, as a mean over seeds, with
+    0 for a run that was never evaluated; the gap is the mean over runs; the time is that of one
+    network's epoch, its evaluations included, in a sweep on one process.
     """
     by = ["dataset", "objective", "model", "depth", "degree"]
     runs, timings = (
         main_grid(rows[rows["experiment"] == "grid"]).astype({"degree": float})
         for rows in (runs, timings)
     )
-    schemes = runs.groupby([*by, *SCHEME], dropna=False)["best_test_accuracy"].mean()
+    schemes = counted(runs).groupby([*by, *SCHEME], dropna=False)["best_test_accuracy"].mean()
     grouped = schemes.groupby(by, dropna=False)
     spent = timings.assign(epochs=timings["epochs"] * timings["schemes"])
     spent = spent.groupby(by, dropna=False)[["seconds", "epochs"]].sum()

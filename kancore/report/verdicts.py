@@ -4,27 +4,22 @@ from collections.abc import Iterable, Mapping
 from math import exp
 from typing import Any
 
+from kancore.figures.style import MARKS
 from kancore.report.tables import MISSING, Table
 
-MARKS = {
-    "supported": "\N{CHECK MARK}",
-    "contradicted": "\N{MULTIPLICATION X}",
-    "suggested": "(\N{CHECK MARK})",
-    "doubted": "(\N{MULTIPLICATION X})",
-    "inconclusive": "?",
-    "not tested": MISSING,
-}
+# Units of effects that are logarithms of factors.
+_FACTORS = ("log_efficiency", "log_seconds", "log_epochs", "log_parameters")
 
 
 def quantity(value: float, part: Mapping[str, Any], summary: str | None = None) -> str:
     """Write an effect or a share of a test of `kancore.claims` with its unit.
 
-    Accuracies and gaps are written in points (hundredths), efficiencies as factors, shares in
-    percent.
+    Accuracies and gaps are written in points (hundredths), efficiencies, times, epochs and sizes
+    as factors, shares in percent.
     """
     if (summary or part["summary"]) == "share":
         return f"{100 * value:.0f}%"
-    if part["unit"] == "log_efficiency":
+    if part["unit"] in _FACTORS:
         return f"\N{MULTIPLICATION SIGN}{exp(value):.2f}"
     return f"{100 * value + 0:+.2f}"
 
@@ -48,6 +43,21 @@ def needed(part: Mapping[str, Any]) -> str:
     return f"above {above}" if above else f"below {below}"
 
 
+def quoted(claim: Mapping[str, Any]) -> str:
+    """Write what the paper says: in quotation marks if word by word."""
+    if claim["source"] == "in short":
+        return f"in short: {claim['quote']}"
+    marks = "\N{LEFT DOUBLE QUOTATION MARK}{}\N{RIGHT DOUBLE QUOTATION MARK}"
+    return f"{marks.format(claim['quote'])} ({claim['source']})"
+
+
+def probability(value: float | None) -> str:
+    """Write a p value."""
+    if value is None:
+        return MISSING
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
 def published(part: Mapping[str, Any]) -> str:
     """Write what the published runs say, and in how many pairs."""
     known = part["published"]
@@ -64,8 +74,10 @@ def overview(claims: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
         part = next(part for part in claim["parts"] if part["verdict"] == verdict)
         rows.append(
             {
-                **{name: claim[name] for name in ("name", "statement", "verdict")},
+                **{name: claim[name] for name in ("name", "statement", "verdict", "corrected")},
                 "mark": MARKS[verdict],
+                "corrected_mark": MARKS[claim["corrected"]],
+                "quote": quoted(claim),
                 "question": part["question"],
                 "measured": measured(part),
                 "published": published(part),
@@ -80,22 +92,33 @@ def details(claims: Iterable[Mapping[str, Any]]) -> Table:
     rows = [
         (
             claim["name"],
-            part["question"],
+            _question(part),
+            quoted(claim),
             needed(part),
             measured(part),
             MISSING if part["share"] is None else quantity(part["share"], part, "share"),
             f"{part['pairs']:,}",
             str(part["seeds"]),
             part["verdict"],
+            probability(part["p"]),
+            probability(part["p_holm"]),
+            part["corrected"],
             published(part),
         )
         for claim in claims
         for part in claim["parts"]
     ]
-    headings = ["Claim", "What is compared", "Needed", "Measured [95%]", "Share above zero"]
-    headings += ["Pairs", "Seeds", "Verdict", "Published (pairs)"]
-    numeric = [False, False, False, False, True, True, True, False, False]
+    headings = ["Claim", "What is compared", "In the paper", "Needed", "Measured [95%]"]
+    headings += ["Share above zero", "Pairs", "Seeds", "Verdict", "p", "p, all tests"]
+    headings += ["Corrected", "Published (pairs)"]
+    numeric = [heading in ("Share above zero", "Pairs", "Seeds") for heading in headings]
     return Table(headings, numeric, rows, [False] * len(rows))
+
+
+def _question(part: Mapping[str, Any]) -> str:
+    """Say what is compared, and on which machine if it is times."""
+    where = part["hardware"]
+    return f"{part['question']}; on {', '.join(where)}" if where else part["question"]
 
 
 def of_dataset(claims: Iterable[Mapping[str, Any]], dataset: str) -> Table:

@@ -9,7 +9,16 @@ import torch
 
 from kancore.schemes import INITIALIZATIONS, MODELS, OPTIMIZERS, derive_seed
 from kancore.statistics import SCHEME, summarize_runs
-from kancore.tables import AUDIT, HISTORY, KEY_NAMES, RUNS, TIMINGS, read_table, write_table
+from kancore.tables import (
+    AUDIT,
+    FIRMNESS,
+    HISTORY,
+    KEY_NAMES,
+    RUNS,
+    TIMINGS,
+    read_table,
+    write_table,
+)
 
 CEILINGS = {"mnist": 0.98, "fashion_mnist": 0.89, "cifar10": 0.55}
 DEPTHS = {"2layers": (32,), "3layers": (64, 32), "4layers": (128, 64, 32)}
@@ -160,6 +169,27 @@ def audit():
         rows.append({**key, "measure": measure, **values})
     nothing = {"clean": None, "effect": None, "low": None, "high": None, "pairs": 0}
     return _as_read([*rows[:-1], {**rows[-1], **nothing}], AUDIT)
+
+
+@pytest.fixture(scope="session")
+def firmness():
+    """Verdicts on two claims of a test each by other choices, one of which changes the first."""
+    settings = [("declared", "declared"), ("correction", "holm"), ("budget", "0.25")]
+    settings += [("without", "mnist"), ("objective", "hsic"), ("diverged", "dropped")]
+    nothing = dict.fromkeys(("value", "low", "high", "p", "pairs", "seeds"))
+    measured = {"value": 0.01, "low": 0.0, "high": 0.02, "p": 0.01, "pairs": 9, "seeds": 3}
+    rows = [
+        {
+            **{"study": "made_up", "variation": variation, "setting": setting, "claim": claim},
+            **{"part": part, "verdict": "inconclusive" if setting == "mnist" else verdict},
+            **(measured if part else nothing),
+        }
+        for variation, setting in settings
+        for claim, verdict in (("C1", "supported"), ("C2", "inconclusive"))
+        for part in (0, 1)
+    ]
+    moved = {**rows[0], "variation": "comparable", "setting": "0.01", "verdict": "contradicted"}
+    return _as_read([*rows, moved], FIRMNESS)
 
 
 @pytest.fixture(scope="session")

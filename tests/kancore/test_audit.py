@@ -12,7 +12,7 @@ from kancore.audit import MEASURES, by_protocol, effects, evidence, verdicts
 from kancore.claims.comparisons import published
 from kancore.efficiency import efficiency
 from kancore.schemes import INITIALIZATIONS, MODELS, OPTIMIZERS, Architecture, Sweep
-from kancore.statistics import SCHEME, summarize_runs
+from kancore.statistics import SCHEME, counted, summarize_runs
 from kancore.tables import AUDIT, read_table, write_table
 
 DIMENSIONS = pd.Series({"mnist": 750})
@@ -87,18 +87,22 @@ def test_a_protocol_has_its_own_runs_and_those_it_shares(found):
 def naive(clean, other, column):
     """Differences of runs of the same model, depth, scheme and seed, a loop over them."""
     index = ["model", "depth", *SCHEME, "seed"]
-    pairs = clean.set_index(index)[column].astype(float), other.set_index(index)[column]
+    pairs = [rows.set_index(index)[[column, "failed"]] for rows in (clean, other)]
     return [
-        float(value) - pairs[0][key]
-        for key, value in pairs[1].items()
-        if pd.notna(value) and pd.notna(pairs[0][key])
+        float(row[column]) - pairs[0].loc[key, column]
+        for key, row in pairs[1].iterrows()
+        if pd.notna(row[column]) and pd.notna(pairs[0].loc[key, column])
+        if not (row["failed"] and pairs[0].loc[key, "failed"])
     ]
 
 
 @pytest.mark.parametrize("model", ["mlp", "kan", "wide_mlp"])
 def test_effects_are_interquartile_means_of_naive_differences(model, found):
     table = effects(found, evidence(found, DIMENSIONS)).set_index(["protocol", "model", "measure"])
-    clean, relu = (rows[rows["model"] == model] for rows in (found["clean"], found["relu"]))
+    clean, relu = (
+        counted(rows)[lambda all_models: all_models["model"] == model]
+        for rows in (found["clean"], found["relu"])
+    )
     for measure, column in (("test_accuracy", "test_accuracy"), ("gap", "generalization_gap")):
         differences = naive(clean, relu, column)
         row = table.loc[("relu", model, measure)]
@@ -108,7 +112,7 @@ def test_effects_are_interquartile_means_of_naive_differences(model, found):
         assert row["low"] <= row["effect"] <= row["high"]
 
     def logarithms(rows):
-        rows = rows.dropna(subset="test_accuracy")
+        rows = rows[~rows["failed"]]
         columns = (
             rows[name].astype(float) for name in ("test_accuracy", "best_epoch", "parameters")
         )
@@ -152,9 +156,14 @@ def test_what_a_protocol_leaves_as_it_is_has_no_effect_and_says_so(found, tmp_pa
 
 
 def test_nothing_that_pairs_has_no_effect(found):
-    lost = {**found, "relu": found["relu"].assign(test_accuracy=None)}
+    nothing = dict.fromkeys(("test_accuracy", "generalization_gap"))
+    lost = {**found, "relu": found["relu"].assign(**nothing)}
     table = effects(lost, evidence(lost, DIMENSIONS)).set_index(["protocol", "model", "measure"])
+    reached = found["clean"].query("model == 'kan'")["test_accuracy"].dropna()
     row = table.loc[("relu", "kan", "test_accuracy")]
+    assert row["pairs"] == len(reached)  # a departure that loses them all is no better for that
+    assert row["effect"] == pytest.approx(-trim_mean(reached, 0.25), abs=0.02)
+    row = table.loc[("relu", "kan", "gap")]
     assert row["pairs"] == 0
     assert row[["clean", "effect", "low", "high"]].isna().all()
 

@@ -17,6 +17,7 @@ FOLLOW_UP_FIGURES = [figure for figure in FIGURES if load(figure).TABLE == "foll
 FOLLOW_UPS = {"follow_up": 3, "follow_up_tables": 1}
 OF_DIMENSIONS = {"dimension_accuracy": 1, "dimension_estimates": 1}
 OF_EFFICIENCY = {"efficiency_bars": 1, "parameters_efficiency": 1, "efficiency_ranks": 1}
+OF_FIRMNESS = {"firmness_table": 1, "firmness": 1}
 OF_AUDIT = {"audit_tables": 1, "audit": 1, "departures": 1}
 OF_STABILITY = {
     **{"stability_tables": 1, "combination": 1, "combination_train": 1},
@@ -27,6 +28,7 @@ OF_RUNS = {name: 1 for name in REPORTED if name not in APART}
 # New tables of runs may name another best scheme, so follow-ups and all below them are due too.
 DOWNSTREAM = {
     **{"tables": 1, "efficiency": 1, "best_scheme": 1, **FOLLOW_UPS, "claims": 1},
+    **OF_FIRMNESS,
     **{**OF_RUNS, "report": 1},
 }
 
@@ -74,14 +76,20 @@ def test_an_edit_in_a_data_set_prepares_it_again_and_retrains(project):
 
 def test_an_edit_in_the_claims_judges_again(project):
     project.append("kancore/claims/declared.py")
-    below = {"claims": 1, "audit": 1, "departures": 1, "report": 1}
+    below = {"claims": 1, **OF_FIRMNESS, "audit": 1, "departures": 1, "report": 1}
     assert project.plan() == below
 
 
 def test_follow_ups_follow_the_best_scheme_and_their_own_axes(project):
     best = project.path / "results" / "tiny" / "best" / "digits.json"
     best.write_text(best.read_text().replace("0.005", "0.05"))
-    below = {**FOLLOW_UPS, "claims": 1, **dict.fromkeys(FOLLOW_UP_FIGURES, 1), "report": 1}
+    below = {
+        **FOLLOW_UPS,
+        "claims": 1,
+        **OF_FIRMNESS,
+        **dict.fromkeys(FOLLOW_UP_FIGURES, 1),
+        "report": 1,
+    }
     assert project.plan() == below
     best.write_text(best.read_text().replace("0.05", "0.005"))
     more = "follow_ups={grid_size: {seeds: [0, 1]}}"
@@ -97,7 +105,8 @@ def test_a_study_without_follow_ups_has_neither_their_jobs_nor_their_figures(pro
 def test_an_edit_in_landscapes_trains_no_sweep_again(project):
     project.append("kancore/intrinsic_dimension/landscape.py")
     below = {"intrinsic_dimension": 1, **OF_DIMENSIONS, "efficiency": 1, **OF_EFFICIENCY}
-    assert project.plan() == {"landscape": 1, **below, "report": 1}
+    judged = {"claims": 1, **OF_FIRMNESS}
+    assert project.plan() == {"landscape": 1, **below, **judged, "report": 1}
 
 
 def test_an_edit_in_manifolds_estimates_them_again(project):
@@ -113,7 +122,8 @@ def test_published_dimensions_are_an_input(project):
     with open(project.path / "published" / "intrinsic_dimension.csv", "a") as file:
         file.write("digits,efficiency,,,,5,,Somebody 2025\n")
     below = {"intrinsic_dimension": 1, **OF_DIMENSIONS, "efficiency": 1, **OF_EFFICIENCY}
-    assert project.plan() == {**below, "claims": 1, "audit": 1, "departures": 1, "report": 1}
+    judged = {"claims": 1, **OF_FIRMNESS, "audit": 1, "departures": 1}
+    assert project.plan() == {**below, **judged, "report": 1}
 
 
 def test_every_network_and_seed_of_a_landscape_is_a_job(project):

@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import ttest_1samp
 
 from kancore.claims.comparisons import measured, published
 from kancore.claims.declared import CLAIMS, FEWEST_PAIRS, THRESHOLDS, Claim, Part
 from kancore.claims.verdicts import judge
 from kancore.intrinsic_dimension.estimates import paper_dimensions
-from kancore.statistics import summarize_runs
+from kancore.statistics import over_seeds, summarize_runs
 
 FOLDER = Path(__file__).parents[3] / "published"
 FIGURES = pd.read_csv(FOLDER / "accuracies.csv")
@@ -30,7 +31,7 @@ def part(differences, seeds=3, **bounds):
 
 
 def verdict(*parts):
-    (found,) = judge("study", None, [Claim("C0", "It is so.", "pairs", parts)])
+    (found,) = judge("study", None, [Claim("C0", "It is so.", "so", "abstract", "pairs", parts)])
     return found
 
 
@@ -115,7 +116,7 @@ def verdicts(make_history, follow_ups):
 
 
 def test_a_made_up_study_has_the_verdicts_that_it_was_made_for(verdicts):
-    assert list(verdicts) == [f"C{number}" for number in range(1, 11)]
+    assert list(verdicts) == [f"C{number}" for number in range(1, 19)]
     found = {name: claim["verdict"] for name, claim in verdicts.items()}
     assert found["C1"] == "contradicted"  # KANs were made 3 points worse
     assert found["C2"] == "supported"
@@ -187,3 +188,65 @@ def test_declarations():
             assert declared.above < declared.below
             assert (declared.above, declared.below) != (-inf, inf)
     assert THRESHOLDS["comparable"] == 0.02
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+@pytest.mark.parametrize("bounds", [{"above": 0}, {"below": 0}, {"above": -0.02, "below": 0.02}])
+@pytest.mark.parametrize("summary", ["effect", "share"])
+def test_p_values_are_below_the_level_where_the_interval_decides(seeds, bounds, summary):
+    random = np.random.default_rng(5)
+    if summary == "share":
+        bounds = {end: value + 0.5 for end, value in bounds.items()}
+    for shift in np.linspace(-0.03, 0.03, 13):
+        differences = random.normal(shift, 0.01, 24)
+        result = verdict(part(differences, seeds, summary=summary, **bounds))["parts"][0]
+        decided = result["verdict"] != "inconclusive"
+        if abs(result["p"] - 0.05) > 0.002:  # resamples are finite in number
+            assert decided == (result["p"] < 0.05)
+
+
+def test_the_p_value_of_one_bound_is_that_of_the_t_test():
+    means = np.array([0.01, 0.03, 0.02, 0.05])
+    pairs = pd.DataFrame({"dataset": "one", "seed": np.arange(4).repeat(9)})
+    pairs["difference"] = (means[:, None] + np.linspace(-0.1, 0.1, 9)).flatten()
+    columns = (pairs[name].to_numpy() for name in ("difference", "dataset", "seed"))
+    mean = over_seeds(*columns, np.mean)
+    assert 2 * mean.p_above(0.0) == pytest.approx(ttest_1samp(means, 0).pvalue)
+    assert mean.p_below(0.02) == pytest.approx(ttest_1samp(means, 0.02, alternative="less").pvalue)
+    low, high = mean.interval(0.95)
+    assert 2 * mean.p_above(low) == pytest.approx(0.05) == 2 * mean.p_below(high)
+
+
+def test_verdicts_are_corrected_for_all_tests():
+    """Holm's method, as a loop: the smallest p value times the number of tests, and so on."""
+    random = np.random.default_rng(2)
+    parts = [part(random.normal(shift, 0.02, 24), above=0) for shift in np.linspace(0, 0.03, 8)]
+    claims = [Claim(f"C{n}", "So.", "so", "abstract", "pairs", (p,)) for n, p in enumerate(parts)]
+    claims.append(Claim("C9", "So.", "so", "abstract", "pairs", (part([], above=0),)))
+    found = judge("study", None, claims)
+    results = [claim["parts"][0] for claim in found]
+    assert (results[-1]["p"], results[-1]["corrected"]) == (None, "not tested")
+    left = sorted(results[:-1], key=lambda result: result["p"])
+    reached = 0.0
+    for place, result in enumerate(left):
+        reached = max(reached, min(1.0, result["p"] * (len(left) - place)))
+        assert result["p_holm"] == pytest.approx(reached)
+        kept = result["verdict"] if reached <= 0.05 else "inconclusive"
+        assert result["corrected"] == kept
+    assert {r["verdict"] for r in left} > {r["corrected"] for r in left if r["p_holm"] < 0.05}
+    assert sum(r["verdict"] != r["corrected"] for r in left) > 0
+    assert [claim["corrected"] for claim in found] == [r["corrected"] for r in results]
+
+
+def test_a_study_under_both_objectives_is_judged_on_what_holds_under_both(verdicts):
+    assert verdicts["C6"]["parts"][1]["pairs"] == 3 * 3 * 36
+    alike = verdicts["C18"]["parts"][0]
+    assert (alike["summary"], alike["seeds"]) == ("share", 3)
+    within = sum(len(claim.parts) for claim in CLAIMS if claim.within)
+    assert 3 * 3 * (within - 4) <= alike["pairs"] <= 3 * 3 * within
+    assert verdicts["C14"]["verdict"] != "not tested"
+
+
+def test_a_claim_is_quoted_from_the_abstract_or_in_short(verdicts):
+    assert {claim["source"] for claim in verdicts.values()} == {"abstract", "in short"}
+    assert all(claim["quote"] for claim in verdicts.values())

@@ -14,7 +14,7 @@ from kancore.efficiency import efficiency_by_source, rank_correlations
 from kancore.figures import heat_map, style
 from kancore.intrinsic_dimension.estimates import estimate_landscapes
 from kancore.intrinsic_dimension.subspaces import REFERENCE
-from kancore.statistics import best_schemes, summarize_runs
+from kancore.statistics import best_schemes, counted, summarize_runs
 from kancore.tables import INTRINSIC_DIMENSIONS, LANDSCAPES
 
 STYLE = {"dpi": 60, "font_size": 9, "font_family": "DejaVu Sans", "width_inches": 7}
@@ -113,6 +113,10 @@ OF_NAMES = {
 
 def named(table, names):
     """Rows of a table's first data set, once for each name."""
+    if "dataset" not in table:  # verdicts, which name a data set that is left out
+        without = table["variation"] == "without"
+        others = [table[without].assign(setting=name) for name in names]
+        return pd.concat([table[~without], *others], ignore_index=True)
     first = table[table["dataset"] == table["dataset"].iloc[0]]
     return pd.concat([first.assign(dataset=name) for name in names], ignore_index=True)
 
@@ -131,9 +135,9 @@ def drawn_texts(figure, monkeypatch):
 
 
 @pytest.fixture
-def table_of(cases, follow_ups, timings, audit):
+def table_of(cases, follow_ups, timings, audit, firmness):
     """A table of each figure."""
-    tables = {"follow_ups": follow_ups, "timings": timings, "audit": audit}
+    tables = {"follow_ups": follow_ups, "timings": timings, "audit": audit, "firmness": firmness}
     return lambda name: tables.get(figures.load(name).TABLE, cases["one_dataset"])
 
 
@@ -262,7 +266,7 @@ def test_pairs_need_both_objectives_and_say_where_all_diverged(cases):
 
 def test_diamonds_are_at_the_median_over_schemes(cases):
     runs = summarize_runs(cases["one_dataset"])
-    expected = runs.groupby(["model", "depth"])["test_accuracy"].median()
+    expected = counted(runs).groupby(["model", "depth"])["test_accuracy"].median()
     axes = draw("accuracy_bars", cases["one_dataset"]).axes[0]
     drawn = [line.get_ydata()[0] for line in axes.lines if line.get_marker() == "D"]
     assert sorted(drawn) == pytest.approx(sorted(expected))
@@ -284,7 +288,8 @@ def test_heights_of_short_bars_stand_above_them(cases):
 
 def test_boxes_are_the_quartiles_of_the_schemes(cases):
     runs = summarize_runs(cases["one_dataset"])
-    expected = runs.groupby(["model", "depth"])["test_accuracy"].quantile([0.25, 0.5, 0.75])
+    accuracies = counted(runs).groupby(["model", "depth"])["test_accuracy"]
+    expected = accuracies.quantile([0.25, 0.5, 0.75])
     axes = draw("scheme_boxplots", cases["one_dataset"]).axes[0]
     medians = [line.get_ydata() for line in axes.lines if line.get_color() == "black"]
     edges = [np.unique(box.get_path().vertices[:4, 1]) for box in axes.patches]
@@ -332,10 +337,10 @@ def names_and_history(request, make_history):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", figures.FIGURES)
 def test_texts_overlap_neither_each_other_nor_the_edge(
-    name, names_and_history, follow_ups, timings, audit, monkeypatch
+    name, names_and_history, follow_ups, timings, audit, firmness, monkeypatch
 ):
     names, history = names_and_history
-    own = {"follow_ups": follow_ups, "timings": timings, "audit": audit}
+    own = {"follow_ups": follow_ups, "timings": timings, "audit": audit, "firmness": firmness}
     table = own.get(figures.load(name).TABLE)
     figure = draw(name, history if table is None else named(table, names))
     with style.apply(STYLE):
@@ -398,7 +403,7 @@ def test_heat_maps_are_means_over_initializations(cases):
         for column, (depth, rate) in enumerate(product(DEPTHS, (0.0005, 0.005, 0.05))):
             same = (runs["model"] == "kan") & (runs["optimizer"] == optimizer)
             same &= (runs["depth"] == depth) & (runs["learning_rate"] == rate)
-            mean = runs.loc[same, "test_accuracy"].mean()
+            mean = counted(runs).loc[same, "test_accuracy"].mean()
             assert drawn[column, row] == f"{100 * mean:.0f}"
 
 
@@ -625,3 +630,16 @@ def test_departures_are_marks_at_their_effects(audit):
 def test_departures_of_several_data_sets_have_panels_of_their_own(audit):
     titles = [axes.get_title(loc="left") for axes in draw("departures", audit).axes]
     assert [title.split(":")[0] for title in titles] == ["MNIST"] * 4 + ["Digits, 8 by 8"] * 4
+
+
+def test_verdicts_by_other_choices_are_cells(firmness):
+    axes = draw("firmness", firmness).axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["C1", "C2"]
+    names = [label.get_text() for label in axes.get_xticklabels()]
+    assert names[0] == "as declared"
+    assert {"without MNIST", "after 25% of the epochs", "comparable within 1 points"} < set(names)
+    marks = {text.get_position(): text.get_text() for text in axes.texts}
+    assert len(marks) == (firmness["part"] == 0).sum()
+    assert marks[names.index("as declared"), 0] == "\N{CHECK MARK}"
+    assert marks[names.index("without MNIST"), 0] == "?"
+    assert (names.index("comparable within 1 points"), 1) not in marks  # which cannot change C2

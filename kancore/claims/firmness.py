@@ -1,0 +1,155 @@
+"""How firm verdicts are: whether other choices than the declared ones would give others.
+
+Each variation changes one choice: the correction for many tests, a threshold, the epochs trained,
+the data sets, the objective, or whether runs that diverged count.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pandas as pd
+
+from kancore.claims.comparisons import Evidence, measured, published, select, under
+from kancore.claims.declared import CLAIMS, RANGES, Claim, Thresholds, declare
+from kancore.claims.verdicts import judge
+from kancore.statistics import summarize_runs
+from kancore.tables import FIRMNESS
+
+# Shares of the epochs after which training is judged, as if it had ended there.
+BUDGETS = (0.25, 0.5, 0.75, 1.0)
+# The setting of a variation that is as declared.
+DECLARED = "declared"
+
+
+@dataclass(frozen=True)
+class Material:
+    """All that verdicts of a study rest on.
+
+    Attributes
+    ----------
+    histories : tuple of DataFrame
+        Evaluations of the grid and of the follow-ups, with the columns of `kancore.tables.HISTORY`.
+    timings : DataFrame
+        Sweeps of the grid, with the columns of `kancore.tables.TIMINGS`.
+    dimensions, complexity : Series
+        Intrinsic dimensions by data set: that of efficiencies, and the measured one.
+    """
+
+    histories: tuple[pd.DataFrame, pd.DataFrame]
+    timings: pd.DataFrame
+    dimensions: pd.Series
+    complexity: pd.Series
+
+    def evidence(self, share: float = 1.0, diverged: bool = True) -> Evidence:
+        """Evidence after a share of the epochs, with or without runs that diverged."""
+        runs, follow_ups = (_runs_until(history, share) for history in self.histories)
+        if not diverged:
+            runs, follow_ups = (rows[~rows["diverged"]] for rows in (runs, follow_ups))
+        return measured(runs, follow_ups, self.dimensions, self.timings, self.complexity)
+
+
+def firmness(study: str, material: Material) -> pd.DataFrame:
+    """Judge the claims again under every variation.
+
+    Parameters
+    ----------
+    study
+        Name of the study.
+    material
+        What its verdicts rest on.
+
+    Returns
+    -------
+    DataFrame
+        With the columns of `kancore.tables.FIRMNESS`: for each variation and setting one row a
+        claim that it may change, with ``part`` 0, and one row a test, counted from 1.
+    """
+    rows = [
+        {"study": study, "variation": variation, "setting": setting, **row}
+        for variation, setting, judged in _variations(material)
+        for claim in judged
+        for row in _rows(claim)
+    ]
+    return pd.DataFrame(rows, columns=FIRMNESS.names)
+
+
+def _variations(material: Material) -> Iterator[tuple[str, str, Sequence[dict[str, Any]]]]:
+    """Every variation with its settings, and the verdicts that it gives."""
+    evidence = material.evidence()
+    known = judge(evidence, _NOTHING)
+    yield DECLARED, DECLARED, known
+    yield "correction", "holm", [_corrected(claim) for claim in known]
+    for name, values in RANGES.items():
+        for value in values:
+            claims = _moved(name, value)
+            yield name, f"{value:g}", judge(evidence, _NOTHING, claims)
+    for share in BUDGETS:
+        early = known if share == 1 else judge(material.evidence(share), _NOTHING)
+        yield "budget", f"{share:g}", early
+    for dataset in sorted(set(evidence.runs["dataset"])):
+        rest = select(evidence, lambda table, name=dataset: table["dataset"] != name)
+        yield "without", dataset, judge(rest, _NOTHING) if len(rest.runs) else []
+    within = [claim for claim in CLAIMS if claim.within]
+    objectives = sorted(set(evidence.runs["objective"]))
+    for objective in objectives if len(objectives) > 1 else []:
+        yield "objective", objective, judge(under(evidence, objective), _NOTHING, within)
+    yield "diverged", "dropped", judge(material.evidence(diverged=False), _NOTHING)
+
+
+def _runs_until(history: pd.DataFrame, share: float) -> pd.DataFrame:
+    """Sum up runs as if each had ended after a share of the epochs of its data set and objective.
+
+    Where no evaluation comes so early there are no runs, those that had diverged by then included.
+    """
+    budget = history.groupby(["dataset", "objective"])["epoch"].transform("max")
+    early = history[history["epoch"] <= share * budget]
+    known = early.assign(evaluated=~early["diverged"].astype(bool))
+    some = known.groupby(["dataset", "objective"])["evaluated"].transform("any")
+    # With the whole budget there are no later evaluations to wait for.
+    return summarize_runs(early[some.astype(bool)] if share < 1 else early)
+
+
+def _moved(name: str, value: float) -> list[Claim]:
+    """Claims some of whose bounds move with a threshold, moved."""
+    names = ("all", "nearly_all") if name == "share" else (name,)
+    claims = declare(replace(Thresholds(), **dict.fromkeys(names, value)))
+    far = declare(replace(Thresholds(), **dict.fromkeys(names, 0.99)))  # moves each bound
+    return [
+        claim
+        for claim, own, other in zip(claims, CLAIMS, far, strict=True)
+        if [(part.above, part.below) for part in own.parts]
+        != [(part.above, part.below) for part in other.parts]
+    ]
+
+
+def _corrected(claim: dict[str, Any]) -> dict[str, Any]:
+    parts = [{**part, "verdict": part["corrected"]} for part in claim["parts"]]
+    return {**claim, "verdict": claim["corrected"], "parts": parts}
+
+
+def _rows(claim: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Give the row of a claim, and those of its tests."""
+    nothing = dict.fromkeys(("value", "low", "high", "p", "pairs", "seeds"))
+    yield {"claim": claim["name"], "part": 0, "verdict": claim["verdict"], **nothing}
+    for number, part in enumerate(claim["parts"], start=1):
+        summary = part["summary"]
+        yield {
+            "claim": claim["name"],
+            "part": number,
+            "verdict": part["verdict"],
+            "value": part[summary],
+            "low": part[f"{summary}_low"],
+            "high": part[f"{summary}_high"],
+            "p": part["p"],
+            "pairs": part["pairs"],
+            "seeds": part["seeds"],
+        }
+
+
+# Published runs do not vary, so nothing stands beside these verdicts.
+_NOTHING = published(
+    pd.DataFrame(
+        columns=["dataset", "objective", "model", "depth", "best", "median", "gap", "source"]
+    )
+)

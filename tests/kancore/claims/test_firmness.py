@@ -1,0 +1,99 @@
+"""Verdicts by other choices: each variation against judging what it leaves."""
+
+import pandas as pd
+import pytest
+
+from kancore.claims.comparisons import measured, published
+from kancore.claims.declared import CLAIMS, RANGES, THRESHOLDS, Thresholds, declare
+from kancore.claims.firmness import BUDGETS, Material, firmness
+from kancore.claims.verdicts import judge
+from kancore.statistics import summarize_runs
+from kancore.tables import FIRMNESS, TIMINGS, read_table, write_table
+
+DIMENSIONS = pd.Series({"mnist": 750, "cifar10": 9000})
+NOTHING = published(
+    pd.DataFrame(
+        columns=["dataset", "objective", "model", "depth", "best", "median", "gap", "source"]
+    )
+)
+
+
+@pytest.fixture(scope="module")
+def history(make_history):
+    return make_history(datasets=("mnist", "cifar10"), seeds=(0, 1, 2))
+
+
+@pytest.fixture(scope="module")
+def table(history):
+    material = Material(
+        histories=(history, history.iloc[:0]),
+        timings=pd.DataFrame(columns=TIMINGS.names),
+        dimensions=DIMENSIONS,
+        complexity=pd.Series({"mnist": 15.0, "cifar10": 26.0}),
+    )
+    return firmness("made_up", material)
+
+
+def verdicts_of(table, variation, setting):
+    rows = table[(table["variation"] == variation) & (table["setting"] == setting)]
+    return rows[rows["part"] == 0].set_index("claim")["verdict"].to_dict()
+
+
+def judged(runs, claims=CLAIMS):
+    evidence = measured(runs, runs.iloc[:0], DIMENSIONS)
+    found = judge(evidence, NOTHING, [claim for claim in claims if claim.name != "C17"])
+    return {claim["name"]: claim["verdict"] for claim in found}
+
+
+def without_c17(verdicts):  # which takes dimensions of data
+    return {name: verdict for name, verdict in verdicts.items() if name != "C17"}
+
+
+def test_the_table_fits_its_schema_and_has_each_claim_and_test(table, tmp_path):
+    write_table(tmp_path / "table.parquet", table, FIRMNESS)
+    assert len(read_table(tmp_path / "table.parquet", FIRMNESS)) == len(table)
+    declared = table[table["variation"] == "declared"]
+    assert len(declared) == len(CLAIMS) + sum(len(claim.parts) for claim in CLAIMS)
+    key = ["variation", "setting", "claim", "part"]
+    assert not table.duplicated(key).any()
+    assert declared.loc[declared["part"] > 0, "pairs"].notna().all()
+
+
+def test_training_is_judged_as_if_it_had_ended_earlier(table, history):
+    early = history[history["epoch"] <= 0.5 * history["epoch"].max()]
+    assert without_c17(verdicts_of(table, "budget", "0.5")) == judged(summarize_runs(early))
+    assert verdicts_of(table, "budget", "1") == verdicts_of(table, "declared", "declared")
+    assert set(table.loc[table["variation"] == "budget", "setting"]) == {f"{b:g}" for b in BUDGETS}
+
+
+def test_a_data_set_or_the_runs_that_diverged_are_left_out(table, history):
+    runs = summarize_runs(history)
+    rest = runs[runs["dataset"] != "mnist"]
+    assert without_c17(verdicts_of(table, "without", "mnist")) == judged(rest)
+    dropped = without_c17(verdicts_of(table, "diverged", "dropped"))
+    assert dropped == judged(runs[~runs["diverged"]])
+
+
+def test_thresholds_move_the_claims_that_they_bound(table):
+    assert set(verdicts_of(table, "comparable", "0.01")) == {"C1", "C2"}
+    assert set(verdicts_of(table, "marginally_lower", "0.05")) == {"C6"}
+    assert set(verdicts_of(table, "same_gap", "0.01")) == {"C10"}
+    assert set(verdicts_of(table, "share", "0.9")) == {"C3", "C6", "C7", "C18"}
+    declared = verdicts_of(table, "declared", "declared")
+    assert verdicts_of(table, "comparable", "0.02")["C1"] == declared["C1"] == "contradicted"
+    assert verdicts_of(table, "comparable", "0.03")["C1"] == "inconclusive"  # KANs: 3 points less
+
+
+def test_ranges_hold_what_is_declared():
+    for name, values in RANGES.items():
+        own = (
+            [THRESHOLDS[name]] if name != "share" else [THRESHOLDS["all"], THRESHOLDS["nearly_all"]]
+        )
+        assert set(own) <= set(values)
+    by_hand = declare(Thresholds(comparable=0.5))[0].parts[0]
+    assert (by_hand.above, by_hand.below) == (-0.5, 0.5)
+
+
+def test_an_objective_is_varied_only_where_there_are_several(table):
+    assert "objective" not in set(table["variation"])
+    assert verdicts_of(table, "correction", "holm").keys() == {claim.name for claim in CLAIMS}
