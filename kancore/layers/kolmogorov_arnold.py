@@ -4,7 +4,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from kancore.initialization import fill
-from kancore.layers import dense, local_support
+from kancore.layers import dense, local_support, on_chip
 from kancore.layers.dense import Edges
 from kancore.layers.shapes import check_inputs
 from kancore.splines import fit_matrix, knots
@@ -21,8 +21,8 @@ class KALayer(nn.Module):
     coefficients the layer has the same functions and the same initial values, but an optimizer
     takes its whole step on the product s c, which is many times larger than that on its factors.
 
-    In float32 on a CPU the product leaves out the splines that are zero; see
-    `kancore.layers.local_support`.
+    In float32 on a CPU the product leaves out the splines that are zero, and on a GPU the basis
+    stays on the chip; see `kancore.layers.local_support` and `kancore.layers.on_chip`.
 
     Parameters
     ----------
@@ -124,4 +124,6 @@ class KALayer(nn.Module):
         if local_support.applies_to(x, self.edges):
             plan = local_support.Plan.of(x, self.activation, self.grid, self.background)
             return local_support.product(plan, self.edges, self._update)
+        if on_chip.applies_to(x, self.edges):
+            return on_chip.product(x, self.edges, self.activation, self.grid)
         return dense.product(x, self.edges, self.activation, self.grid)
