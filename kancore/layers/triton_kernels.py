@@ -27,6 +27,7 @@ import triton.language as tl
 from torch import Tensor
 
 from kancore.layers.dense import Edges, Grid
+from kancore.layers.on_chip import tiles
 from kancore.splines import central_piece, terms
 
 # Programs that fill an H100, two on each of its 132 processors. Fixed: sums over parts of a batch
@@ -243,26 +244,37 @@ def _weight_gradient(
         total = _add_product(_activate(values, ACTIVATION), below, total, PRECISION)
     tl.store(to_base + at, total, mask)
 
+    by_scale = tl.full((INPUTS, COLUMNS), 0.0, tl.float32)
+    factors = by_scale
     if SCALED and WHOLE:
         factors = tl.load(scale + at, mask, 0.0)
-        by_scale = tl.full((INPUTS, COLUMNS), 0.0, tl.float32)
-    # Functions are the outer loop: sums of all of them would not fit the registers, and inputs and
-    # gradients are read again from the cache.
-    for m in range(SPLINES):
-        total = tl.full((INPUTS, COLUMNS), 0.0, tl.float32)
+    # Functions are the outer loop, two at a time: sums of all of them would not fit the registers.
+    # Inputs and gradients are read again for the next two, from the cache.
+    for m in range(0, SPLINES, 2):
+        even = tl.full((INPUTS, COLUMNS), 0.0, tl.float32)
+        odd = tl.full((INPUTS, COLUMNS), 0.0, tl.float32)
         for begin in range(part * part_size, end, ROWS):
             row = begin + tl.arange(0, ROWS)
             inside = (i < inputs)[:, None] & (row < end)[None, :]
             values = tl.load(x + row[None, :] * inputs + i[:, None], inside, 0.0)
             inside = (row < end)[:, None] & there[None, :]
             below = tl.load(gradients + row[:, None] * outputs, inside, 0.0)
-            offset = (values - low) * density - first_centre
-            functions = _central_spline(offset - m, POWER, PIECE, REACHES, SCALES)
-            total = _add_product(functions, below, total, PRECISION)
+            offset = (values - low) * density - first_centre - m
+            functions = _central_spline(offset, POWER, PIECE, REACHES, SCALES)
+            even = _add_product(functions, below, even, PRECISION)
+            functions = _central_spline(offset - 1, POWER, PIECE, REACHES, SCALES)
+            odd = _add_product(functions, below, odd, PRECISION)
+        at_row = at_rows + m * outputs
         if SCALED and WHOLE:
-            by_scale += total * tl.load(coefficients + at_rows + m * outputs, mask, 0.0)
-            total *= factors
-        tl.store(to_coefficients + at_rows + m * outputs, total, mask)
+            by_scale += even * tl.load(coefficients + at_row, mask, 0.0)
+            even *= factors
+        tl.store(to_coefficients + at_row, even, mask)
+        at_row += outputs
+        both = mask & (m + 1 < SPLINES)
+        if SCALED and WHOLE:
+            by_scale += odd * tl.load(coefficients + at_row, both, 0.0)
+            odd *= factors
+        tl.store(to_coefficients + at_row, odd, both)
     if SCALED and WHOLE:
         tl.store(to_scale + at, by_scale, mask)
 
@@ -348,40 +360,35 @@ def _input_gradient(
     gradient += network * batch * outputs
     base += network * inputs * outputs
     coefficients += network * inputs * SPLINES * outputs
+    if SCALED:
+        scale += network * inputs * outputs
 
-    through = tl.full((ROWS, INPUTS), 0.0, tl.float32)
+    offset = (values - low) * density - first_centre
+    nothing = tl.full((ROWS, INPUTS), 0.0, tl.float32)
+    total = nothing
+    # Outputs are the outer loop: gradients stay on the chip for all functions, whose slopes are
+    # evaluated again for the next outputs.
     for begin in range(0, outputs, COLUMNS):
         o = begin + tl.arange(0, COLUMNS)
         mask = (row < batch)[:, None] & (o < outputs)[None, :]
         below = tl.load(gradient + row[:, None] * outputs + o[None, :], mask, 0.0)
         mask = (o < outputs)[:, None] & (i < inputs)[None, :]
-        weights = tl.load(base + i[None, :] * outputs + o[:, None], mask, 0.0)
-        through = _add_product(below, weights, through, PRECISION)
-    total = through * _slope(values, ACTIVATION)
-
-    offset = (values - low) * density - first_centre
-    for m in range(SPLINES):
-        through = tl.full((ROWS, INPUTS), 0.0, tl.float32)
-        for begin in range(0, outputs, COLUMNS):
-            o = begin + tl.arange(0, COLUMNS)
-            mask = (row < batch)[:, None] & (o < outputs)[None, :]
-            below = tl.load(gradient + row[:, None] * outputs + o[None, :], mask, 0.0)
-            mask = (o < outputs)[:, None] & (i < inputs)[None, :]
-            at = i[None, :] * (SPLINES * outputs) + m * outputs + o[:, None]
-            weights = tl.load(coefficients + at, mask, 0.0)
+        at = i[None, :] * outputs + o[:, None]
+        weights = tl.load(base + at, mask, 0.0)
+        through = _add_product(below, weights, nothing, PRECISION)
+        total += through * _slope(values, ACTIVATION)
+        if SCALED:
+            factors = tl.load(scale + at, mask, 0.0)
+        at = i[None, :] * (SPLINES * outputs) + o[:, None]
+        for m in range(SPLINES):
+            weights = tl.load(coefficients + at + m * outputs, mask, 0.0)
             if SCALED:
-                at = network * inputs * outputs + i[None, :] * outputs + o[:, None]
-                weights *= tl.load(scale + at, mask, 0.0)
-            through = _add_product(below, weights, through, PRECISION)
-        slopes = _spline_slope(offset - m, POWER, PIECE, REACHES, SCALES)
-        total += density * (through * slopes)
+                weights *= factors
+            through = _add_product(below, weights, nothing, PRECISION)
+            slopes = _spline_slope(offset - m, POWER, PIECE, REACHES, SCALES)
+            total += through * (density * slopes)
     at = network * batch * inputs + row[:, None] * inputs + i[None, :]
     tl.store(to_x + at, total, inside)
-
-
-def _tile(size: int, largest: int) -> int:
-    """Length of a tile's side: products need 16 at least, and powers of two."""
-    return min(largest, max(16, triton.next_power_of_2(size)))
 
 
 @cache
@@ -425,12 +432,12 @@ def product(x: Tensor, edges: Edges, activation: str, grid: Grid, precision: str
     stack, inputs, outputs = edges.base.shape
     batch, own = x.shape[-2], x.dim() == 3
     columns = outputs if own else stack * outputs
-    tiles = {"ROWS": _tile(batch, 128), "INPUTS": 32, "COLUMNS": _tile(columns, 64)}
+    sides = tiles("product", batch, inputs, columns, outputs, precision)
     y = x.new_empty(stack, batch, outputs)
     # Rows come first: programs that run at the same time then read the same weights.
     places = (
-        triton.cdiv(batch, tiles["ROWS"]),
-        triton.cdiv(columns, tiles["COLUMNS"]),
+        triton.cdiv(batch, sides["ROWS"]),
+        triton.cdiv(columns, sides["COLUMNS"]),
         stack if own else 1,
     )
     with torch.cuda.device_of(x):
@@ -439,7 +446,7 @@ def product(x: Tensor, edges: Edges, activation: str, grid: Grid, precision: str
             *(batch, inputs, outputs, columns),
             **_constants(x, edges, activation, grid, precision),
             **_formula(grid[1], grid[1]),
-            **tiles,
+            **sides,
             **_OPTIONS,
         )
     return y
@@ -452,8 +459,8 @@ def weight_gradient(
     stack, inputs, outputs = edges.base.shape
     batch, own, splines = x.shape[-2], x.dim() == 3, grid[0] + grid[1]
     columns = outputs if own else stack * outputs
-    tiles = {"ROWS": 32, "INPUTS": _tile(inputs, 64), "COLUMNS": _tile(columns, 64)}
-    places = triton.cdiv(inputs, tiles["INPUTS"]), triton.cdiv(columns, tiles["COLUMNS"])
+    sides = tiles("weight_gradient", batch, inputs, columns, outputs, precision)
+    places = triton.cdiv(inputs, sides["INPUTS"]), triton.cdiv(columns, sides["COLUMNS"])
     networks = stack if own else 1
     # Few and narrow layers leave processors idle unless the batch is divided too.
     parts = triton.cdiv(_PROGRAMS, places[0] * places[1] * networks)
@@ -474,7 +481,7 @@ def weight_gradient(
             WHOLE=parts == 1,
             **constants,
             **_formula(grid[1], grid[1]),
-            **tiles,
+            **sides,
             **_OPTIONS,
         )
         if parts > 1:
@@ -495,18 +502,16 @@ def input_gradient(
     """Gradient by the inputs, of their shape; otherwise as `weight_gradient`."""
     stack, inputs, outputs = edges.base.shape
     batch = x.shape[-2]
-    widest = 32 if precision == "ieee" else 64  # without tensor cores products take more registers
-    tiles = {"ROWS": _tile(batch, 64), "INPUTS": _tile(inputs, widest)}
-    tiles["COLUMNS"] = _tile(outputs, 32)
+    sides = tiles("input_gradient", batch, inputs, outputs, outputs, precision)
     found = x.new_empty(stack, batch, inputs)
-    places = triton.cdiv(batch, tiles["ROWS"]), triton.cdiv(inputs, tiles["INPUTS"]), stack
+    places = triton.cdiv(batch, sides["ROWS"]), triton.cdiv(inputs, sides["INPUTS"]), stack
     with torch.cuda.device_of(x):
         _input_gradient[places](
             *(x, gradient, *edges, found),
             *(batch, inputs, outputs),
             **_constants(x, edges, activation, grid, precision),
             **_formula(grid[1], grid[1] - 1),
-            **tiles,
+            **sides,
             **_OPTIONS,
         )
     return found if x.dim() == 3 else found.sum(0)

@@ -27,7 +27,9 @@ def clusters(features=6, kind="numbers"):
     centres = torch.randn(3, features, generator=generator)
     y = torch.arange(3).repeat(80)
     x = centres[y] + 0.8 * torch.randn(240, features, generator=generator)
-    options = {"image_shape": (1, 2, features // 2)} if kind == "images" else {}
+    options = {}
+    if kind == "images":
+        x, options = (128 + 40 * x).clamp(0, 255).byte(), {"image_shape": (1, 2, features // 2)}
     train, test = x[:180], x[180:]
     if kind == "words":
         train, test = ((part * (part > 1)).to_sparse_csr() for part in (train, test))
