@@ -1,19 +1,26 @@
-# Two commands that set themselves up: `make` runs the study `quick`, `make test` the tests.
+# Commands that set themselves up: `make` runs the study `quick`, `make test` the tests, and
+# `make gpu`, on a machine with a GPU, the tests that need one and the benchmark.
 CORES ?= 2
 # Keys of the configuration to override, as "epochs=3 'seeds=[0,1,2]'".
 CONFIG ?=
 PYTHON ?= python3
+# Batch sizes of the benchmark on a GPU.
+BATCH ?= 4096
 VENV := .venv
 STAMP := $(VENV)/.installed
 # What is not on PATH when the environment is not activated.
 BIN := $(VENV)/bin
 
-.PHONY: quick test check
+.PHONY: quick test gpu check
 quick: $(STAMP)
 	$(BIN)/snakemake --cores $(CORES) --config study=quick $(CONFIG)
 
 test: $(STAMP) check
 	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist worksteal --durations 20
+
+gpu: $(STAMP)
+	$(BIN)/pytest -m gpu --durations 10
+	$(BIN)/python -m kancore.bench --device cuda --batch $(BATCH) --out results/bench_gpu.md
 
 check: $(STAMP)
 	$(BIN)/ruff check .

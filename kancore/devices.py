@@ -54,3 +54,10 @@ def lease(device: str, check: Callable[[], object] = lambda: None) -> Iterator[t
         waiting = f"waiting for one of {len(gpus)} GPUs to be free"
         with first_free(files, waiting, check) as index:
             yield torch.device("cuda", index)
+
+
+def send(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Copy a tensor from the CPU's memory to a device, without waiting for what it is at."""
+    if device.type == "cuda":
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)

@@ -221,7 +221,8 @@ def label_factor(
     gram = centred.T @ centred + ridge * torch.eye(
         classes, dtype=torch.float64, device=labels.device
     )
-    factor = torch.linalg.cholesky(gram)
+    # Positive definite by the ridge; `cholesky` would wait for a GPU to say so.
+    factor, _ = torch.linalg.cholesky_ex(gram)
     return torch.linalg.solve_triangular(factor, centred.T, upper=False).T
 
 

@@ -59,7 +59,7 @@ def _offsets(x: Tensor, grid_size: int, degree: int, grid_range: tuple[float, fl
 
 
 @cache
-def _terms(degree: int, power: int) -> tuple[tuple[Fraction, Fraction], ...]:
+def terms(degree: int, power: int) -> tuple[tuple[Fraction, Fraction], ...]:
     """List the (reach, scale) of ``scale * max(reach - |u|, 0) ** power`` that make the spline.
 
     By symmetry those that begin left of the centre suffice; the last one ends the central piece.
@@ -74,13 +74,13 @@ def _terms(degree: int, power: int) -> tuple[tuple[Fraction, Fraction], ...]:
 
 
 @cache
-def _central_piece(degree: int, power: int) -> tuple[float, ...]:
+def central_piece(degree: int, power: int) -> tuple[float, ...]:
     """Coefficients, highest first, of the polynomial in |u| that all terms together make."""
     return tuple(
         float(
             sum(
                 scale * comb(power, i) * (-1) ** i * reach ** (power - i)
-                for reach, scale in _terms(degree, power)
+                for reach, scale in terms(degree, power)
             )
         )
         for i in range(power, -1, -1)
@@ -93,8 +93,8 @@ def _central_spline(distance: Tensor, degree: int, power: int) -> Tensor:
     `distance` is the absolute offset from the centre, `power` at least 1. The terms cancel each
     other near the centre, where the expanded polynomial is used in their place.
     """
-    *outer, (inner_reach, _) = _terms(degree, power)
-    highest, *others = _central_piece(degree, power)
+    *outer, (inner_reach, _) = terms(degree, power)
+    highest, *others = central_piece(degree, power)
     piece = distance * highest
     for coefficient in others[:-1]:
         piece.add_(coefficient).mul_(distance) if coefficient else piece.mul_(distance)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from kancore import networks, objectives
 from kancore.data import Dataset, dense_rows, longest_row, rows, split
 from kancore.data.preparation import missing_classes, scaled, take
+from kancore.devices import send
 from kancore.interruption import Stopped
 from kancore.memory import usable_mb
 from kancore.objectives.backprop import cross_entropy
@@ -296,7 +297,8 @@ class Training:
         if shape is None:
             return x
         generator = torch.Generator().manual_seed(self._seed("flips", self.state.step))
-        chosen = torch.randint(2, (2, len(x), 1, 1, 1), generator=generator).bool().to(self.device)
+        chosen = torch.randint(2, (2, len(x), 1, 1, 1), generator=generator).bool()
+        chosen = send(chosen, self.device)
         images = x.view(-1, *shape)
         for axis, flip in zip((-1, -2), chosen, strict=True):
             images = torch.where(flip, images.flip(axis), images)
@@ -372,7 +374,8 @@ class Training:
     def _order(self, epoch: int) -> Tensor:
         """Order of the training examples in an epoch; the same on every device."""
         generator = torch.Generator().manual_seed(self._seed("order", epoch))
-        return torch.randperm(len(self.parts["train"][1]), generator=generator).to(self.device)
+        order = torch.randperm(len(self.parts["train"][1]), generator=generator)
+        return send(order, self.device)
 
     def _evaluate(self, epoch: int) -> None:
         """Append one row a scheme; drop from the stack the schemes that have diverged."""
@@ -390,8 +393,10 @@ class Training:
         }
         columns["layer_nhsic"] = self._layer_nhsic()
         columns["outside_grid"] = self._outside_grid(epoch)
-        for index, scheme in enumerate(state.schemes):
-            row = {**vars(scheme), "epoch": epoch, "diverged": not finite[index].item()}
+        for index, (scheme, converges) in enumerate(
+            zip(state.schemes, finite.tolist(), strict=True)
+        ):
+            row = {**vars(scheme), "epoch": epoch, "diverged": not converges}
             for name, column in columns.items():
                 row[name] = None if row["diverged"] else column[index]
             state.rows.append(row)

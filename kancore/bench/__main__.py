@@ -5,7 +5,7 @@ On a CPU with one thread, as the workflow's jobs train; or with ``--device cuda`
 
 import argparse
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from math import exp, log
 from multiprocessing import get_context
@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from kancore.bench import accuracy, hsic, ours, peers
+from kancore.bench import accuracy, hsic, kernels, ours, peers
 from kancore.bench.measure import interleaved
 from kancore.files import write_atomically
 from kancore.layers import local_support
@@ -123,6 +123,18 @@ def memory(batch: int) -> Iterator[dict]:
         yield row | {"peak": peak / 2**20, "state": state / 2**20, "peak / state": peak / state}
 
 
+def by_precision(batches: Sequence[int], seconds: float, device: str) -> Iterator[str]:
+    """Give the table of kernels with products in PyTorch's own precision, and in TF32."""
+    for precision, name in (("highest", "float32"), ("high", "TF32")):
+        torch.set_float32_matmul_precision(precision)
+        try:
+            rows = [row for batch in batches for row in kernels.measured(batch, seconds, device)]
+        finally:
+            torch.set_float32_matmul_precision("highest")
+        table = kernels.markdown(pd.DataFrame(rows))
+        yield f"## A step of a sweep of 27 KANs, products in {name}\n\n{table}"
+
+
 def with_ratios(rows: Iterator[dict]) -> pd.DataFrame:
     """Put rows of seconds into a table of milliseconds, with ratios to ours."""
     table = pd.DataFrame(rows)
@@ -159,7 +171,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, nargs="+", default=[128], help="batch sizes")
     parser.add_argument("--seconds", type=float, default=3.0, help="for each row, at least")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
-    tables = ("steps", "sweeps", "wide", "hsic", "memory", "accuracy")
+    tables = ("kernels", "steps", "sweeps", "wide", "hsic", "memory", "accuracy")
     parser.add_argument("--tables", choices=tables, nargs="+", default=tables)
     parser.add_argument("--out", type=Path, help="Markdown file to write, too")
     args = parser.parse_args()
@@ -174,6 +186,12 @@ def main() -> None:
         print(f"\n{parts[-1]}", flush=True)
 
     for name in args.tables:
+        if name == "kernels":
+            if args.device == "cuda":
+                for part in by_precision(args.batch, args.seconds, args.device):
+                    parts.append(part)
+                    print(f"\n{part}", flush=True)
+            continue
         if name == "accuracy":
             if args.device == "cpu":
                 table = pd.DataFrame(accuracy.accuracies())

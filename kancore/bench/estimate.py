@@ -1,14 +1,21 @@
 """Estimate how long a study takes on a GPU, from the work of its steps; no GPU is needed.
 
-One training step of each sweep runs on PyTorch's meta device, which computes shapes only. Each
+One training step of each sweep runs on PyTorch's meta device, which computes shapes only: by the
+kernels of `kancore.layers.triton_kernels`, and by the dense products that they replace. Each
 operation that a GPU would run counts as a launch, with the bytes that it reads and writes and, if
-it is a product, its floating-point operations. It takes as long as the slower of the two, and no
-less than a launch.
+it is a product, its floating-point operations. It takes as long as the slower of the two. A kernel
+also takes the operations that evaluate splines, which are added to those of its products, and what
+its tiles read again from the cache. A step takes as long as its operations on the device, and no
+less than the host takes to launch them.
+
+These are figures of a model, not measured.
 """
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 
 import torch
@@ -18,10 +25,14 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from kancore import networks
 from kancore.config import resolve
+from kancore.layers import on_chip
 from kancore.objectives.backprop import cross_entropy
 from kancore.optimizers import StackedOptimizer
 from kancore.resources import Shape, shape
 from kancore.schemes import Sweep
+
+# Seconds between the end of an operation and the start of the next, already launched.
+_GAP = 1.5e-6
 
 # Operations that move nothing: views, and memory that is not filled.
 _NO_WORK = {
@@ -43,8 +54,12 @@ class Device:
         Bytes a second.
     float32, tf32 : float
         Floating-point operations a second of products.
+    cache : float
+        Bytes a second from the cache that all processors share.
     launch : float
         Seconds between two operations at least.
+    kernel : float
+        The same for kernels of Triton, whose operators are launched from Python.
     share : float
         Share of bandwidth and operations that is reached.
     """
@@ -53,49 +68,114 @@ class Device:
     bandwidth: float
     float32: float
     tf32: float
+    cache: float
     launch: float = 5e-6
+    kernel: float = 60e-6
     share: float = 0.6
 
 
-# From its data sheet: the SXM form, dense products.
-H100 = Device("H100 SXM", 3.35e12, 67e12, 494e12)
+# From its data sheet: the SXM form, dense products. The cache's bandwidth is what others measured.
+H100 = Device("H100 SXM", 3.35e12, 67e12, 494e12, 5.5e12)
 
 
 @dataclass
 class Work:
-    """Operations of a step: launches, bytes moved, floating-point operations, and seconds."""
+    """Operations of a step: launches, bytes moved, floating-point operations of products, seconds.
+
+    `device` are the seconds that the device takes, as it does with CUDA graphs, and `host` those
+    that the host takes to launch its operations one by one.
+    """
 
     launches: int = 0
     bytes: int = 0
     flops: int = 0
-    seconds: float = 0.0
+    device: float = 0.0
+    host: float = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of a step that is launched one by one."""
+        return max(self.device, self.host)
 
 
 class _Count(TorchDispatchMode):
     """Adds the work of each operation to `work`."""
 
-    def __init__(self, device: Device, rate: float):
+    def __init__(self, device: Device, tf32: bool):
         super().__init__()
-        self.work, self._device, self._rate = Work(), device, rate
+        self.work, self._device = Work(), device
+        self._rate = device.tf32 if tf32 else device.float32
+        self._precision = "tf32" if tf32 else "ieee"
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         name = function.overloadpacket.__name__
         if name.startswith("_fused"):  # has no meta form: reads all, writes all but gradients
-            self._add(2 * sum(_sizes(args)) - sum(_sizes(args[1])), 0)
+            self._add(2 * sum(_sizes(args)) - sum(_sizes(args[1])), 0, 0.0, self._device.launch)
             return None
+        if name.startswith("ka_"):
+            result = function(*args)
+            kernel = _kernel(name, args, self._precision)
+            least = kernel.cached / self._device.cache
+            # One instruction a value and step of a formula; a multiplication and addition is two.
+            seconds = kernel.multiplied / self._rate + 2 * kernel.evaluated / self._device.float32
+            moved = sum(_sizes((*args, result)))
+            self._add(moved, kernel.flops, max(seconds, least), self._device.kernel)
+            return result
         with FlopCounterMode(display=False) as counter:
             result = function(*args, **(kwargs or {}))
         if name not in _NO_WORK:
-            self._add(sum(_sizes((*args, result))), counter.get_total_flops())
+            flops = counter.get_total_flops()
+            moved = sum(_sizes((*args, result)))
+            self._add(moved, flops, flops / self._rate, self._device.launch)
         return result
 
-    def _add(self, moved: int, flops: int) -> None:
-        reached = self._device.share
-        seconds = max(moved / self._device.bandwidth, flops / self._rate) / reached
+    def _add(self, moved: int, flops: int, computing: float, host: float) -> None:
+        seconds = max(moved / self._device.bandwidth, computing) / self._device.share
         self.work.launches += 1
         self.work.bytes += moved
         self.work.flops += flops
-        self.work.seconds += max(seconds, self._device.launch)
+        # Between two operations the device waits for its own start of the next, graph or not.
+        self.work.device += seconds + _GAP
+        self.work.host += host
+
+
+@dataclass
+class _Kernel:
+    """Work of a kernel: products, the same with what fills its tiles, formulas, cached bytes."""
+
+    flops: int
+    multiplied: int
+    evaluated: int
+    cached: int
+
+
+def _kernel(name: str, args: tuple, precision: str) -> _Kernel:
+    """Count the work of an operator of `kancore.layers.on_chip`."""
+    *_, x, coefficients, base, scale, _, _, degree, _, _ = args
+    stack, inputs, outputs = base.shape
+    batch, splines = x.shape[-2], coefficients.shape[2]
+    kernel = name.removeprefix("ka_")
+    apart = x.dim() == 3 or kernel == "input_gradient"
+    networks, columns = (stack, outputs) if apart else (1, stack * outputs)
+    sides = on_chip.tiles(kernel, batch, inputs, columns, outputs, precision)
+    tiles = networks * ceil(columns / sides["COLUMNS"])
+    functions = batch * inputs * (splines + 1)
+    # The inner piece, the outer ones, the distance, the choice of a piece; of slopes the sign, too.
+    formula = 4 + degree + degree // 2 * (degree + 3)
+    if kernel == "weight_gradient":
+        # Inputs and gradients of a batch, for each tile of weights and two of its functions.
+        passes = ceil(inputs / sides["INPUTS"]) * (1 + ceil(splines / 2))
+        cached = tiles * passes * batch * 4 * (sides["INPUTS"] + sides["COLUMNS"])
+    else:
+        weights = sum(_sizes((coefficients, base, scale)))
+        cached = ceil(batch / sides["ROWS"]) * weights + tiles * batch * inputs * 4
+        formula += 4 * (kernel == "input_gradient")
+    return _Kernel(
+        2 * stack * outputs * functions,
+        2 * tiles * sides["COLUMNS"] * functions,
+        tiles * functions * formula,
+        cached,
+    )
 
 
 def _sizes(values: Iterable) -> Iterable[int]:
@@ -105,6 +185,16 @@ def _sizes(values: Iterable) -> Iterable[int]:
             yield value.numel() * value.element_size()
         elif isinstance(value, list | tuple):
             yield from _sizes(value)
+
+
+@contextmanager
+def dense_products() -> Iterator[None]:
+    """Let layers leave the kernels, on a GPU, and multiply all functions of their inputs."""
+    on_chip.ENABLED = False
+    try:
+        yield
+    finally:
+        on_chip.ENABLED = True
 
 
 def step_work(sweep: Sweep, size: Shape, device: Device = H100, tf32: bool = True) -> Work:
@@ -127,22 +217,21 @@ def step_work(sweep: Sweep, size: Shape, device: Device = H100, tf32: bool = Tru
     optimizer = StackedOptimizer(list(network.parameters()), schemes)
     x = torch.empty(batch, size.features, device="meta")
     y = torch.empty(batch, dtype=torch.int64, device="meta")
-    with _Count(device, device.tf32 if tf32 else device.float32) as count:
+    with _Count(device, tf32) as count:
         loss = cross_entropy(network(x), y)
         optimizer.step(torch.autograd.grad(loss.sum(), optimizer.parameters))
     return count.work
 
 
-def sweep_seconds(sweep: Sweep, size: Shape, device: Device = H100, tf32: bool = True) -> float:
-    """Estimate the training and the evaluations of a sweep, in seconds.
+def steps(sweep: Sweep, size: Shape) -> float:
+    """Count the steps of a sweep, and its evaluations as the steps that would take as long.
 
     An evaluation's forward pass over all examples takes a third of their training.
     """
-    work = step_work(sweep, size, device, tf32)
     batch = min(sweep.batch_size, size.train)
-    steps = sweep.epochs * (size.train // batch)
     evaluations = -(-sweep.epochs // sweep.evaluate_every)
-    return work.seconds * (steps + evaluations * (size.train + size.test) / batch / 3)
+    examples = evaluations * (size.train + size.test) / 3
+    return sweep.epochs * (size.train // batch) + examples / batch
 
 
 def main() -> None:
@@ -155,23 +244,32 @@ def main() -> None:
     args = parser.parse_args()
     config = yaml.safe_load(args.config.read_text()) | {"study": args.study}
     study = resolve(config, yaml.safe_load(args.schema.read_text()))
-    print(f"{H100.name}; {'float32' if args.float32 else 'TF32'}; backpropagation only")
-    print("data set       architecture             launches  GB/step  GFLOP/step  ms/step  minutes")
-    total = 0.0
+    print(f"{H100.name}: a model, not measured; backpropagation only")
+    print(f"products in {'float32' if args.float32 else 'TF32'}; one seed")
+    print("| data set | architecture | launches | GB | TFLOP | ms | dense: launches | GB | ms |")
+    print("|---" * 9 + "|")
+    totals: dict[str, list[float]] = {}
     for sweep in study.sweeps():
-        if sweep.objective != "backprop":
+        if sweep.objective != "backprop" or sweep.seed != study.settings["seeds"][0]:
             continue
         size = shape(sweep.dataset, study.settings["data"])
-        seconds = sweep_seconds(sweep, size, tf32=not args.float32)
-        total += seconds
-        if sweep.seed == study.settings["seeds"][0]:
-            work = step_work(sweep, size, tf32=not args.float32)
-            print(
-                f"{sweep.dataset:14} {sweep.architecture.name[:24]:24} {work.launches:8} "
-                f"{work.bytes / 1e9:8.2f} {work.flops / 1e9:11.0f} {work.seconds * 1e3:8.2f} "
-                f"{seconds / 60:8.2f}"
-            )
-    print(f"all seeds: {total / 3600:.2f} hours")
+        work = step_work(sweep, size, tf32=not args.float32)
+        with dense_products():
+            before = step_work(sweep, size, tf32=not args.float32)
+        count = steps(sweep, size)
+        found = [count * seconds for seconds in (work.seconds, work.device, before.seconds)]
+        for name in (sweep.architecture.model, "all"):
+            totals[name] = [
+                sum(pair) for pair in zip(totals.get(name, [0] * 3), found, strict=True)
+            ]
+        print(
+            f"| {sweep.dataset} | {sweep.architecture.name} | {work.launches} | "
+            f"{work.bytes / 1e9:.2f} | {work.flops / 1e12:.3f} | {work.seconds * 1e3:.2f} | "
+            f"{before.launches} | {before.bytes / 1e9:.2f} | {before.seconds * 1e3:.2f} |"
+        )
+    for name, seconds in totals.items():
+        kernels, graphs, dense = (f"{value / 60:.1f}" for value in seconds)
+        print(f"{name}: {kernels} minutes, {graphs} in CUDA graphs; by dense products {dense}")
 
 
 if __name__ == "__main__":

@@ -59,6 +59,7 @@ def training(
     data: Dataset,
     schemes: dict[str, tuple] = ONE_SCHEME,
     device: str = "cpu",
+    compiled: bool = False,
 ) -> Training:
     """Begin the training of one scheme, or of all of a sweep, without dropout."""
     grid = {"degree": DEGREE, "grid_size": GRID_SIZE, "grid_range": (-1.0, 1.0)}
@@ -76,7 +77,7 @@ def training(
         batch_size=len(data.y_train),
         validation_fraction=0.0,
     )
-    return Training(sweep, data, device)
+    return Training(sweep, data, device, compiled=compiled)
 
 
 def step_of(training: Training) -> Callable[[], None]:

@@ -1,6 +1,6 @@
 """Kolmogorov-Arnold layers by their definition, in PyTorch: for all devices and derivatives."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -8,6 +8,7 @@ from torch import Tensor
 
 from kancore.activations import FUNCTIONS
 from kancore.layers.linear import stacked_product
+from kancore.layers.shapes import check_inputs
 from kancore.splines import basis
 
 # Number of intervals, degree and ends of a spline grid.
@@ -58,6 +59,17 @@ class Placement(NamedTuple):
         return (x - self.centre) * self.stretch
 
 
+def check_shapes(x: Tensor, edges: Edges, grid: Grid) -> None:
+    """Raise a ValueError unless inputs and parameters fit each other."""
+    stack, inputs, outputs = edges.base.shape
+    grid_size, degree, _ = grid
+    shapes = Edges((stack, inputs, grid_size + degree, outputs), *2 * [(stack, inputs, outputs)])
+    for name, tensor, shape in zip(Edges._fields, edges, shapes, strict=True):
+        if tensor is not None and tensor.shape != shape:
+            raise ValueError(f"{name} has shape {tuple(tensor.shape)}, expected {shape}")
+    check_inputs(x, stack, inputs)
+
+
 class _Splines(torch.autograd.Function):
     """`basis` with the derivative of each order in closed form, instead of a recorded graph."""
 
@@ -104,3 +116,31 @@ def product(
         rows = edges.scale.unsqueeze(2) * rows
     weight = torch.cat((rows, edges.base.unsqueeze(2)), dim=2)  # [S, in, G + k + 1, out]
     return stacked_product(features, weight.permute(0, 3, 2, 1).flatten(2))
+
+
+def gradients(
+    x: Tensor,
+    edges: Edges,
+    activation: str,
+    grid: Grid,
+    gradient: Tensor,
+    needed: Sequence[bool],
+    placement: Placement | None = None,
+) -> list[Tensor | None]:
+    """Gradients by `x` and the parameters as autograd records them, for higher derivatives.
+
+    Parameters
+    ----------
+    x, edges, activation, grid
+        Of `product`.
+    gradient
+        By its outputs.
+    needed
+        Which of `x` and the three parameters get one.
+    placement
+        Of `product`.
+    """
+    wanted = [tensor for tensor, need in zip((x, *edges), needed, strict=True) if need]
+    y = product(x, edges, activation, grid, placement)
+    found = iter(torch.autograd.grad(y, wanted, gradient, create_graph=True))
+    return [next(found) if need else None for need in needed]

@@ -6,7 +6,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from kancore.initialization import fill
-from kancore.layers import dense, local_support
+from kancore.layers import dense, local_support, on_chip
 from kancore.layers.dense import Edges, Placement
 from kancore.layers.shapes import check_inputs
 from kancore.layers.variance import activation_gain, spline_size
@@ -27,8 +27,8 @@ class KALayer(nn.Module):
     coefficients the layer has the same functions and the same initial values, but an optimizer
     takes its whole step on the product s c, which is many times larger than that on its factors.
 
-    In float32 on a CPU the product leaves out the splines that are zero; see
-    `kancore.layers.local_support`.
+    In float32 on a CPU the product leaves out the splines that are zero, and on a GPU the basis
+    stays on the chip; see `kancore.layers.local_support` and `kancore.layers.on_chip`.
 
     Parameters
     ----------
@@ -160,6 +160,8 @@ class KALayer(nn.Module):
         if local_support.applies_to(x, self.edges):
             how = self.activation, self.grid, self.background, placement
             return local_support.product(local_support.Plan.of(x, *how), self.edges, self._update)
+        if placement is None and on_chip.applies_to(x, self.edges):
+            return on_chip.product(x, self.edges, self.activation, self.grid)
         return dense.product(x, self.edges, self.activation, self.grid, placement)
 
     def _placed(self, x: Tensor) -> tuple[Tensor, Placement | None]:

@@ -19,7 +19,6 @@ from torch.autograd.graph import increment_version
 from kancore.activations import FUNCTIONS, slope
 from kancore.layers import dense
 from kancore.layers.dense import Edges, Grid, Placement
-from kancore.layers.shapes import check_inputs
 
 # Compiled forms, widest first, by what PyTorch calls the processors that can run them.
 FORMS = {"AVX512": ("avx512", "avx2", "generic"), "AVX2": ("avx2", "generic")}
@@ -213,17 +212,6 @@ def _pointers(edges: Edges) -> _CEdges:
     return _CEdges(*map(_pointer, edges))
 
 
-def _check_shapes(plan: Plan, edges: Edges) -> None:
-    """Raise a ValueError unless plan and parameters fit each other."""
-    stack, inputs, outputs = edges.base.shape
-    grid_size, degree, _ = plan.grid
-    shapes = Edges((stack, inputs, grid_size + degree, outputs), *2 * [(stack, inputs, outputs)])
-    for name, tensor, shape in zip(Edges._fields, edges, shapes, strict=True):
-        if tensor is not None and tensor.shape != shape:
-            raise ValueError(f"{name} has shape {tuple(tensor.shape)}, expected {shape}")
-    check_inputs(plan.x, stack, inputs)
-
-
 class _Product(torch.autograd.Function):
     """Outputs ``[S, batch, out]`` of a layer from a plan of its inputs."""
 
@@ -242,7 +230,9 @@ class _Product(torch.autograd.Function):
     def backward(ctx, gradient):
         x, *edges = ctx.saved_tensors
         edges = Edges(*edges)
-        _check_shapes(ctx.plan, edges)  # `parameter.data` may be another tensor by now
+        dense.check_shapes(
+            ctx.plan.x, edges, ctx.plan.grid
+        )  # `parameter.data` may be another tensor by now
         stack, _, outputs = edges.base.shape
         if not (
             gradient.shape == (stack, ctx.plan.fields.batch, outputs)
@@ -285,12 +275,9 @@ def _differentiable(ctx, gradient: Tensor, x: Tensor, edges: Edges) -> list[Tens
             "the layer updates its parameters in the backward pass, which has no derivative; "
             "expected no create_graph=True after KALayer.fuse"
         )
-    wanted = [
-        tensor for tensor, needed in zip((x, *edges), ctx.needs_input_grad, strict=False) if needed
-    ]
-    y = dense.product(x, edges, ctx.plan.activation, ctx.plan.grid, ctx.plan.placement)
-    found = iter(torch.autograd.grad(y, wanted, gradient, create_graph=True))
-    return [next(found) if needed else None for needed in ctx.needs_input_grad[:4]]
+    needed = ctx.needs_input_grad[:4]
+    how = ctx.plan.activation, ctx.plan.grid, gradient, needed, ctx.plan.placement
+    return dense.gradients(x, edges, *how)
 
 
 @dataclass(frozen=True, eq=False)
@@ -353,7 +340,7 @@ def product(plan: Plan, edges: Edges, update: Fused | None = None) -> Tensor:
         If the shapes of plan, parameters and update do not fit each other, or an update cannot
         reach the parameters since they are not contiguous.
     """
-    _check_shapes(plan, edges)
+    dense.check_shapes(plan.x, edges, plan.grid)
     stack = len(edges.base)
     whole = all(tensor.is_contiguous() for tensor in edges.given)
     if update is not None and not (whole and len(update.updates) == stack):

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from kancore.bench import __main__ as program
-from kancore.bench import accuracy, hsic, measure, ours, peers
+from kancore.bench import accuracy, hsic, kernels, measure, ours, peers
 from kancore.bench.measure import growth, interleaved
 from kancore.data import mnist_sample
 from kancore.objectives.hsic_bottleneck import losses
@@ -125,3 +125,23 @@ def test_it_prints_and_writes_tables(monkeypatch, tmp_path, capsys):
     assert isinstance(
         program.mean_ratios(program.with_ratios(program.steps(8, 0.1, "cpu"))), pd.DataFrame
     )
+
+
+def test_kernels_are_measured_beside_what_they_replace(monkeypatch):
+    monkeypatch.setattr(torch, "compile", lambda function, mode: function)
+    monkeypatch.setattr(kernels, "NETWORKS", ((6, 4, 3),))
+    monkeypatch.setattr(
+        peers, "BUILDERS", {"inkan": (None, peers.recursive)} | {"pykan": ("no_such_package", None)}
+    )
+    (text,) = list(program.by_precision([16], 0.1, "cpu"))[1:]
+    title, _, names, _, *rows = text.splitlines()
+    assert title.endswith("TF32")
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in (names, *rows)]
+    table = pd.DataFrame(cells[1:], columns=cells[0]).set_index("by")
+    assert list(table.index) == [
+        *("kernels", "dense, eager", "kernels, CUDA graphs", "dense, torch.compile"),
+        "inkan, 27 steps",
+    ]
+    assert table.loc["kernels", "kernels are faster by"] == "1"
+    assert (table[["ms", "GB/s", "TFLOP/s"]].astype(float) > 0).all(axis=None)
+    assert torch.get_float32_matmul_precision() == "highest"

@@ -1,0 +1,52 @@
+"""The model of a GPU: what it counts for the kernels, and for what they replace."""
+
+import pytest
+
+from kancore.bench.estimate import H100, dense_products, step_work, steps
+from kancore.layers import on_chip
+from kancore.resources import Shape
+from kancore.schemes import INITIALIZATIONS, OPTIMIZERS, Architecture, Sweep
+
+SIZE = Shape(20, 3, 1000, 500)
+
+
+def sweep(model="kan", **options):
+    grid = {"degree": 3, "grid_size": 5, "grid_range": (-1.0, 1.0)} if model == "kan" else {}
+    return Sweep(
+        *("made here", "backprop", Architecture(model, (16,), **grid)),
+        *(OPTIMIZERS, (0.1,), INITIALIZATIONS),
+        **({"seed": 0, "epochs": 4, "batch_size": 100, "evaluate_every": 2} | options),
+    )
+
+
+def test_kernels_do_the_products_of_the_dense_path_and_move_less():
+    kernels = step_work(sweep(), SIZE)
+    with dense_products():
+        assert not on_chip.ENABLED
+        dense = step_work(sweep(), SIZE)
+    assert on_chip.ENABLED
+    # Forward and weights in both layers, inputs in the second.
+    assert kernels.flops == dense.flops == 9 * 2 * 100 * 9 * (2 * 20 * 16 + 3 * 16 * 3)
+    assert kernels.bytes < dense.bytes / 3
+    assert kernels.launches < dense.launches / 3
+
+
+def test_mlps_are_the_same_with_and_without_kernels():
+    with dense_products():
+        dense = step_work(sweep("mlp"), SIZE)
+    assert step_work(sweep("mlp"), SIZE) == dense
+
+
+@pytest.mark.parametrize("tf32", [True, False])
+def test_a_step_takes_no_less_than_its_products_its_bytes_and_its_launches(tf32):
+    work = step_work(sweep(), SIZE, tf32=tf32)
+    rate = H100.tf32 if tf32 else H100.float32
+    assert work.device > work.flops / rate
+    assert work.device > work.bytes / H100.bandwidth
+    assert work.host > work.launches * H100.launch
+    assert work.seconds == max(work.device, work.host)
+
+
+def test_evaluations_count_as_a_third_of_a_step():
+    assert steps(sweep(), SIZE) == 4 * 10 + 2 * (1000 + 500) / 100 / 3
+    assert steps(sweep(batch_size=5000), SIZE) == 4 + 2 * 1.5 / 3

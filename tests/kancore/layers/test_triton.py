@@ -1,0 +1,137 @@
+"""The Triton kernels without a GPU: interpreted on the CPU, and compiled for one."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from kancore.layers import on_chip
+from kancore.layers.dense import Edges
+from kancore.layers.kolmogorov_arnold import KALayer
+
+needs_triton = pytest.mark.skipif(not on_chip.TRITON, reason="Triton is not installed")
+
+
+@needs_triton
+def test_the_kernels_in_the_interpreter():
+    """In a process of its own: Triton asks for its interpreter when it is imported."""
+    checks = Path(__file__).with_name("kernel_checks.py")
+    command = [sys.executable, "-m", "pytest", "-q", "--durations=8", str(checks)]
+    environment = os.environ | {"TRITON_INTERPRET": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    print(done.stdout)
+    assert done.returncode == 0, done.stderr
+
+
+@needs_triton
+@pytest.mark.parametrize(
+    ("kernel", "precision"),
+    [
+        ("product", "tf32"),
+        ("product", "bf16"),
+        ("weight_gradient", "tf32"),
+        ("input_gradient", "tf32"),
+        ("input_gradient", "ieee"),
+    ],
+)
+def test_the_kernels_compile_for_an_h100_and_keep_to_its_registers(kernel, precision, monkeypatch):
+    from triton import compile as compile_kernel
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    from kancore.layers import triton_kernels
+
+    asked = {}
+
+    class Recorder:
+        """Stands for the kernel, and takes note of its arguments."""
+
+        def __getitem__(self, places):
+            return lambda *values, **named: asked.update(values=values, named=named)
+
+    name = {"product": "_forward"}.get(kernel, f"_{kernel}")
+    function = getattr(triton_kernels, name)
+    monkeypatch.setattr(triton_kernels, name, Recorder())
+    x, gradient = torch.empty(2, 512, 64), torch.empty(2, 512, 64)
+    coefficients, others = torch.empty(2, 64, 8, 64), torch.empty(2, 2, 64, 64)
+    edges = Edges(coefficients, *others)
+    tensors = (x,) if kernel == "product" else (x, gradient)
+    getattr(triton_kernels, kernel)(*tensors, edges, "gelu", (5, 3, (-1.0, 1.0)), precision)
+
+    options = {key: asked["named"].pop(key) for key in ("num_warps", "num_stages")}
+    values = dict(zip(function.arg_names, asked["values"], strict=False)) | asked["named"]
+    signature, constants, aligned = {}, {}, {}
+    for place, argument in enumerate(function.arg_names):
+        value = values[argument]
+        if argument.isupper():
+            signature[argument], constants[(place,)] = "constexpr", value
+            continue
+        if torch.is_tensor(value):
+            signature[argument] = "*fp32"
+        else:
+            signature[argument] = "fp32" if isinstance(value, float) else "i32"
+        if torch.is_tensor(value) or (isinstance(value, int) and value % 16 == 0):
+            aligned[(place,)] = [["tt.divisibility", 16]]
+    source = ASTSource(function, signature, constants, aligned)
+    compiled = compile_kernel(source, target=GPUTarget("cuda", 90, 32), options=options)
+    local = [line for line in compiled.asm["ptx"].splitlines() if ".local " in line]
+    assert not local
+    assert compiled.metadata.shared <= 100_000  # two programs a processor
+    assert ("wgmma" in compiled.asm["ptx"]) == (precision != "ieee")
+
+
+def on(device, dtype=torch.float32, elements=1):
+    """Stand for a tensor on a device that need not be there."""
+    place = SimpleNamespace(type=device)
+    return SimpleNamespace(device=place, dtype=dtype, numel=lambda: elements)
+
+
+def edges_on(*where):
+    return Edges(*3 * [on(*where)])
+
+
+def test_without_triton_one_line_says_so(monkeypatch):
+    monkeypatch.setattr(on_chip, "TRITON", False)
+    with pytest.warns(UserWarning, match="^Triton is not installed; KANs train in plain PyTorch$"):
+        assert not on_chip.applies_to(on("cuda"), edges_on("cuda"))
+
+
+def test_kernels_are_for_float32_on_one_device(monkeypatch):
+    monkeypatch.setattr(on_chip, "TRITON", True)
+    assert on_chip.applies_to(on("cuda"), edges_on("cuda"))
+    assert not on_chip.applies_to(on("cuda", torch.float64), edges_on("cuda"))
+    assert not on_chip.applies_to(on("cuda"), edges_on("cuda", torch.float64))
+    assert not on_chip.applies_to(on("cuda", torch.float32, 0), edges_on("cuda"))
+    assert not on_chip.applies_to(on("cpu"), edges_on("cuda"))
+    assert not on_chip.applies_to(on("cpu"), edges_on("cpu"))
+    assert not on_chip.applies_to(on("mps"), edges_on("mps"))
+
+
+@pytest.mark.parametrize("spline_scale", ["trained", "folded"])
+@pytest.mark.parametrize("shape", [(7, 3), (2, 7, 3)])
+def test_shapes_are_known_where_nothing_is_computed(shape, spline_scale):
+    layer = KALayer(3, 4, stack=2, spline_scale=spline_scale).to("meta")
+    x = torch.empty(shape, device="meta", requires_grad=True)
+    y = layer(x)
+    assert y.shape == (2, 7, 4)
+    assert "ka_product" in str(y.grad_fn)
+    wanted = [x, *layer.parameters()]
+    found = torch.autograd.grad(y.sum(), wanted)
+    assert [each.shape for each in found] == [each.shape for each in wanted]
+
+
+def test_shapes_that_do_not_fit_never_reach_the_kernels():
+    edges = Edges(*(torch.empty(s, device="meta") for s in ((2, 4, 8, 3), (2, 4, 3), (2, 4, 3))))
+    grid = 5, 3, (-1.0, 1.0)
+    for shape in ((6, 5), (3, 6, 4)):
+        with pytest.raises(ValueError, match=r"inputs have shape .*, expected \[batch, 4\]"):
+            on_chip.product(torch.empty(shape, device="meta"), edges, "gelu", grid)
+    x = torch.empty(6, 4, device="meta")
+    for name, wrong in (("coefficients", (2, 4, 7, 3)), ("base", (2, 4, 2)), ("scale", (1, 4, 3))):
+        changed = edges._replace(**{name: torch.empty(wrong, device="meta")})
+        with pytest.raises(ValueError, match="has shape"):
+            on_chip.product(x, changed, "gelu", grid)
