@@ -85,19 +85,13 @@ def _test(part: Part, evidence: Evidence, published: Evidence) -> dict[str, Any]
         "summary": part.summary,
         "above": part.above if isfinite(part.above) else None,
         "below": part.below if isfinite(part.below) else None,
-        "pairs": len(pairs),
-        "seeds": _seeds(pairs),
-        "interval_over": None,
+        **measure(pairs),
         "verdict": "not tested",
         "by_dataset": {
             name: {**_point(rows), "pairs": len(rows)} for name, rows in pairs.groupby("dataset")
         },
         "published": None,
     }
-    for name in SUMMARIES:
-        result |= {name: None, f"{name}_low": None, f"{name}_high": None}
-    if len(pairs):
-        result |= _measure(pairs)
     if len(pairs) >= FEWEST_PAIRS:
         ends = (result[f"{part.summary}_{end}"] for end in _ENDS)
         result["verdict"] = _verdict(part, *ends, firm=result["interval_over"] == "seeds")
@@ -120,10 +114,27 @@ def _seeds(pairs: pd.DataFrame) -> int:
     return int(pairs.groupby("dataset")["seed"].nunique().min()) if len(pairs) else 0
 
 
-def _measure(pairs: pd.DataFrame) -> dict[str, float | str]:
-    """Both summaries of the pairs, with intervals: over seeds where these are enough."""
+def measure(pairs: pd.DataFrame) -> dict[str, float | str | None]:
+    """Sum up pairs in both ways, with intervals: over seeds where these are enough.
+
+    Parameters
+    ----------
+    pairs
+        Differences, with the columns of `kancore.claims.comparisons.PAIR`.
+
+    Returns
+    -------
+    dict
+        ``pairs``, ``seeds`` (the fewest of a data set), ``interval_over`` (seeds or pairs), and
+        each summary with its ``..._low`` and ``..._high``; null where there are no pairs.
+    """
+    found = {"pairs": len(pairs), "seeds": _seeds(pairs), "interval_over": None}
+    for name in SUMMARIES:
+        found |= {name: None, f"{name}_low": None, f"{name}_high": None}
+    if not len(pairs):
+        return found
     values, strata = pairs["difference"].to_numpy(), pairs["dataset"].to_numpy()
-    found: dict[str, float | str] = {**_point(pairs)}
+    found |= _point(pairs)
     over_seeds = _seeds(pairs) >= FEWEST_SEEDS
     found["interval_over"] = "seeds" if over_seeds else "pairs"
     for name, summary in SUMMARIES.items():

@@ -38,6 +38,7 @@ def contents(
     datasets: Sequence[Mapping[str, Any]],
     figures: Iterable[Mapping[str, str]],
     audit: Mapping[str, Any] | None = None,
+    own_models: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """Collect what a report shows.
 
@@ -63,6 +64,8 @@ def contents(
     audit
         If the study has one: its ``runs``; ``effects``, with the columns of
         `kancore.tables.AUDIT`; and ``claims``, verdicts by protocol.
+    own_models
+        Comparisons of models of the user's own, from `kancore.claims.own_models.compare`.
 
     Returns
     -------
@@ -80,6 +83,7 @@ def contents(
         "facts": _facts(runs, follow_ups, timings),
         "verdicts": verdicts.overview(claims),
         "claims": verdicts.details(claims),
+        "own_models": verdicts.own_models(own_models) if own_models else None,
         "summary": tables.summary(best, keys),
         "figures": [
             {**figure, "sample": _sample(by_experiment[figure["experiment"]])} for figure in figures
