@@ -11,12 +11,17 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 
 
+def folders() -> tuple[Path, Path]:
+    """Folders in which modules of the user's are looked for, in order."""
+    return Path.cwd(), ROOT
+
+
 def source(model: str) -> Path | None:
     """File of the function's module in the working folder or the project's, where it is there."""
     module, _, _ = model.partition(":")
     if "." in module:
         return None
-    candidates = (folder / f"{module}.py" for folder in (Path.cwd(), ROOT))
+    candidates = (folder / f"{module}.py" for folder in folders())
     return next((path for path in candidates if path.is_file()), None)
 
 

@@ -188,18 +188,18 @@ def memory_mb(
         return CUDA_BASE_MB + round((_data_bytes(sweep, size) + 4 * kept) / 1e6)
     passing = max(
         _of_a_step(sweep, size, len(schemes)),
-        len(schemes) * EVALUATION_BATCH * _of_an_evaluation(sweep, size),
+        _of_an_evaluation(sweep, size, len(schemes)),
         5 * max(layers),  # drawn for one network
         moments,  # copied where a network has diverged
     )
     return BASE_MB + round((_data_bytes(sweep, size) + 4 * (kept + passing)) / 1e6)
 
 
-def _of_an_evaluation(sweep: Sweep, size: Shape) -> int:
-    """Numbers that one network takes for each example of an evaluation."""
-    if size.own is not None:
-        return size.own.activations
-    return 3 * max(sweep.architecture.hidden_widths)
+def _of_an_evaluation(sweep: Sweep, size: Shape, schemes: int) -> int:
+    """Numbers that an evaluation of a stack needs beside weights and moments."""
+    if size.own is not None:  # of as many networks as the cache has room for, or one
+        return 3 * max(CACHED, EVALUATION_BATCH * size.own.activations)
+    return 3 * schemes * EVALUATION_BATCH * max(sweep.architecture.hidden_widths)
 
 
 def _data_bytes(sweep: Sweep, size: Shape) -> float:
@@ -220,8 +220,8 @@ def _of_a_step(sweep: Sweep, size: Shape, schemes: int) -> float:
     # The smaller, last batch is left out, unless it is the only one.
     batch = min(sweep.batch_size, sweep.train_examples or size.train)
     if (own := size.own) is not None:
-        # Twice what is kept, as it passes in functions and their gradients too.
-        numbers = batch * size.features + 2 * schemes * batch * own.activations
+        # Three times what is kept: as much passes in functions and in their gradients.
+        numbers = batch * size.features + 3 * schemes * batch * own.activations
         return numbers + 2 * schemes * own.parameters
     together = min(schemes, networks_at_once(sweep, sum(layers)) or schemes)
     hidden, largest = sum(architecture.hidden_widths), max(architecture.hidden_widths)

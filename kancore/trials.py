@@ -64,7 +64,8 @@ def own_networks(study: Study, data: Path, kept: Path) -> dict[tuple[str, Archit
     }
     tried = [(key[1].model, widths) for key, widths in wanted.items() if widths]
     # Those that no data set is known for are imported, at least.
-    found = _try([*dict.fromkeys(tried), *((model, ()) for model in own)], kept)
+    alone = [(model, ()) for model in own if model not in dict(tried)]
+    found = _try([*dict.fromkeys(tried), *alone], kept)
     return {
         key: replace(size, own=_needs(found, key[1], wanted[key], size))
         for key, (size, _) in sizes.items()

@@ -26,7 +26,7 @@ from torch.func import functional_call, vmap
 from kancore import own_models
 from kancore.initialization import fill
 from kancore.networks.network import Stack
-from kancore.resources import Needs
+from kancore.resources import CACHED, Needs
 from kancore.schemes import INITIALIZATIONS, Architecture
 
 # Examples of the batch that a network is tried on.
@@ -46,7 +46,8 @@ def load(model: str) -> Build:
     name, _, function = model.partition(":")
     file = own_models.source(model)
     if file is None and not own_models.code_files(model):
-        files = "" if "." in name else f"{name}.py in {Path.cwd()} or {own_models.ROOT}, and no "
+        folders = " or ".join(dict.fromkeys(map(str, own_models.folders())))
+        files = "" if "." in name else f"{name}.py in {folders}, and no "
         raise ValueError(f"{model}: there is no {files}installed module {name}")
     try:
         module = import_module(name) if file is None else _load_file(file)
@@ -129,10 +130,12 @@ def _apply(
     kept: dict[str, Tensor],
     x: Tensor,
     together: bool,
+    size: int | None = None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Compute with stacked tensors: outputs ``[S, batch, out]``, and what takes places in `kept`.
 
-    What the module changes in place is changed there.
+    What the module changes in place is changed there. Of networks that are computed together it is
+    `size` at once, or all.
     """
 
     def one(trained, kept, x):
@@ -141,19 +144,25 @@ def _apply(
         # It leaves the tensors there that the module has put in the place of its buffers.
         return outputs, {name: tensors[name] for name in kept if tensors[name] is not kept[name]}
 
+    stack = len(next(iter(trained.values())))
     if together:
-        return vmap(one, in_dims=(0, 0, None), randomness="same")(trained, kept, x)
+        compute = vmap(one, in_dims=(0, 0, None), randomness="same")
+        divide, join = partial(torch.split, split_size_or_sections=size or stack), torch.cat
+    else:
+        compute, divide, join = one, torch.unbind, torch.stack
+    # Divided as a whole, as the gradient of a row taken alone is as large as the whole.
+    divided = [{name: divide(each) for name, each in part.items()} for part in (trained, kept)]
     generator = random_generator(x.device)
     state = generator.get_state() if module.training else None
     results = []
-    for index in range(len(next(iter(trained.values())))):
+    for place in range(len(next(iter(divided[0].values())))):
         if module.training:
             generator.set_state(state)  # one mask for all networks
-        rows = [{name: each[index] for name, each in part.items()} for part in (trained, kept)]
-        results.append(one(*rows, x))
-    outputs = torch.stack([outputs for outputs, _ in results])
+        rows = [{name: each[place] for name, each in part.items()} for part in divided]
+        results.append(compute(*rows, x))
+    outputs = join([outputs for outputs, _ in results])
     _, replaced = results[0]
-    return outputs, {name: torch.stack([new[name] for _, new in results]) for name in replaced}
+    return outputs, {name: join([new[name] for _, new in results]) for name in replaced}
 
 
 def random_generator(device: torch.device) -> Generator:
@@ -236,6 +245,7 @@ class OwnStack(Stack):
             self.register_buffer(_place(name), tensor.detach().new_empty(stack, *tensor.shape))
         self._names = [*_trained(module)], [*_kept(module)]
         self.together = _can_stack(module, _inputs(widths))
+        self._activations = _activations(module, widths)
         # In a tuple: its own parameters are none of the stack's.
         self._module = (module.train(),)
 
@@ -258,7 +268,10 @@ class OwnStack(Stack):
         trained, kept = (
             {name: getattr(self, _place(name)) for name in names} for names in self._names
         )
-        outputs, replaced = _apply(self._module[0], trained, kept, x, self.together)
+        size = None
+        if x.device.type == "cpu":  # as many as its cache has room for
+            size = max(1, CACHED // (len(x) * self._activations))
+        outputs, replaced = _apply(self._module[0], trained, kept, x, self.together, size)
         for name, value in replaced.items():  # not copied: gradients may need what was there
             setattr(self, _place(name), value.detach())
         return outputs
@@ -349,12 +362,10 @@ def measure(model: str, widths: Sequence[int]) -> Needs:
             when = "training, under one seed," if mode else "evaluation"
             raise ValueError(f"{model}: in {when} the same inputs give different outputs")
     attempt("the gradient of its network", lambda: _try(first, x, False))
-    fewer = _TRIED // 2
-    more_saved, saved = (_saved(first, _inputs(widths, count)) for count in (_TRIED, fewer))
     return Needs(
         parameters=sum(each.numel() for each in _trained(first).values()),
         buffers=sum(each.numel() for each in _kept(first).values()),
-        activations=max(sum(widths), round((more_saved - saved) / (_TRIED - fewer))),
+        activations=_activations(first, widths),
         together=_can_stack(first, x),
     )
 
@@ -367,6 +378,13 @@ def _unlike(first: nn.Module, second: nn.Module) -> str | None:
         if one is None or other is None or not torch.equal(one.nan_to_num(), other.nan_to_num()):
             return name
     return None
+
+
+def _activations(module: nn.Module, widths: Sequence[int]) -> int:
+    """Count the numbers that a network keeps of each example for its gradients."""
+    fewer = _TRIED // 2
+    more_saved, saved = (_saved(module, _inputs(widths, count)) for count in (_TRIED, fewer))
+    return max(sum(widths), round((more_saved - saved) / (_TRIED - fewer)))
 
 
 def _saved(module: nn.Module, x: Tensor) -> float:

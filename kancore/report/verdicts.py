@@ -113,7 +113,14 @@ def own_models(comparisons: Iterable[Mapping[str, Any]]) -> Table:
         )
         for each in comparisons
     ]
-    headings = ["Model", "Less", "Best scheme [95%]", "Pairs", "Gap of a scheme [95%]", "Pairs"]
+    headings = [
+        "Model",
+        "Compared with",
+        "Best scheme [95%]",
+        "Pairs",
+        "Gap of a scheme [95%]",
+        "Pairs",
+    ]
     numeric = [False, False, False, True, False, True, False]
     return Table([*headings, "Interval over"], numeric, rows, [False] * len(rows))
 

@@ -173,12 +173,15 @@ def test_a_stack_trains_as_plain_pytorch_trains_each_network(model, in_float64):
 @pytest.mark.parametrize("model", MODELS[:2])
 def test_at_once_is_one_after_the_other(model, in_float64, monkeypatch):
     together = Training(sweep(model), in_float64)
-    monkeypatch.setattr(own, "_can_stack", lambda module, x: False)
-    in_turn = Training(sweep(model), in_float64)
+    with monkeypatch.context() as patch:
+        patch.setattr(own, "_can_stack", lambda module, x: False)
+        in_turn = Training(sweep(model), in_float64)
     assert (together.state.network.together, in_turn.state.network.together) == (True, False)
-    pd.testing.assert_frame_equal(
-        pd.DataFrame(together.run()), pd.DataFrame(in_turn.run()), rtol=1e-8
-    )
+    expected = pd.DataFrame(together.run())
+    pd.testing.assert_frame_equal(pd.DataFrame(in_turn.run()), expected, rtol=1e-8)
+    monkeypatch.setattr(own, "CACHED", 5 * 32 * together._shape.own.activations)
+    in_fives = Training(sweep(model), in_float64)
+    pd.testing.assert_frame_equal(pd.DataFrame(in_fives.run()), expected, rtol=1e-8)
 
 
 def test_the_example_learns(dataset):

@@ -19,6 +19,9 @@ from kancore.tables import INTRINSIC_DIMENSIONS, LANDSCAPES
 
 STYLE = {"dpi": 60, "font_size": 9, "font_family": "DejaVu Sans", "width_inches": 7}
 DEPTHS = ("2layers", "3layers", "4layers")
+OWN = "rbf_kan:build"
+# What compares objectives, and what ranks all runs of a data set.
+WITHOUT_OWN = ("hsic_accuracy", "efficiency_ranks")
 EIGHT = ("mnist", "fashion_mnist", "cifar10", "imdb", "higgs", "digits", "breast_cancer", "my_own")
 CASES = {
     "one_dataset": {"datasets": ("mnist",)},
@@ -625,3 +628,16 @@ def test_departures_are_marks_at_their_effects(audit):
 def test_departures_of_several_data_sets_have_panels_of_their_own(audit):
     titles = [axes.get_title(loc="left") for axes in draw("departures", audit).axes]
     assert [title.split(":")[0] for title in titles] == ["MNIST"] * 4 + ["Digits, 8 by 8"] * 4
+
+
+def test_a_model_of_ones_own_is_in_every_figure_of_the_grid(make_history):
+    """Though HSIC does not train it, and it has no activation."""
+    history = make_history(datasets=("mnist",), objectives=("backprop", "hsic"))
+    kans = history[(history["model"] == "kan") & (history["objective"] == "backprop")]
+    own = kans.assign(model=OWN, activation=None, degree=pd.NA, grid_size=pd.NA)
+    table = pd.concat([history, own.astype(history.dtypes)], ignore_index=True)
+    for name in figures.FIGURES:
+        if figures.load(name).TABLE in ("runs", "history", "efficiency"):
+            figure = draw(name, table)
+            shown = any(OWN in text.get_text() for text in figure.findobj(mpl.text.Text))
+            assert shown == (name not in WITHOUT_OWN), name
