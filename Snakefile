@@ -31,7 +31,7 @@ import kancore
 
 sys.path.remove(str(HERE))
 
-from kancore import memory, networks, objectives, resources
+from kancore import memory, networks, objectives, resources, trials
 from kancore.checksums import content_digest
 from kancore.datasets import PUBLISHED
 from kancore.files import write_atomically

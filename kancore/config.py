@@ -169,6 +169,9 @@ def _check_together(settings: Mapping[str, Any]) -> None:
     for position, dataset in enumerate(settings["datasets"]):
         if dataset not in own and (dataset not in DATASETS or dataset == "custom"):
             raise _error(["datasets", position], dataset, f"one of {_known(own)}")
+    if "hsic" in settings["objectives"] and all(":" in name for name in settings["models"]):
+        expected = "backprop alone, as models of your own are trained by backpropagation"
+        raise _error(["objectives"], settings["objectives"], expected)
     if settings["warm_start"] and not {"optimizer", "learning_rate"} <= set(settings["stack"]):
         expected = "optimizer and learning_rate among them, as warm_start is true"
         raise _error(["stack"], settings["stack"], expected)

@@ -3,7 +3,7 @@
 A digest covers the syntax trees, without docstrings, of a script and of every kancore module that
 it imports, directly or not, and the C++ source of the same name beside a module. Python's comments,
 layout and time stamps do not count. Modules that a program chooses by name (a model, a figure) are
-named beside the script.
+named beside the script; so are functions of the user's own, ``module:function``.
 """
 
 import ast
@@ -15,6 +15,8 @@ import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+
+from kancore import own_models
 
 PACKAGE = "kancore"
 _PLAN = "KANCORE_PLANNED_DIGESTS"
@@ -62,6 +64,19 @@ def _read(path: Path, name: str) -> tuple[str, tuple[str, ...]]:
     return hashlib.sha256(content).hexdigest(), tuple(sorted(names))
 
 
+def _read_own(model: str) -> tuple[str, list[str]]:
+    """Digest of the code of a function of the user's, and the names that it imports from here."""
+    found, imported = [], []
+    for file in own_models.code_files(model):
+        try:
+            digest, names = _read(file, file.stem)
+        except (SyntaxError, ValueError):  # told when it is imported
+            digest, names = own_models.content(file), ()
+        found.append((file.name, digest))
+        imported += names
+    return hashlib.sha256(repr(found).encode()).hexdigest(), imported
+
+
 @cache
 def code_digest(script: str, *modules: str) -> str:
     """Digest of all code of the project that a script reaches.
@@ -71,7 +86,7 @@ def code_digest(script: str, *modules: str) -> str:
     script
         Path of the script, relative to the project's root or absolute.
     *modules
-        Modules that it chooses by name at run time.
+        Modules that it chooses by name at run time, and functions of the user's.
 
     Returns
     -------
@@ -83,6 +98,10 @@ def code_digest(script: str, *modules: str) -> str:
     found, todo = {path.name: digest}, [*names, *modules]
     while todo:
         name = todo.pop()
+        if ":" in name:
+            found[name], names = _read_own(name)
+            todo += names
+            continue
         file = _module_file(name)
         if name in found or file is None:
             continue

@@ -37,14 +37,38 @@ KERNELS = any(Path(__file__).parent.glob("layers/_local_support_*"))
 
 
 @dataclass(frozen=True)
+class Needs:
+    """What one network of the user's own was found to need.
+
+    Attributes
+    ----------
+    parameters, buffers : int
+        Numbers that are trained, and that are not.
+    activations : int
+        Numbers kept of each example for the gradients.
+    together : bool
+        Whether a stack of them is one program.
+    """
+
+    parameters: int
+    buffers: int
+    activations: int
+    together: bool
+
+
+@dataclass(frozen=True)
 class Shape:
-    """Size of a data set: inputs, outputs and examples, and the bytes that store an input."""
+    """Size of a data set: inputs, outputs and examples, and the bytes that store an input.
+
+    With it goes what networks of the user's own need that are trained on it.
+    """
 
     features: int
     classes: int
     train: int
     test: int
     bytes: float = 4
+    own: Needs | None = None
 
 
 # The paper, section 4. One of the user's own is taken to be as large as the largest of these.
@@ -81,6 +105,12 @@ def shape(dataset: str, data: Mapping[str, Any]) -> Shape:
     return _SHAPES.get(dataset, _SHAPES["cifar10"])
 
 
+def needs_of_unknown(widths: Sequence[int]) -> Needs:
+    """Guess, on the safe side, what a network of the user's own needs that was not tried."""
+    edges = sum(before * after for before, after in pairwise(widths))
+    return Needs(parameters=20 * edges, buffers=0, activations=20 * sum(widths), together=True)
+
+
 def _numbers_an_edge(sweep: Sweep) -> int:
     """Numbers stored and multiplied for each edge of a network."""
     architecture = sweep.architecture
@@ -89,7 +119,12 @@ def _numbers_an_edge(sweep: Sweep) -> int:
 
 
 def _layers(sweep: Sweep, size: Shape) -> list[int]:
-    """Weights of each layer of a network, with those of the projection around it."""
+    """Weights of each layer of a network, with those of the projection around it.
+
+    One of the user's own counts as a single layer.
+    """
+    if size.own is not None:
+        return [size.own.parameters]
     widths = sweep.architecture.widths(size.features, size.classes)
     edges, last = _numbers_an_edge(sweep), len(widths) - 2
     return [
@@ -121,6 +156,7 @@ def networks_at_once(sweep: Sweep, parameters: int) -> int | None:
     widths = sweep.architecture.hidden_widths
     if (
         sweep.architecture.model == "kan"
+        or sweep.architecture.own  # nothing is known of what its layers share
         or sweep.objective == "hsic"
         or sweep.batch_size * sum(widths) < parameters
     ):
@@ -152,17 +188,26 @@ def memory_mb(
     layers = _layers(sweep, size)
     moments = sum(layers) * sum(_MOMENTS[scheme.optimizer] for scheme in schemes)
     kept = sum(layers) * len(schemes) + moments
+    if size.own is not None:
+        kept += size.own.buffers * len(schemes)
     if sweep.warm_start:  # networks to start from, and those that the next are to start from
         kept += 2 * sum(layers) * len(schemes)
     if cuda:
         return CUDA_BASE_MB + round((_data_bytes(sweep, size) + 4 * kept) / 1e6)
     passing = max(
         _of_a_step(sweep, size, len(schemes)),
-        3 * len(schemes) * EVALUATION_BATCH * max(sweep.architecture.hidden_widths),
+        _of_an_evaluation(sweep, size, len(schemes)),
         5 * max(layers),  # drawn for one network
         moments,  # copied where a network has diverged
     )
     return BASE_MB + round((_data_bytes(sweep, size) + 4 * (kept + passing)) / 1e6)
+
+
+def _of_an_evaluation(sweep: Sweep, size: Shape, schemes: int) -> int:
+    """Numbers that an evaluation of a stack needs beside weights and moments."""
+    if size.own is not None:  # of as many networks as the cache has room for, or one
+        return 3 * max(CACHED, EVALUATION_BATCH * size.own.activations)
+    return 3 * schemes * EVALUATION_BATCH * max(sweep.architecture.hidden_widths)
 
 
 def _data_bytes(sweep: Sweep, size: Shape) -> float:
@@ -182,6 +227,10 @@ def _of_a_step(sweep: Sweep, size: Shape, schemes: int) -> float:
     architecture, layers = sweep.architecture, _layers(sweep, size)
     # The smaller, last batch is left out, unless it is the only one.
     batch = min(sweep.batch_size, sweep.train_examples or size.train)
+    if (own := size.own) is not None:
+        # Three times what is kept: as much passes in functions and in their gradients.
+        numbers = batch * size.features + 3 * schemes * batch * own.activations
+        return numbers + 2 * schemes * own.parameters
     together = min(schemes, networks_at_once(sweep, sum(layers)) or schemes)
     hidden, largest = sum(architecture.hidden_widths), max(architecture.hidden_widths)
     save_input, save, pass_by = _of_an_activation(sweep)
@@ -261,10 +310,19 @@ def runtime_minutes(sweep: Sweep, size: Shape, threads: int, gpu: bool) -> int:
     evaluated = train + (sweep.test_examples or size.test)
     evaluations = sweep.epochs / sweep.evaluate_every + 1
     schemes, steps = len(sweep.schemes), sweep.epochs * max(1, train // sweep.batch_size)
-    work = 2 * schemes * sum(_layers(sweep, size))
+    work = 2 * schemes * (sum(_layers(sweep, size)) + _passes(size))
     work *= 3 * train * sweep.epochs + evaluated * evaluations
     if sweep.hsic is not None:
         layers = len(sweep.architecture.hidden_widths)
         work += 8 * schemes * layers * steps * sweep.batch_size**3
-    seconds = work / (GPU_RATE if gpu else CORE_RATE * threads) + STEP_SECONDS * steps
+    programs = 1 if size.own is None or size.own.together else schemes
+    seconds = work / (GPU_RATE if gpu else CORE_RATE * threads) + STEP_SECONDS * steps * programs
     return min(MAX_MINUTES, BASE_MINUTES + round(seconds / 60))
+
+
+def _passes(size: Shape) -> int:
+    """Operations that take as long as elementwise functions of a network of the user's own do.
+
+    Of its layers only the numbers are known that they keep; each counts as ten.
+    """
+    return 10 * size.own.activations if size.own is not None else 0

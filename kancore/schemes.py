@@ -64,6 +64,7 @@ AXES = {
 class Architecture:
     """One shape of network; `degree`, `grid_size` and `grid_range` are ``None`` unless it is a KAN.
 
+    `model` is one of `MODELS`, or ``module:function`` of the user's own, which has no activation.
     `hidden_widths` are the widths as built: those of a wide MLP are already multiplied.
     `spline_scale`, `gain` and `output_activation`, the base activation of the output layer
     where it is another one, are settings of KANs, and `uniform_biases` of MLPs.
@@ -76,7 +77,7 @@ class Architecture:
 
     model: str
     hidden_widths: tuple[int, ...]
-    activation: str = "gelu"
+    activation: str | None = "gelu"
     degree: int | None = None
     grid_size: int | None = None
     grid_range: tuple[float, float] | None = None
@@ -96,6 +97,11 @@ class Architecture:
     moving_grid: bool = False
 
     @property
+    def own(self) -> bool:
+        """Whether a function of the user's own builds the network."""
+        return ":" in self.model
+
+    @property
     def depth(self) -> str:
         """The paper's name of the depth: ``2layers`` has one hidden layer (paper, section 4)."""
         return f"{len(self.hidden_widths) + 1}layers"
@@ -111,7 +117,8 @@ class Architecture:
         return self._named()
 
     def _named(self, *widths: str) -> str:
-        parts = [self.model, *widths, self.activation]
+        # With a dot, which no other model has, in place of the colon, which not all files may have.
+        parts = [self.model.replace(":", "."), *widths, *filter(None, [self.activation])]
         if self.model == "kan":
             parts += [f"degree{self.degree}", f"grid{self.grid_size}"]
         return "-".join(parts)

@@ -104,6 +104,8 @@ class Study:
                 self.settings["datasets"], self.settings["objectives"]
             )
             for architecture in self._architectures(dataset)
+            # Layers of the user's own networks are not known, so backpropagation alone trains them.
+            if objective == "backprop" or not architecture.own
             for seed in self.settings["seeds"]
             for part in self._sweep(dataset, objective, architecture, seed).split_by(split_axes)
         ]
@@ -252,6 +254,10 @@ class Study:
         for model, depth in product(settings["models"], settings["depths"]):
             built = choose(settings["wide_depths"], dataset) if model == "wide_mlp" else None
             if built and depth not in built:
+                continue
+            if ":" in model:
+                outputs = choose(settings["outputs"], dataset)
+                yield Architecture(model, tuple(widths[depth]), activation=None, outputs=outputs)
                 continue
             factor = settings["wide_factor"] if model == "wide_mlp" else 1
             own = {key: choose(choose(settings[key], model), dataset) for key in PER_MODEL}

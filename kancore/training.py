@@ -84,7 +84,8 @@ class Training:
         memory_mb: int | None = None,
     ):
         self.sweep, self.device, self._memory_mb = sweep, torch.device(device), memory_mb
-        self._shape = _shape(dataset)
+        needs = networks.needs(sweep.architecture, dataset.features, dataset.classes)
+        self._shape = replace(_shape(dataset), own=needs)
         self.checkpoint_seconds, self.should_stop = checkpoint_seconds, should_stop
         if sweep.train_examples or sweep.test_examples:
             dataset = take(dataset, sweep.train_examples, sweep.test_examples)
@@ -92,7 +93,7 @@ class Training:
         self._start = start
         self.objective = import_module(objectives.MODULES[sweep.objective])
         self.losses = self.objective.losses
-        if compiled:
+        if compiled and not sweep.architecture.own:  # what that does may not be compiled
             torch.compiler.reset()  # what it compiled for other sweeps counts against a limit
             mode = "reduce-overhead" if self.device.type == "cuda" else "default"
             self.losses = torch.compile(self.losses, mode=mode)
@@ -200,7 +201,7 @@ class Training:
     def _take_over(self, state: State) -> None:
         """Start from networks that were trained before; those that diverged diverge again."""
         nothing = {
-            name: torch.full_like(value[0], torch.nan)
+            name: torch.full_like(value[0], torch.nan if value.is_floating_point() else 0)
             for name, value in state.network.state_dict().items()
         }
         found = [self._start.get(scheme.initialization, nothing) for scheme in state.schemes]
@@ -307,7 +308,7 @@ class Training:
     def step(self, x: Tensor, y: Tensor) -> None:
         """Update all networks on a batch that `batch` gives."""
         state = self.state
-        if self.sweep.architecture.dropout:
+        if self.sweep.architecture.dropout or self.sweep.architecture.own:
             # Masks come from the device's own generator; seeding each step makes them resumable.
             self._generator().manual_seed(self._seed("masks", state.step))
         self._schedule()

@@ -12,6 +12,13 @@ OUT = f"results/{STUDY.name}"
 
 set_environment()
 
+# What networks of the user's own need: tried before anything is planned, so that one that cannot
+# train is one error.
+try:
+    OWN = trials.own_networks(STUDY, Path("results", "data"), Path(".snakemake", "own_models.json"))
+except ConfigError as error:
+    raise WorkflowError(str(error))
+
 # Jobs of this machine wait for one another's memory, and one that needs more gets all there is.
 GIVEN = {"mem", "mem_mb"} & {*workflow.global_resources}
 if workflow.is_main_process and workflow.local_exec and not GIVEN:
@@ -65,16 +72,16 @@ def data_code(name):
 
 def training_code(wildcards):
     """Digest of what a series really runs: the loop, its model and its objective."""
-    sweep = trained_sweeps(wildcards)[0][0]
+    sweep, _ = trained_sweeps(wildcards)[0]
     return planned_digest(
         "workflow_scripts/train.py",
-        networks.MODULES[sweep.architecture.model],
+        *networks.modules(sweep.architecture.model),
         objectives.MODULES[sweep.objective],
     )
 
 
 def trained_sweeps(wildcards):
-    """Sweeps of a training job, and the size of their data set.
+    """Sweeps of a training job, each with the size of what it trains.
 
     Of a follow-up by any scheme: which one it will be changes neither memory nor time.
     """
@@ -89,7 +96,8 @@ def trained_sweeps(wildcards):
         sweeps = COMBINED[wildcards.combined].series.sweeps
     else:
         sweeps = SERIES[wildcards.series].sweeps
-    return sweeps, resources.shape(sweeps[0].dataset, STUDY.settings["data"])
+    size = resources.shape(sweeps[0].dataset, STUDY.settings["data"])
+    return [(sweep, OWN.get((sweep.dataset, sweep.architecture), size)) for sweep in sweeps]
 
 
 def sweeps_argument(series):
@@ -100,16 +108,17 @@ def sweeps_argument(series):
 
 def training_memory(wildcards, attempt):
     """MB of a training job, whose sweeps are trained in turn; doubled at each retry."""
-    sweeps, size = trained_sweeps(wildcards)
-    needed = max(resources.memory_mb(sweep, size, cuda=CUDA) for sweep in sweeps)
+    sweeps = trained_sweeps(wildcards)
+    needed = max(resources.memory_mb(sweep, size, cuda=CUDA) for sweep, size in sweeps)
     return needed * 2 ** (attempt - 1)
 
 
 def training_minutes(wildcards, attempt):
     """Minutes of a training job, doubled at each retry."""
-    sweeps, size = trained_sweeps(wildcards)
+    threads = STUDY.settings["threads"]
     minutes = sum(
-        resources.runtime_minutes(sweep, size, STUDY.settings["threads"], GPU) for sweep in sweeps
+        resources.runtime_minutes(sweep, size, threads, GPU)
+        for sweep, size in trained_sweeps(wildcards)
     )
     return min(minutes * 2 ** (attempt - 1), resources.MAX_MINUTES)
 
@@ -117,7 +126,7 @@ def training_minutes(wildcards, attempt):
 def landscape_code(wildcards):
     """Digest of what a landscape really runs: the search, and its model."""
     model = LANDSCAPES[wildcards.landscape].architecture.model
-    return planned_digest("workflow_scripts/landscape.py", networks.MODULES[model])
+    return planned_digest("workflow_scripts/landscape.py", *networks.modules(model))
 
 
 def figure_code(name):

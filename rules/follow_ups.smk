@@ -54,7 +54,7 @@ use rule train as follow_up with:
         f"{OUT}/benchmarks/follow_ups/{{follow_up}}.tsv"
     params:
         code=planned_digest(
-            "workflow_scripts/train.py", networks.MODULES["kan"], objectives.MODULES["backprop"]
+            "workflow_scripts/train.py", *networks.modules("kan"), objectives.MODULES["backprop"]
         ),
         sweeps=lambda wildcards, input: (
             f"--scheme {shlex.quote(input.scheme)} --follow-up "

@@ -8,6 +8,7 @@ import pandas as pd
 
 from kancore.claims.comparisons import measured, published
 from kancore.claims.declared import THRESHOLDS
+from kancore.claims.own_models import compare
 from kancore.claims.verdicts import judge
 from kancore.files import run_plainly, write_atomically
 from kancore.intrinsic_dimension.estimates import measured_complexity, paper_dimensions
@@ -37,6 +38,8 @@ def main() -> None:
     evidence = measured(runs, follow_ups, dimensions, timings, complexity)
     claims = judge(evidence, published(pd.read_csv(args.published)))
     result = {"study": args.study, "thresholds": THRESHOLDS, "claims": claims}
+    if own_models := compare(evidence):
+        result["own_models"] = own_models
     text = json.dumps(result, indent=2, allow_nan=False) + "\n"
     write_atomically(args.out, lambda part: part.write_text(text))
 

@@ -58,6 +58,7 @@ def main() -> None:
     args = arguments()
     check_code(__file__, args.code)
     runs, *follow_ups = [read_table(path, RUNS) for path in args.runs]
+    judged = json.loads(args.claims.read_text())
     figures = zip(args.figures, args.captions, args.experiments, strict=True)
     found = contents(
         study=args.study["name"],
@@ -65,8 +66,9 @@ def main() -> None:
         runs=runs,
         timings=pd.concat([read_table(path, TIMINGS) for path in args.timings]),
         follow_ups=follow_ups[0] if follow_ups else runs.iloc[:0],
-        claims=json.loads(args.claims.read_text())["claims"],
+        claims=judged["claims"],
         firmness=read_table(args.firmness, FIRMNESS),
+        own_models=judged.get("own_models", []),
         published=pd.read_csv(args.published),
         datasets=[json.loads(path.read_text()) for path in args.data],
         figures=[

@@ -62,7 +62,7 @@ def main() -> None:
     args = arguments()
     experiment, sweeps = planned(args)
     model, objective = sweeps[0].architecture.model, sweeps[0].objective
-    check_code(__file__, args.code, networks.MODULES[model], objectives.MODULES[objective])
+    check_code(__file__, args.code, *networks.modules(model), objectives.MODULES[objective])
     torch.set_num_threads(args.threads)
     torch.backends.cuda.matmul.allow_tf32 = bool(args.tf32)
     keep_freed_memory()

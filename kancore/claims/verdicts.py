@@ -97,9 +97,7 @@ def _test(part: Part, evidence: Evidence, published: Evidence) -> dict[str, Any]
         "summary": part.summary,
         "above": part.above if isfinite(part.above) else None,
         "below": part.below if isfinite(part.below) else None,
-        "pairs": len(pairs),
-        "seeds": seeds_of(pairs),
-        "interval_over": None,
+        **measure(pairs),
         "verdict": "not tested",
         "corrected": "not tested",
         "p": None,
@@ -110,20 +108,12 @@ def _test(part: Part, evidence: Evidence, published: Evidence) -> dict[str, Any]
         },
         "published": None,
     }
-    for name in SUMMARIES:
-        result |= {name: None, f"{name}_low": None, f"{name}_high": None}
-    if len(pairs):
-        over = "seeds" if result["seeds"] >= FEWEST_SEEDS else "pairs"
-        found = {name: estimate(pairs, name, over) for name in SUMMARIES}
-        result |= {**_point(pairs), "interval_over": over}
-        for name, estimated in found.items():
-            low, high = interval(estimated, name)
-            result |= {f"{name}_low": low, f"{name}_high": high}
     if len(pairs) >= FEWEST_PAIRS:
         ends = (result[f"{part.summary}_{end}"] for end in ("low", "high"))
-        result["verdict"] = _verdict(part, *ends, firm=over == "seeds")
+        result["verdict"] = _verdict(part, *ends, firm=result["interval_over"] == "seeds")
         result["corrected"] = result["verdict"]
-        result["p"] = _p_value(part, found[part.summary])
+        estimated = estimate(pairs, part.summary, result["interval_over"])
+        result["p"] = _p_value(part, estimated)
     known = part.compare(published)
     if len(known):
         result["published"] = {**_point(known), "pairs": len(known)}
@@ -145,6 +135,33 @@ def _point(pairs: pd.DataFrame) -> dict[str, float]:
 def seeds_of(pairs: pd.DataFrame) -> int:
     """Fewest seeds that a data set has pairs of."""
     return int(pairs.groupby("dataset")["seed"].nunique().min()) if len(pairs) else 0
+
+
+def measure(pairs: pd.DataFrame) -> dict[str, float | str | None]:
+    """Sum up pairs in both ways, with intervals: over seeds where these are enough.
+
+    Parameters
+    ----------
+    pairs
+        Differences, with the columns of `kancore.claims.comparisons.PAIR`.
+
+    Returns
+    -------
+    dict
+        ``pairs``, ``seeds`` (the fewest of a data set), ``interval_over`` (seeds or pairs), and
+        each summary with its ``..._low`` and ``..._high``; null where there are no pairs.
+    """
+    found = {"pairs": len(pairs), "seeds": seeds_of(pairs), "interval_over": None}
+    for name in SUMMARIES:
+        found |= {name: None, f"{name}_low": None, f"{name}_high": None}
+    if not len(pairs):
+        return found
+    over = "seeds" if found["seeds"] >= FEWEST_SEEDS else "pairs"
+    found |= {**_point(pairs), "interval_over": over}
+    for name in SUMMARIES:
+        low, high = interval(estimate(pairs, name, over), name)
+        found |= {f"{name}_low": low, f"{name}_high": high}
+    return found
 
 
 def estimate(pairs: pd.DataFrame, summary: str, over: str) -> OverSeeds | Resampled:

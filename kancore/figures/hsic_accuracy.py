@@ -11,6 +11,7 @@ from kancore.statistics import best_schemes, main_grid
 TABLE = "runs"
 
 _PAIR = ["dataset", "model", "depth"]
+_TRAINED = ["dataset", "model"]
 _MARK = {"marker": "o", "ms": 6, "mew": 1.4, "ls": ""}
 
 
@@ -25,12 +26,14 @@ def draw(table: pd.DataFrame) -> Figure:
     Returns
     -------
     Figure
-        One panel a data set that has runs with HSIC. Marks are test accuracies of the best scheme,
-        chosen on validation data; bars through them reach over the seeds. Below each pair stands
-        how many percentage points HSIC is better, or worse where it is negative.
+        One panel a data set that has runs with HSIC, with the models that have. Marks are test
+        accuracies of the best scheme, chosen on validation data; bars through them reach over the
+        seeds. Below each pair stands how many percentage points HSIC is better, or worse where it
+        is negative.
     """
     best = best_schemes(main_grid(table))
-    best = best[best["dataset"].isin(best.loc[best["objective"] == "hsic", "dataset"])]
+    with_hsic = best.loc[best["objective"] == "hsic", _TRAINED].drop_duplicates()
+    best = best.merge(with_hsic, on=_TRAINED)
     if best.empty:
         return _nothing()
     figure, places = style.architecture_panels(best, 2.4)

@@ -171,10 +171,13 @@ def apply(style: dict[str, Any]) -> AbstractContextManager:
 
 
 def display_name(name: str) -> str:
-    """Name for readers of a model, data set, objective, depth or part of a scheme."""
+    """Name for readers of a model, data set, objective, depth or part of a scheme.
+
+    Models of the user's own are called as they are in the configuration.
+    """
     if depth := re.fullmatch(r"(\d+)layers", name):
         return f"{depth[1]} layers"
-    return _NAMES.get(name, name.replace("_", " "))
+    return _NAMES.get(name, name if ":" in name else name.replace("_", " "))
 
 
 def fold(text: str, inches: float) -> str:

@@ -68,9 +68,20 @@ class SubspaceAdam:
         """Leave the layers as they are: a step is known only once all of them have gradients."""
 
     @torch.no_grad()
-    def step(self, gradients: Sequence[Tensor]) -> None:
-        """Move the stacked parameters by P times Adam's step, from gradients of their shapes."""
-        by_network = torch.cat([gradient.flatten(1) for gradient in gradients], dim=1)
+    def step(self, gradients: Sequence[Tensor | None]) -> None:
+        """Move the stacked parameters by P times Adam's step, from gradients of their shapes.
+
+        Those of parameters that nothing depends on are ``None``.
+        """
+        by_network = torch.cat(
+            [
+                (torch.zeros_like(parameter) if gradient is None else gradient).reshape(
+                    len(self.schemes), -1
+                )
+                for parameter, gradient in zip(self.parameters, gradients, strict=True)
+            ],
+            dim=1,
+        )
         pairs = zip(self.projections, by_network, strict=True)
         moves = self._moves([projection.adjoint(gradient) for projection, gradient in pairs])
         shapes = [parameter.shape[1:] for parameter in self.parameters]

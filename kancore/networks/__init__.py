@@ -5,6 +5,7 @@ Each model's module is imported by name, so that a job's code holds its own mode
 
 from importlib import import_module
 
+from kancore.resources import Needs
 from kancore.schemes import Architecture
 
 MODULES = {
@@ -12,6 +13,13 @@ MODULES = {
     "wide_mlp": "kancore.networks.mlp",
     "kan": "kancore.networks.kan",
 }
+
+OWN = "kancore.networks.own"
+
+
+def modules(model: str) -> tuple[str, ...]:
+    """Modules that a model's networks need, for `kancore.provenance.code_digest`."""
+    return (OWN, model) if ":" in model else (MODULES[model],)
 
 
 def build(architecture: Architecture, inputs: int, outputs: int, stack: int):
@@ -28,8 +36,22 @@ def build(architecture: Architecture, inputs: int, outputs: int, stack: int):
 
     Returns
     -------
-    kancore.networks.network.Network
+    kancore.networks.network.Stack
         Maps ``[batch, inputs]`` to ``[S, batch, outputs]``.
     """
-    module = import_module(MODULES[architecture.model])
+    module = import_module(modules(architecture.model)[0])
     return module.from_architecture(architecture, architecture.widths(inputs, outputs), stack)
+
+
+def needs(architecture: Architecture, inputs: int, outputs: int) -> Needs | None:
+    """Try a network of the user's own, and tell what it needs; ``None`` for others.
+
+    Raises
+    ------
+    ValueError
+        As `kancore.networks.own.measure`.
+    """
+    if not architecture.own:
+        return None
+    widths = architecture.widths(inputs, outputs)
+    return import_module(OWN).measure(architecture.model, widths)

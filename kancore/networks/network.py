@@ -10,7 +10,27 @@ from kancore.layers.linear import BatchNorm, Dropout, LayerNorm, Linear
 from kancore.schemes import PLACES, Architecture
 
 
-class Network(nn.Module):
+class Stack(nn.Module):
+    """Networks side by side: each parameter and buffer is ``[S, ...]``."""
+
+    @property
+    def num_parameters(self) -> int:
+        """Trainable parameters of one network."""
+        return sum(parameter.shape[1:].numel() for parameter in self.parameters())
+
+    @torch.no_grad()
+    def select(self, keep: Sequence[int]) -> None:
+        """Keep the networks with these indices, ascending, and drop all others from the stack.
+
+        They stay in the memory that they have: a copy may not fit.
+        """
+        for tensor in (*self.parameters(), *self.buffers()):
+            for place, index in enumerate(keep):
+                tensor.data[place] = tensor.data[index]
+            tensor.data = tensor.data[: len(keep)]
+
+
+class Network(Stack):
     """A chain of stages over a stack of networks; each stage ends in a layer's output.
 
     Parameters
@@ -53,28 +73,12 @@ class Network(nn.Module):
             seed = int(torch.randint(2**63 - 1, ()))
             self.initialize(0, initialization, Generator().manual_seed(seed))
 
-    @property
-    def num_parameters(self) -> int:
-        """Trainable parameters of one network."""
-        return sum(parameter.shape[1:].numel() for parameter in self.parameters())
-
     def initialize(self, index: int, initialization: str, generator: Generator) -> None:
         """Draw all layers of network `index` of the stack from `generator`, in order."""
         *hidden, output = self.stages
         for stage in hidden:
             _initialize(stage, index, self.hidden_initialization or initialization, generator)
         _initialize(output, index, self.output_initialization or initialization, generator)
-
-    @torch.no_grad()
-    def select(self, keep: Sequence[int]) -> None:
-        """Keep the networks with these indices, ascending, and drop all others from the stack.
-
-        They stay in the memory that they have: a copy may not fit.
-        """
-        for tensor in (*self.parameters(), *self.buffers()):
-            for place, index in enumerate(keep):
-                tensor.data[place] = tensor.data[index]
-            tensor.data = tensor.data[: len(keep)]
 
     def divided(self, size: int) -> list["Network"]:
         """Divide the stack: networks of at most `size` each, which share this one's memory.

@@ -42,6 +42,7 @@ def contents(
     figures: Iterable[Mapping[str, str]],
     audit: Mapping[str, Any] | None = None,
     stability: Mapping[str, Any] | None = None,
+    own_models: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """Collect what a report shows.
 
@@ -72,6 +73,8 @@ def contents(
     stability
         If the study has that experiment: its ``runs``; ``effects``, with the columns of
         `kancore.tables.STABILITY`; and the factors ``combined``.
+    own_models
+        Comparisons of models of the user's own, from `kancore.claims.own_models.compare`.
 
     Returns
     -------
@@ -92,6 +95,7 @@ def contents(
         "verdicts": verdicts.overview(claims),
         "claims": verdicts.details(claims),
         "firmness": firmness_table.variations(firmness),
+        "own_models": verdicts.own_models(own_models) if own_models else None,
         "summary": tables.summary(best, keys),
         "figures": [
             {**figure, "sample": _sample(by_experiment[figure["experiment"]])} for figure in figures

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from math import exp
 from typing import Any
 
-from kancore.figures.style import MARKS
+from kancore.figures.style import MARKS, display_name
 from kancore.report.tables import MISSING, Table
 
 # Units of effects that are logarithms of factors.
@@ -119,6 +119,32 @@ def _question(part: Mapping[str, Any]) -> str:
     """Say what is compared, and on which machine if it is times."""
     where = part["hardware"]
     return f"{part['question']}; on {', '.join(where)}" if where else part["question"]
+
+
+def own_models(comparisons: Iterable[Mapping[str, Any]]) -> Table:
+    """One row for each model of the user's own and each model that it is compared with."""
+    rows = [
+        (
+            display_name(each["model"]),
+            display_name(each["rival"]),
+            measured(each["best_accuracy"]),
+            f"{each['best_accuracy']['pairs']:,}",
+            measured(each["gap"]),
+            f"{each['gap']['pairs']:,}",
+            each["gap"]["interval_over"] or MISSING,
+        )
+        for each in comparisons
+    ]
+    headings = [
+        "Model",
+        "Compared with",
+        "Best scheme [95%]",
+        "Pairs",
+        "Gap of a scheme [95%]",
+        "Pairs",
+    ]
+    numeric = [False, False, False, True, False, True, False]
+    return Table([*headings, "Interval over"], numeric, rows, [False] * len(rows))
 
 
 def of_dataset(claims: Iterable[Mapping[str, Any]], dataset: str) -> Table:

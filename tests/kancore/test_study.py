@@ -38,7 +38,8 @@ def test_defaults_and_schema_have_the_same_keys():
 )
 def test_schema_allows_what_the_library_has(key, allowed):
     axis = SCHEMA["$defs"][key] if "anyOf" in KEYS[key] else KEYS[key]
-    assert sorted(axis["items"]["enum"]) == sorted(allowed)
+    items = axis["items"]["anyOf"][0] if key == "models" else axis["items"]
+    assert sorted(items["enum"]) == sorted(allowed)
     assert all(name in KEYS[key]["description"] for name in allowed)
 
 
@@ -96,6 +97,31 @@ def test_a_mapping_overrides_entry_by_entry():
 def test_a_data_set_of_ones_own_is_one_like_any_other():
     mine = study(datasets=["mine"], data={"own": {"mine": "my.npz"}})
     assert {sweep.dataset for sweep in mine.sweeps()} == {"mine"}
+
+
+def test_a_model_of_ones_own_is_trained_by_backpropagation_in_its_depths():
+    some = study(
+        **{"datasets": ["digits"], "models": ["kan", "rbf_kan:build", "my.package:kan"]},
+        **{"objectives": ["backprop", "hsic"], "activations": ["gelu", "silu"], "degrees": [2, 3]},
+        **{"protocol": "published", "intrinsic_dimension": {"networks": ["architectures"]}},
+    )
+    own = [sweep for sweep in some.sweeps() if sweep.architecture.own]
+    assert {sweep.objective for sweep in own} == {"backprop"}
+    names = [
+        f"{model}-{widths}"
+        for model in ("rbf_kan.build", "my.package.kan")
+        for widths in ("32", "64x32", "128x64x32")
+    ]
+    assert [sweep.architecture.name for sweep in own] == names
+    assert {sweep.architecture.activation for sweep in own} == {None}
+    assert {sweep.objective for sweep in some.sweeps()} == {"backprop", "hsic"}
+    landscapes = [each for each in some.landscapes() if each.architecture.own]
+    assert [each.architecture.name for each in landscapes] == names
+
+
+def test_hsic_has_nothing_to_train_of_models_of_ones_own():
+    with pytest.raises(ConfigError, match=r"objectives is .*expected backprop alone"):
+        study(models=["rbf_kan:build"], objectives=["backprop", "hsic"])
 
 
 def test_text_from_a_command_line_is_read_as_numbers():
@@ -359,6 +385,8 @@ def changed(path, value):
         (["data"], {"cifar10": {"image_size": 30}}, ["image_size is 30", "28 or 32"]),
         (["data"], {"imdb": {"words": 0}}, ["data.imdb.words is 0", "from 1"]),
         (["objectives"], ["magic"], ["'magic'", "backprop"]),
+        (["models"], ["cnn"], ["models.0 is 'cnn'", "module:function of your own"]),
+        (["models"], ["a-b:c"], ["models.0 is 'a-b:c'", "module:function of your own"]),
         (["learning_rates"], [0.1, -1], ["learning_rates.1 is -1", "above 0"]),
         (["defaults", "figure_style", "dpi"], "x", ["figure_style.dpi is 'x'"]),
         (["defaults", "figure_style", "dpis"], 1, ["figure_style.dpis", "did you mean dpi?"]),

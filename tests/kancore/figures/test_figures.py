@@ -19,6 +19,9 @@ from kancore.tables import INTRINSIC_DIMENSIONS, LANDSCAPES
 
 STYLE = {"dpi": 60, "font_size": 9, "font_family": "DejaVu Sans", "width_inches": 7}
 DEPTHS = ("2layers", "3layers", "4layers")
+OWN = "rbf_kan:build"
+# What compares objectives, and what ranks all runs of a data set.
+WITHOUT_OWN = ("hsic_accuracy", "efficiency_ranks")
 EIGHT = ("mnist", "fashion_mnist", "cifar10", "imdb", "higgs", "digits", "breast_cancer", "my_own")
 CASES = {
     "one_dataset": {"datasets": ("mnist",)},
@@ -643,3 +646,16 @@ def test_verdicts_by_other_choices_are_cells(firmness):
     assert marks[names.index("as declared"), 0] == "\N{CHECK MARK}"
     assert marks[names.index("without MNIST"), 0] == "?"
     assert (names.index("comparable within 1 points"), 1) not in marks  # which cannot change C2
+
+
+def test_a_model_of_ones_own_is_in_every_figure_of_the_grid(make_history):
+    """Though HSIC does not train it, and it has no activation."""
+    history = make_history(datasets=("mnist",), objectives=("backprop", "hsic"))
+    kans = history[(history["model"] == "kan") & (history["objective"] == "backprop")]
+    own = kans.assign(model=OWN, activation=None, degree=pd.NA, grid_size=pd.NA)
+    table = pd.concat([history, own.astype(history.dtypes)], ignore_index=True)
+    for name in figures.FIGURES:
+        if figures.load(name).TABLE in ("runs", "history", "efficiency"):
+            figure = draw(name, table)
+            shown = any(OWN in text.get_text() for text in figure.findobj(mpl.text.Text))
+            assert shown == (name not in WITHOUT_OWN), name

@@ -1,0 +1,56 @@
+"""Models of the user's own beside those of the paper."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from kancore.claims.comparisons import measured
+from kancore.claims.own_models import compare
+from kancore.report.verdicts import own_models
+from kancore.statistics import interquartile_mean
+
+OWN = "rbf_kan:build"
+
+
+@pytest.fixture
+def with_own(runs):
+    """Runs with a model that has a hundredth more than the KANs, and a gap of twice theirs."""
+    kans = runs[runs["model"] == "kan"]
+    own = kans.assign(
+        model=OWN,
+        activation=None,
+        degree=pd.NA,
+        grid_size=pd.NA,
+        generalization_gap=2 * kans["generalization_gap"],
+        **{name: kans[name] + 0.01 for name in ("validation_accuracy", "test_accuracy")},
+    )
+    return pd.concat([runs, own.astype(kans.dtypes)])
+
+
+def evidence(runs):
+    return measured(runs, runs.iloc[:0], pd.Series(dtype=float))
+
+
+def test_a_study_without_such_models_has_no_comparison(runs):
+    assert compare(evidence(runs)) == []
+
+
+def test_pairs_are_of_one_data_set_depth_and_seed(with_own, runs):
+    found = {(each["model"], each["rival"]): each for each in compare(evidence(with_own))}
+    assert list(found) == [(OWN, "mlp"), (OWN, "kan"), (OWN, "wide_mlp")]
+    against_kan = found[OWN, "kan"]
+    assert against_kan["best_accuracy"]["pairs"] == 3 * 3
+    for end in ("", "_low", "_high"):
+        assert against_kan["best_accuracy"][f"effect{end}"] == pytest.approx(0.01)
+    gaps = runs.loc[runs["model"] == "kan", "generalization_gap"].dropna()
+    assert against_kan["gap"]["pairs"] == len(gaps)
+    assert against_kan["gap"]["effect"] == pytest.approx(interquartile_mean(gaps.to_numpy(float)))
+    assert against_kan["gap"]["interval_over"] == "pairs"
+    mlp = found[OWN, "mlp"]["best_accuracy"]
+    assert mlp["effect_low"] <= mlp["effect"] <= mlp["effect_high"]
+    assert np.isfinite(mlp["effect"])
+
+
+def test_the_report_writes_them_in_points(with_own):
+    table = own_models(compare(evidence(with_own)))
+    assert table.rows[1][:4] == (OWN, "KAN", "+1.00 [+1.00, +1.00]", "9")

@@ -1,0 +1,82 @@
+"""Networks of the user's own in a study: trained, compared, shown, and again when edited."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from kancore.tables import RUNS, TIMINGS, read_table
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "own_models.md"
+(EXAMPLE,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+OWN = "rbf_kan:build"
+
+
+@pytest.fixture
+def with_example(project):
+    """The project with the example of the documentation in the working folder, and options."""
+    for name in ("rbf_kan", "other"):
+        (project.path / f"{name}.py").write_text(EXAMPLE)
+    return project, ["--config", f"models=[mlp,kan,{OWN}]", *project.GRID_ALONE]
+
+
+@pytest.mark.slow
+def test_a_network_of_ones_own_runs_through_the_study(with_example):
+    project, options = with_example
+    assert project.plan(*options)["train"] == 1
+    project.snakemake("--cores", "2", *options)
+    results = project.path / "results" / "tiny"
+    runs = read_table(results / "tables" / "runs.parquet", RUNS)
+    own = runs[runs["model"] == OWN]
+    assert len(own) == len(runs) / 3 == 9
+    assert set(own["parameters"]) == {(64 * 32 + 32 * 10) * 9}
+    assert own["activation"].isna().all()
+    assert own["test_accuracy"].max() > 0.5
+    assert set(own["code"]).isdisjoint(runs.loc[runs["model"] != OWN, "code"])
+    timings = read_table(results / "tables" / "timings.parquet", TIMINGS)
+    assert "digits/backprop/rbf_kan.build-32/0.005/seed0" in set(timings["sweep"])
+    compared = json.loads((results / "claims.json").read_text())["own_models"]
+    assert [(each["model"], each["rival"]) for each in compared] == [(OWN, "mlp"), (OWN, "kan")]
+    report = (results / "report.html").read_text(encoding="utf-8")
+    assert "Models of your own" in report
+    assert f"Training code, {OWN} (backprop)" in report
+
+    assert project.plan(*options) == {}
+    project.append("rbf_kan.py", "# a comment")
+    assert project.plan(*options) == {}
+    project.append("rbf_kan.py")
+    output = project.snakemake("--cores", "1", "--dry-run", *options)
+    assert re.findall(r"train (digits\S*)", output) == [
+        "digits/backprop/rbf_kan.build-32/0.005/seed0"
+    ]
+    project.append("kancore/splines.py")
+    assert project.plan(*options)["train"] == 2
+
+
+def test_a_network_that_cannot_train_is_one_error_before_anything_is_planned(with_example):
+    project, _ = with_example
+    for model, message in {
+        "nothing:build": "config: models: nothing:build: there is no nothing.py in",
+        "other:make": "has no function make",
+    }.items():
+        output = project.snakemake("-n", "--config", f"models=[{model}]", check=False)
+        assert message in output
+        assert "Traceback" not in output
+    wrong = EXAMPLE.replace("widths, widths[1:]", "widths, (*widths[1:-1], 7)")
+    (project.path / "wrong.py").write_text(wrong)
+    output = project.snakemake("-n", "--config", "models=[wrong:build]", check=False)
+    assert "wrong:build: its network makes [4, 7] of inputs [4, 64]; expected [4, 10]" in output
+
+
+def test_hsic_leaves_it_out_and_a_landscape_takes_it(with_example):
+    project, _ = with_example
+    networks = 'intrinsic_dimension={"networks": ["architectures"]}'
+    models = f"models=[mlp,{OWN},other:build]"
+    output = project.snakemake(
+        "-n", "--config", models, "objectives=[backprop,hsic]", networks, *project.GRID_ALONE[:2]
+    )
+    assert "train digits/hsic/mlp" in output
+    assert "train digits/hsic/rbf_kan" not in output
+    assert "train digits/backprop/other.build-32" in output
+    assert "train digits/rbf_kan.build-32/seed0 in random subspaces" in output
