@@ -20,6 +20,7 @@ test: $(STAMP) check
 
 gpu: $(STAMP)
 	$(BIN)/pytest -m gpu --durations 10
+	mkdir -p results
 	$(BIN)/python -m kancore.bench --device cuda --batch $(BATCH) --out results/bench_gpu.md
 
 check: $(STAMP)

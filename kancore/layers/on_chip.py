@@ -58,9 +58,9 @@ def applies_to(x: Tensor, edges: Edges) -> bool:
 def tiles(kernel: str, batch: int, inputs: int, columns: int, outputs: int, precision: str) -> dict:
     """Choose the tiles of a kernel, ``ROWS`` of a batch, ``INPUTS`` and ``COLUMNS``.
 
-    They are as large as the registers of an H100 allow, with none left over in memory: a function
-    of an input is evaluated again for each tile of columns. Without tensor cores products take
-    more registers, and so do the addresses of rows that are not aligned.
+    They are as large as the registers of an H100 allow, since a function of an input is evaluated
+    again for each tile of columns. Without tensor cores products take more registers, and so do the
+    addresses of rows that are not aligned.
     """
     cores = precision != "ieee"
     aligned = cores and outputs % 16 == 0

@@ -220,22 +220,23 @@ def _weight_gradient(
     i = tl.program_id(0) * INPUTS + tl.arange(0, INPUTS)
     column = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
     own = (tl.program_id(2) // parts).to(tl.int64)
-    part = (tl.program_id(2) % parts).to(tl.int64)
+    part = tl.program_id(2) % parts
     network, output = own + column // outputs, column % outputs
     there = column < columns
     if OWN:
         x += own * batch * inputs
-    end = tl.minimum((part + 1) * part_size, batch)
+    start = part * part_size
+    end = tl.minimum(start + part_size, batch)
     mask = (i < inputs)[:, None] & there[None, :]
     at = (network * inputs * outputs + output)[None, :] + i[:, None] * outputs
     at_rows = (network * inputs * SPLINES * outputs + output)[None, :]
     at_rows += i[:, None] * (SPLINES * outputs)
     gradients = gradient + (network * batch * outputs + output)[None, :]
-    to_base += part * edges
-    to_coefficients += part * edges * SPLINES
+    to_base += part.to(tl.int64) * edges
+    to_coefficients += part.to(tl.int64) * edges * SPLINES
 
     total = tl.full((INPUTS, COLUMNS), 0.0, tl.float32)
-    for begin in range(part * part_size, end, ROWS):
+    for begin in range(start, end, ROWS):
         row = begin + tl.arange(0, ROWS)
         inside = (i < inputs)[:, None] & (row < end)[None, :]
         values = tl.load(x + row[None, :] * inputs + i[:, None], inside, 0.0)
@@ -253,7 +254,7 @@ def _weight_gradient(
     for m in range(0, SPLINES, 2):
         even = tl.full((INPUTS, COLUMNS), 0.0, tl.float32)
         odd = tl.full((INPUTS, COLUMNS), 0.0, tl.float32)
-        for begin in range(part * part_size, end, ROWS):
+        for begin in range(start, end, ROWS):
             row = begin + tl.arange(0, ROWS)
             inside = (i < inputs)[:, None] & (row < end)[None, :]
             values = tl.load(x + row[None, :] * inputs + i[:, None], inside, 0.0)

@@ -475,7 +475,7 @@ def test_progress_says_how_far(dataset, capsys):
 )
 @pytest.mark.parametrize("model", ["mlp", "kan"])
 def test_compiled_steps_are_the_same(model, dataset, monkeypatch):
-    """In PyTorch alone, which is what a GPU runs."""
+    """In PyTorch alone, as without kernels; those of a GPU are operators to the compiler."""
     monkeypatch.setattr(local_support, "LIBRARY", None)
     options = {**only("sgd_momentum", 0.05, "orthogonal"), "epochs": 2, "dropout": 0.0}
     plain = Training(sweep(model, **options), dataset)
