@@ -4,10 +4,12 @@ from itertools import pairwise, product
 from tempfile import TemporaryDirectory
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from kancore.schemes import INITIALIZATIONS, MODELS, OPTIMIZERS, derive_seed
+from kancore.stability import effects
 from kancore.statistics import SCHEME, summarize_runs
 from kancore.tables import (
     AUDIT,
@@ -15,6 +17,7 @@ from kancore.tables import (
     HISTORY,
     KEY_NAMES,
     RUNS,
+    STABILITY,
     TIMINGS,
     read_table,
     write_table,
@@ -190,6 +193,45 @@ def firmness():
     ]
     moved = {**rows[0], "variation": "comparable", "setting": "0.01", "verdict": "contradicted"}
     return _as_read([*rows, moved], FIRMNESS)
+
+
+# What each factor adds to accuracies, in fractions, by data set.
+FACTORS = {
+    "baseline": {"mnist": 0.0, "digits": 0.0},
+    "residual": {"mnist": 0.02, "digits": 0.03},
+    "layer_norm": {"mnist": 0.01, "digits": 0.01},
+    "clipping": {"mnist": -0.03, "digits": -0.02},
+    "warm_up": {"mnist": 0.01, "digits": -0.01},
+}
+
+
+@pytest.fixture(scope="session")
+def stability_history():
+    """Evaluations of KANs under made-up factors, three seeds; half of them with few inputs lost."""
+    parts = []
+    for factor, gains in FACTORS.items():
+        rows = _make_history(
+            datasets=tuple(gains), seeds=(0, 1, 2), experiment="stability", protocol=factor
+        )
+        rows = rows[(rows["model"] == "kan") & (rows["depth"] != "3layers")].copy()
+        noise = [derive_seed(factor, str(seed)) % 1000 / 1e6 for seed in rows["seed"]]
+        for part in ("train", "validation", "test"):
+            rows[f"{part}_accuracy"] += rows["dataset"].map(gains) + noise
+        last = (rows["epoch"] == EPOCHS[-1]) & ~rows["diverged"]
+        shares = [
+            [0.5] + [0.1 if factor == "layer_norm" else 0.3] * (int(depth[0]) - 1) if ends else None
+            for depth, ends in zip(rows["depth"], last, strict=True)
+        ]
+        parts.append(rows.assign(outside_grid=pd.Series(shares, index=rows.index, dtype=object)))
+    return pd.concat(parts, ignore_index=True)
+
+
+@pytest.fixture(scope="session")
+def stability(stability_history):
+    """What the made-up factors change, all that help combined."""
+    residual = stability_history[stability_history["protocol"] == "residual"]
+    history = pd.concat([stability_history, residual.assign(protocol="combined")])
+    return _as_read(effects(history, _as_read(summarize_runs(history), RUNS)), STABILITY)
 
 
 @pytest.fixture(scope="session")

@@ -138,9 +138,18 @@ def drawn_texts(figure, monkeypatch):
 
 
 @pytest.fixture
-def table_of(cases, follow_ups, timings, audit, firmness):
+def own_tables(follow_ups, timings, audit, firmness, stability):
+    """Tables of figures that are not drawn of the grid."""
+    return {
+        **{"follow_ups": follow_ups, "timings": timings, "audit": audit},
+        **{"firmness": firmness, "stability": stability},
+    }
+
+
+@pytest.fixture
+def table_of(cases, own_tables):
     """A table of each figure."""
-    tables = {"follow_ups": follow_ups, "timings": timings, "audit": audit, "firmness": firmness}
+    tables = own_tables
     return lambda name: tables.get(figures.load(name).TABLE, cases["one_dataset"])
 
 
@@ -340,12 +349,15 @@ def names_and_history(request, make_history):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", figures.FIGURES)
 def test_texts_overlap_neither_each_other_nor_the_edge(
-    name, names_and_history, follow_ups, timings, audit, firmness, monkeypatch
+    name, names_and_history, own_tables, monkeypatch
 ):
     names, history = names_and_history
-    own = {"follow_ups": follow_ups, "timings": timings, "audit": audit, "firmness": firmness}
-    table = own.get(figures.load(name).TABLE)
-    figure = draw(name, history if table is None else named(table, names))
+    table = own_tables.get(figures.load(name).TABLE)
+    if table is None:
+        table = history
+    elif name != "stability_effects":  # which names no data set
+        table = named(table, names)
+    figure = draw(name, table)
     with style.apply(STYLE):
         texts = drawn_texts(figure, monkeypatch)
     assert texts
@@ -659,3 +671,16 @@ def test_a_model_of_ones_own_is_in_every_figure_of_the_grid(make_history):
             figure = draw(name, table)
             shown = any(OWN in text.get_text() for text in figure.findobj(mpl.text.Text))
             assert shown == (name not in WITHOUT_OWN), name
+
+
+def test_effects_of_factors_are_marks_with_the_best_at_the_top(stability):
+    axes = draw("stability_effects", stability).axes
+    names = [label.get_text() for label in axes[0].get_yticklabels()]
+    assert names[-1] == "Gradients clipped to norm 1"
+    assert set(names[:2]) == {"Residual connections", "Combined"}
+    assert names[2] == "Layer normalization"
+    pooled = stability[(stability["dataset"] == "all") & (stability["depth"] == "all")]
+    for panel, measure in zip(axes, ("median", "spread"), strict=True):
+        own = pooled[(pooled["factor"] == "clipping") & (pooled["measure"] == measure)].iloc[0]
+        marks = [line.get_xdata()[0] for line in panel.lines if line.get_color() == "black"]
+        assert any(mark == pytest.approx(100 * own["effect"]) for mark in marks)

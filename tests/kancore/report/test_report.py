@@ -402,3 +402,29 @@ def test_an_audit_is_two_tables_of_effects_and_of_verdicts(runs, timings, audit)
     text = markdown(MARKDOWN, found)
     assert "## Departures of the published code" in text
     assert MISSING in text
+
+
+def test_recommendations_say_what_helps_by_how_much_and_where_not(runs, timings, stability):
+    kans = timings[timings["model"] == "kan"].assign(experiment="stability", seed=0)
+    factors = stability["factor"].unique()
+    own = pd.concat([kans.assign(protocol=factor) for factor in factors])
+    own.loc[own["protocol"] == "residual", "training_seconds"] *= 1.5
+    found = {"runs": runs, "effects": stability, "combined": ["residual"]}
+    shown = contents_of(runs, pd.concat([timings, own]), stability=found)
+    tables = Page(html(TEMPLATE, shown)).tables
+    assert len(tables["timings"]) == 1 + len(timings)
+    headings, *rows = tables["stability-factors"]
+    values = {row[0]: dict(zip(headings, row, strict=True)) for row in rows}
+    assert values["Residual connections"]["Time of a step"] == "\N{MULTIPLICATION SIGN}1.50"
+    assert values["Layer normalization"]["Outside grid, %"] == "10.0"
+    assert values["Baseline"]["Outside grid, %"] == "30.0"
+    assert tables["stability-outside"][0][1:3] == ["2 layers, layer 1, %", "2 layers, layer 2, %"]
+    text = markdown(MARKDOWN, shown)
+    pooled = stability[(stability["dataset"] == "all") & (stability["depth"] == "all")]
+    rows = pooled[pooled["measure"] == "median"].set_index("factor")
+    effect = f"{100 * rows.loc['clipping', 'effect']:+.2f}"
+    assert "**Gradients clipped to norm 1** lowers the median scheme: by " + effect in text
+    assert "**Combined (Residual connections)** raises the median scheme" in text
+    warm_up = next(line for line in text.splitlines() if "**Warm-up of one epoch**" in line)
+    assert "makes no difference that these runs show" in warm_up
+    assert "The other way round for" in warm_up
