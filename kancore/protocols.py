@@ -2,7 +2,7 @@
 
 Each departure of the published code from the paper's text is a switch of its own: a name, and the
 settings that it changes. A protocol is the departures that it makes: ``clean`` makes none and
-``published`` all of them.
+``published`` all of them. What an experiment trains under changed settings is a `Variant`.
 """
 
 from collections.abc import Collection

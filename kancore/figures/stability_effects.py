@@ -12,8 +12,8 @@ from kancore.stability import ALL, BASELINE
 TABLE = "stability"
 
 _TITLES = {
-    "median": "Accuracy of the median scheme, points",
-    "spread": "Spread, best less median scheme, points",
+    "median": "Median scheme, points",
+    "spread": "Best less median scheme, points",
 }
 # Share of a row's height between the marks of depths.
 _STEP = 0.24
