@@ -62,6 +62,12 @@ class Landscape:
     flips: ClassVar[bool] = False
     first_evaluation: ClassVar[int | None] = None
     warm_start: ClassVar[bool] = False
+    # Nor what the experiment on stability adds.
+    weight_decay: ClassVar[float | None] = None
+    clip_norm: ClassVar[float | None] = None
+    warmup_epochs: ClassVar[int] = 0
+    rate_decay: ClassVar[str | None] = None
+    label_smoothing: ClassVar[float] = 0.0
 
     @property
     def schemes(self) -> tuple[Subspace, ...]:
