@@ -5,7 +5,10 @@ COMBINED = {combined.name: combined for combined in STUDY.combined()}
 STABILITY_STUDY = json.dumps(
     {
         "name": STUDY.name,
-        "settings": {**STUDY.grid, "stability": STUDY.settings["stability"]},
+        "settings": {
+            **STUDY.changed_by([]).grid,
+            "stability": STUDY.settings["stability"],
+        },
     },
     sort_keys=True,
 )

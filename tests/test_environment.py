@@ -116,4 +116,5 @@ def test_profiles_name_rules_that_exist(rules):
 def test_small_steps_stay_on_the_login_node_of_a_cluster(rules):
     """A figure takes seconds, a job of a cluster ten more; `use rule` does not hand this down."""
     jobs = {name for name, rule in rules.items() if not rule["local"]}
-    assert jobs == {"prepare", "train", "follow_up", "audit_train", "manifold", "landscape"}
+    training = {"train", "follow_up", "audit_train", "stability_train", "combination_train"}
+    assert jobs == {"prepare", *training, "manifold", "landscape"}

@@ -114,7 +114,8 @@ struct Plan {
   float* values;     // cell: [k + 2, padded entries]: k + 1 splines, then the activation
   float* slopes;     // the same for their derivatives by the input, or null
   uint32_t* order;   // cell: [padded entries]: example of the block << 16 | entry, span by span
-  uint16_t* spans;   // [cells, G + 1] where each interval's part of `order` begins
+  uint16_t* spans;   // [cells, G + 2] where each interval's part of `order` begins, then where
+                     // that of inputs beyond the extended grid does, whose splines are all zero
   const float* background;    // [inputs] the values left out, or null
   float* background_values;   // [inputs, k + 2] what they give
   int32_t* background_spans;  // [inputs] the interval they lie in
@@ -172,7 +173,8 @@ INLINE void splines(Vector f, Vector* value, Vector* slope) {
 }
 
 // Splines at x: the interval of the grid whose rows of weights they meet, and their values. Beyond
-// the grid that is its first or last interval, with those splines that still reach x.
+// the grid that is its first or last interval, with those splines that still reach x; beyond the
+// extended grid none does, and the interval is number G.
 template <int K, bool SLOPES>
 INLINE Integers evaluate(Vector x, float low, float per_interval, int grid_size, Vector* value,
                          Vector* slope) {
@@ -198,7 +200,8 @@ INLINE Integers evaluate(Vector x, float low, float per_interval, int grid_size,
     }
     if (SLOPES) slope[r] *= per_interval;
   }
-  return span;
+  const Integers beyond = (interval < -K) | (interval >= grid_size + K);
+  return beyond ? Integers{} + grid_size : span;
 }
 
 // Columns of a block of inputs: for LANES inputs, the examples of each side by side.
@@ -319,7 +322,7 @@ void plan_cell(const Plan& p, float* x, float* activation, float* slope, float l
       store(slopes + (K + 1) * room + e, load(slope + e));
     }
   }
-  sort(span, who, count, G, p.spans + cell * (G + 1), p.order + p.offsets[cell]);
+  sort(span, who, count, G + 1, p.spans + cell * (G + 2), p.order + p.offsets[cell]);
 }
 
 template <int K, bool SLOPES>
@@ -355,7 +358,7 @@ void plan_all(const Plan& p, const float* x, const float* activation, const floa
     Vector v[K + 1], s[K + 1];
     Integers at =
         evaluate<K, false>(fill(p.background[j]), low, per_interval, (int)p.grid_size, v, s);
-    p.background_spans[j] = at[0];
+    p.background_spans[j] = std::min(at[0], (int)p.grid_size - 1);
     for (int r = 0; r <= K; r++) p.background_values[j * (K + 2) + r] = v[r][0];
     p.background_values[j * (K + 2) + K + 1] = background_activation[j];
   }
@@ -400,7 +403,7 @@ int64_t divide(Plan& p, bool slopes, bool background, char* start) {
     entries += p.networks * p.inputs * padded(examples_of(p, block));
   Memory memory{start};
   memory.take(p.offsets, cells + 1);
-  memory.take(p.spans, cells * (p.grid_size + 1));
+  memory.take(p.spans, cells * (p.grid_size + 2));
   memory.take(p.order, entries);
   memory.take(p.values, entries * (p.degree + 2));
   if (slopes) memory.take(p.slopes, entries * (p.degree + 2));
@@ -442,7 +445,7 @@ struct Cell {
   Cell(const Plan& p, int64_t cell, bool slopes = false)
       : values((slopes ? p.slopes : p.values) + p.offsets[cell] * (K + 2)),
         order(p.order + p.offsets[cell]),
-        begins(p.spans + cell * (p.grid_size + 1)),
+        begins(p.spans + cell * (p.grid_size + 2)),
         room(p.offsets[cell + 1] - p.offsets[cell]) {}
 };
 
@@ -497,7 +500,7 @@ void forward_cell(const Plan& p, int64_t number, int64_t input, const Edges& edg
       store(constant + n * LANES, load(constant + n * LANES) + z[n]);
     }
   }
-  if (cell.begins[G] == 0) return;
+  if (cell.begins[G + 1] == 0) return;
   // Rows of a tile are far apart: nobody else foresees that the next input's are read next.
   const float* next = edges.coefficients + (G + K) * outputs;
   UNROLL for (int n = 0; n < NV; n++) {
@@ -527,6 +530,14 @@ void forward_cell(const Plan& p, int64_t number, int64_t input, const Edges& edg
       UNROLL for (int n = 0; n < NV; n++) store(to + n * LANES, y[n]);
     }
   }
+  for (int q = cell.begins[G]; q < cell.begins[G + 1]; q++) {
+    const float value = cell.values[(K + 1) * cell.room + (cell.order[q] & 0xffff)];
+    float* to = rows + (cell.order[q] >> 16) * (NV * LANES);
+    UNROLL for (int n = 0; n < NV; n++) {
+      Vector y = load(to + n * LANES) - z[n];
+      store(to + n * LANES, y + value * w[R - 1][n]);
+    }
+  }
 }
 
 // Gives the gradient by one input's rows of weights, for a tile of outputs: `to_spline(m, n, v)`
@@ -544,7 +555,7 @@ INLINE void weight_cell(const Plan& p, int64_t number, int64_t input, const floa
     share = p.background_values + input * R;
     from = p.background_spans[input];
     UNROLL for (int n = 0; n < NV; n++) z[n] = load(total + n * LANES);
-    for (int q = 0; q < cell.begins[G]; q++) {
+    for (int q = 0; q < cell.begins[G + 1]; q++) {
       const float* row = rows + (cell.order[q] >> 16) * (NV * LANES);
       UNROLL for (int n = 0; n < NV; n++) z[n] -= load(row + n * LANES);
     }
@@ -570,6 +581,11 @@ INLINE void weight_cell(const Plan& p, int64_t number, int64_t input, const floa
       UNROLL for (int r = 0; r < K; r++) a[r][n] = a[r + 1][n];
       a[K][n] = Vector{};
     }
+  }
+  for (int q = cell.begins[G]; q < cell.begins[G + 1]; q++) {
+    const float value = cell.values[(K + 1) * cell.room + (cell.order[q] & 0xffff)];
+    const float* row = rows + (cell.order[q] >> 16) * (NV * LANES);
+    UNROLL for (int n = 0; n < NV; n++) base[n] += value * load(row + n * LANES);
   }
   UNROLL for (int n = 0; n < NV; n++) {
     UNROLL for (int r = 0; r < K; r++) emit(G + r, n, a[r][n]);
@@ -638,6 +654,14 @@ void input_cell(const Plan& p, int64_t number, const float* rows, const Edges& e
       }
       gradient[example] += sum(dot);
     }
+  }
+  for (int q = cell.begins[G]; q < cell.begins[G + 1]; q++) {
+    const float slope = cell.values[(K + 1) * cell.room + (cell.order[q] & 0xffff)];
+    const uint32_t example = cell.order[q] >> 16;
+    const float* y = rows + example * (NV * LANES);
+    Vector dot = {};
+    UNROLL for (int n = 0; n < NV; n++) dot += w[R - 1][n] * load(y + n * LANES);
+    gradient[example] += slope * sum(dot);
   }
 }
 

@@ -75,7 +75,8 @@ def test_claims_of_a_study_too_small_for_them_are_not_tested(results):
 
 
 def test_status_counts_the_jobs_of_a_finished_study(results):
-    assert read_status(results) == StudyStatus("tiny", 2 + 3 + 7, 0, {})  # grid, follow-ups, audit
+    # Of the grid, follow-ups, audit, and stability.
+    assert read_status(results) == StudyStatus("tiny", 2 + 3 + 7 + 3, 0, {})
 
 
 def test_markdown_shows_the_figures_beside_it(results):
