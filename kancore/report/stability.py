@@ -72,7 +72,8 @@ def _of(table: pd.DataFrame, factor: str, measure: str) -> pd.DataFrame:
 
 def _points(row: Mapping[str, float]) -> str:
     value, low, high = (f"{100 * row[name]:+.2f}" for name in ("effect", "low", "high"))
-    return f"{value} [{low}, {high}]"
+    # A single pair has no interval.
+    return f"{value} [{low}, {high}]" if row["pairs"] > 1 else value
 
 
 def factors(table: pd.DataFrame, timings: pd.DataFrame) -> Table:
