@@ -79,6 +79,13 @@ def _departures(settings: Mapping[str, Any]) -> list[str]:
 
 # Keys that neither departures nor factors may set.
 _NOT_CHANGED = {"protocol", "departures", "audit", "stability"}
+# Nor factors, of what pairs networks and names their jobs.
+_KEPT = {
+    *_NOT_CHANGED,
+    *AXES.values(),
+    *("datasets", "models", "objectives", "depths", "seeds", "stack", "depths_in_turn"),
+    *("activations", "degrees", "grid_sizes", "hidden_widths"),
+}
 
 
 def _check_stability(study: Study) -> None:
@@ -88,10 +95,7 @@ def _check_stability(study: Study) -> None:
     for name, changes in known.items():
         if name in (BASELINE, COMBINED):
             raise _error(["stability", "factors", name], changes, "another name for a factor")
-        # What pairs networks, and names their jobs, must stay.
-        kept = {*_NOT_CHANGED, "datasets", "models", "objectives", "depths", "seeds", "stack"}
-        kept |= {"activations", "degrees", "grid_sizes", "hidden_widths", "depths_in_turn"}
-        if inner := set(changes) & (kept | {*AXES.values()}):
+        if inner := set(changes) & _KEPT:
             key = min(inner)
             raise _error(
                 ["stability", "factors", name, key], changes[key], "no such key in a factor"

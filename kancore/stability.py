@@ -12,7 +12,12 @@ import numpy as np
 import pandas as pd
 
 from kancore.schemes import Sweep
-from kancore.statistics import FEWEST_SEEDS, interval_over_seeds, stratified_interval
+from kancore.statistics import (
+    FEWEST_SEEDS,
+    counted,
+    interval_over_seeds,
+    stratified_interval,
+)
 from kancore.study import BASELINE
 from kancore.tables import KEY_NAMES, STABILITY
 
@@ -26,7 +31,6 @@ ARRIVED = 0.95
 ALL = "all"
 
 CELL = ("dataset", "depth", "seed", "protocol")
-MEASURES = ("median", "best", "spread", "close", "failed", "gap", "epochs", "outside_grid")
 
 
 def cells(history: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
@@ -49,7 +53,7 @@ def cells(history: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
         extended grid, and ``outside_grid_N`` of layer N alone, from 1. Runs that diverged count
         with what they had reached, with 0 if they never were evaluated.
     """
-    runs = runs.assign(test_accuracy=runs["test_accuracy"].astype(float).fillna(0.0))
+    runs = counted(runs)
     arrived = _arrivals(history)
     outside = _outside(history)
     return pd.DataFrame(

@@ -185,8 +185,11 @@ class Study:
 
     def combined(self) -> list[Variant]:
         """Every job of all factors that help together, by the baseline's series, in its names."""
-        found = self.stability()
-        return [Variant(COMBINED, each.series) for each in found if each.changed == BASELINE]
+        if not self.settings["stability"]["train"]:
+            return []
+        baseline = self.changed_by([])
+        series = in_series(baseline.sweeps(), baseline.settings["depths_in_turn"])
+        return [Variant(COMBINED, each) for each in series]
 
     def landscapes(self) -> list[Landscape]:
         """Every loss landscape whose intrinsic dimension is measured, in a fixed order."""

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from kancore import networks, objectives
 from kancore.data import Dataset, dense_rows, longest_row, rows, split
 from kancore.data.preparation import missing_classes, scaled, take
-from kancore.devices import send
+from kancore.devices import random_generator, send
 from kancore.interruption import Stopped
 from kancore.memory import usable_mb
 from kancore.objectives.backprop import cross_entropy
@@ -310,7 +310,7 @@ class Training:
         state = self.state
         if self.sweep.architecture.dropout or self.sweep.architecture.own:
             # Masks come from the device's own generator; seeding each step makes them resumable.
-            self._generator().manual_seed(self._seed("masks", state.step))
+            random_generator(self.device).manual_seed(self._seed("masks", state.step))
         self._schedule()
         if len(state.parts) == 1:
             losses, gradients = self._gradients(state.network, x, y)
@@ -354,11 +354,6 @@ class Training:
                 whole[rows_of] = gradient
         dropout.mask = None
         return losses, gradients
-
-    def _generator(self) -> torch.Generator:
-        if self.device.type == "cuda":
-            return torch.cuda.default_generators[self.device.index or 0]
-        return torch.default_generator
 
     def _save_if_due(self) -> None:
         stop = self.should_stop()

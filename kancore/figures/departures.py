@@ -71,14 +71,7 @@ def draw(table: pd.DataFrame) -> Figure:
 
 
 def _prepare(axes: Axes, title: str, protocols: list[str], measure: str) -> None:
-    axes.set_title(title, loc="left", fontsize="medium")
-    axes.set_yticks(range(len(protocols)), [style.display_name(name) for name in protocols])
-    axes.set_ylim(len(protocols) - 0.5, -0.5)
-    axes.tick_params(axis="y", length=0)
-    axes.grid(False)
-    axes.grid(True, axis="x")
-    for edge in range(1, len(protocols)):
-        axes.axhline(edge - 0.5, color="#DDDDDD", lw=0.6)
+    style.prepare_rows(axes, title, protocols)
     axes.axvline(1 if measure == "log_efficiency" else 0, color="black", lw=0.8)
     if measure == "log_efficiency":
         axes.set_xscale("log")

@@ -2,7 +2,6 @@
 
 import matplotlib as mpl
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -48,7 +47,8 @@ def draw(table: pd.DataFrame) -> Figure:
     )
     panels = figure.subplots(1, 2, sharey=True)
     for axes, (measure, title) in zip(panels, _TITLES.items(), strict=True):
-        _prepare(axes, title, factors)
+        style.prepare_rows(axes, title, factors)
+        axes.axvline(0, color="black", lw=0.8)
         for row in table[table["measure"] == measure].itertuples():
             if row.factor not in factors or row.depth not in (ALL, *depths):
                 continue
@@ -69,15 +69,3 @@ def draw(table: pd.DataFrame) -> Figure:
     ]
     style.legend_above(figure, handles)
     return figure
-
-
-def _prepare(axes: Axes, title: str, factors: list[str]) -> None:
-    axes.set_title(title, loc="left", fontsize="medium")
-    axes.set_yticks(range(len(factors)), [style.display_name(name) for name in factors])
-    axes.set_ylim(len(factors) - 0.5, -0.5)
-    axes.tick_params(axis="y", length=0)
-    axes.grid(False)
-    axes.grid(True, axis="x")
-    for edge in range(1, len(factors)):
-        axes.axhline(edge - 0.5, color="#DDDDDD", lw=0.6)
-    axes.axvline(0, color="black", lw=0.8)

@@ -364,6 +364,19 @@ def mark(colour: str, objective: str) -> dict[str, Any]:
     return {"marker": "o", "ms": 7, "mec": colour, "mfc": colour if filled else "white"}
 
 
+def prepare_rows(axes: Axes, title: str, names: Iterable[str]) -> None:
+    """Give axes a title and a row for each name, the first at the top, with lines between them."""
+    names = list(names)
+    axes.set_title(title, loc="left", fontsize="medium")
+    axes.set_yticks(range(len(names)), [display_name(name) for name in names])
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(False)
+    axes.grid(True, axis="x")
+    for edge in range(1, len(names)):
+        axes.axhline(edge - 0.5, color="#DDDDDD", lw=0.6)
+
+
 def legend_above(figure: Figure, handles: list) -> None:
     """Put one legend for all panels above them, in as few rows as its words allow.
 

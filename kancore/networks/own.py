@@ -24,6 +24,7 @@ from torch import Generator, Tensor, nn
 from torch.func import functional_call, vmap
 
 from kancore import own_models
+from kancore.devices import random_generator
 from kancore.initialization import fill
 from kancore.networks.network import Stack
 from kancore.resources import CACHED, Needs
@@ -163,13 +164,6 @@ def _apply(
     outputs = join([outputs for outputs, _ in results])
     _, replaced = results[0]
     return outputs, {name: join([new[name] for _, new in results]) for name in replaced}
-
-
-def random_generator(device: torch.device) -> Generator:
-    """Give the generator that PyTorch draws from on a device."""
-    if device.type == "cuda":
-        return torch.cuda.default_generators[device.index or 0]
-    return torch.default_generator
 
 
 def _can_stack(module: nn.Module, x: Tensor) -> bool:

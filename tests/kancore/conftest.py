@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
+from kancore.data.preparation import make_dataset
 from kancore.schemes import INITIALIZATIONS, MODELS, OPTIMIZERS, derive_seed
 from kancore.stability import effects
 from kancore.statistics import SCHEME, summarize_runs
@@ -96,6 +97,19 @@ def _as_read(rows, schema):
     with TemporaryDirectory() as folder:
         write_table(f"{folder}/table.parquet", rows, schema)
         return read_table(f"{folder}/table.parquet", schema)
+
+
+@pytest.fixture(scope="session")
+def dataset():
+    """Three noisy clusters in six dimensions."""
+    generator = torch.Generator().manual_seed(0)
+    centres = torch.randn(3, 6, generator=generator)
+    y = torch.arange(3).repeat(80)
+    x = centres[y] + 0.8 * torch.randn(240, 6, generator=generator)
+    names = ("a", "b", "c")
+    return make_dataset(
+        "clusters", x[:180], y[:180], x[180:], y[180:], class_names=names, source="made here"
+    )
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,6 @@ import torch.nn.functional as F
 
 from kancore import networks, own_models
 from kancore.data import rows, split
-from kancore.data.preparation import make_dataset
 from kancore.initialization import fill
 from kancore.intrinsic_dimension.landscape import measure_landscape
 from kancore.intrinsic_dimension.subspaces import Landscape
@@ -74,19 +73,6 @@ def folder(tmp_path, monkeypatch):
     for name, text in FILES.items():
         (tmp_path / name).write_text(text)
     return tmp_path
-
-
-@pytest.fixture(scope="module")
-def dataset():
-    """Three noisy clusters in six dimensions."""
-    generator = torch.Generator().manual_seed(0)
-    centres = torch.randn(3, 6, generator=generator)
-    y = torch.arange(3).repeat(80)
-    x = centres[y] + 0.8 * torch.randn(240, 6, generator=generator)
-    names = ("a", "b", "c")
-    return make_dataset(
-        "clusters", x[:180], y[:180], x[180:], y[180:], class_names=names, source="made here"
-    )
 
 
 def sweep(model, **options):

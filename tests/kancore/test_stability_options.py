@@ -30,19 +30,6 @@ REFERENCE = {
 }
 
 
-@pytest.fixture(scope="module")
-def dataset():
-    """Three clusters of points in six dimensions."""
-    generator = torch.Generator().manual_seed(1)
-    centres = torch.randn(3, 6, generator=generator)
-    y = torch.arange(3).repeat(80)
-    x = centres[y] + 0.8 * torch.randn(240, 6, generator=generator)
-    names = ("a", "b", "c")
-    return make_dataset(
-        "clusters", x[:180], y[:180], x[180:], y[180:], class_names=names, source="made here"
-    )
-
-
 def splines(places, grid_size=5, degree=3):
     """All splines at some places, ``[places, G + k]``, by SciPy, on the whole extended grid."""
     inner = knots(grid_size, degree).numpy()

@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 
 from kancore import training as training_module
 from kancore.data import rows, split
-from kancore.data.preparation import make_dataset, take
+from kancore.data.preparation import take
 from kancore.layers import local_support
 from kancore.networks import build
 from kancore.objectives.backprop import cross_entropy, losses
@@ -30,19 +30,6 @@ from kancore.training import Stopped, Training
 RATES = (0.05, 0.005)
 WILD = 1e30
 SCHEMES = len(OPTIMIZERS) * len(RATES) * len(INITIALIZATIONS)
-
-
-@pytest.fixture(scope="module")
-def dataset():
-    """Three noisy clusters in six dimensions."""
-    generator = torch.Generator().manual_seed(0)
-    centres = torch.randn(3, 6, generator=generator)
-    y = torch.arange(3).repeat(80)
-    x = centres[y] + 0.8 * torch.randn(240, 6, generator=generator)
-    names = ("a", "b", "c")
-    return make_dataset(
-        "clusters", x[:180], y[:180], x[180:], y[180:], class_names=names, source="made here"
-    )
 
 
 def sweep(model="kan", **options):
