@@ -217,7 +217,10 @@ class Study:
             architecture=architecture,
             dimensions=geometric_grid(**settings["dimensions"]),
             seed=seed,
-            **{key: settings[key] for key in ("projection", "refinements", "learning_rate")},
+            **{
+                key: settings[key]
+                for key in ("projection", "refinements", "learning_rate", "patience")
+            },
             **options,
         )
 

@@ -137,7 +137,9 @@ class SubspaceAdam:
 class SubspaceTraining(Training):
     """Train one network of a landscape in each of its subspaces, from the same weights.
 
-    The parameters are those of `kancore.training.Training`, with a landscape for the sweep.
+    The parameters are those of `kancore.training.Training`, with a landscape for the sweep. A
+    network whose accuracy is no longer rising, as the landscape's `patience` has it, is trained no
+    further, while the others go on.
     """
 
     def _build(self, schemes: Sequence[Subspace], device: torch.device) -> State:
@@ -151,6 +153,23 @@ class SubspaceTraining(Training):
         projections = [self._projection(each.dimension, size).to(device) for each in schemes]
         optimizer = SubspaceAdam(parameters, schemes, projections, landscape.learning_rate)
         return State(network, optimizer, torch.zeros(len(schemes), device=device))
+
+    def _evaluate(self, epoch: int) -> None:
+        super()._evaluate(epoch)
+        rising = [
+            index
+            for index, subspace in enumerate(self.state.schemes)
+            if self._rises(subspace, epoch)
+        ]
+        if len(rising) < len(self.state.schemes):
+            self.state.keep(rising)
+
+    def _rises(self, subspace: Subspace, epoch: int) -> bool:
+        """Tell whether a network has had a new best accuracy within the last `patience` epochs."""
+        if self.sweep.patience is None:
+            return True
+        own = [row for row in self.state.rows if row["dimension"] == subspace.dimension]
+        return epoch - _best(own)["best_epoch"] < self.sweep.patience
 
     def _projection(self, dimension: int | None, size: int) -> nn.Module:
         if dimension is None:
@@ -197,8 +216,9 @@ def measure_landscape(
     -------
     list of dict
         One a subspace, in order of dimension; the directly trained network, whose dimension is the
-        number D of its parameters, last. The best epoch is the first of the best validation
-        accuracy, or of the best test accuracy where there is no validation data.
+        number D of its parameters, last. `epochs` is how many each was trained for. The
+        best epoch is the first of the best validation accuracy, or of the best test accuracy where
+        there is no validation data.
     """
     network = networks.build(landscape.architecture, dataset.features, dataset.classes, 1)
     size = sum(parameter.numel() for parameter in network.parameters())

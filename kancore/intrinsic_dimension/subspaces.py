@@ -37,6 +37,9 @@ class Landscape:
         Of Adam, on the coordinates in the subspace.
     refinements : int
         Times that dimensions are added near the thresholds; see `refine`.
+    patience : int or None
+        Epochs without a better validation accuracy after which a network is trained no further;
+        ``None`` trains all for `epochs`.
 
     The others are those of a sweep.
     """
@@ -56,6 +59,7 @@ class Landscape:
     test_examples: int | None = None
     scaling: str = "standardize"
     direct: bool = True
+    patience: int | None = None
     objective: str = "backprop"
     # What the published code does to sweeps it does not do here.
     whole_test_batches: ClassVar[bool] = False

@@ -145,6 +145,22 @@ def test_goes_on_from_its_checkpoints_to_the_same_rows(epochs_before, dataset, t
     assert epochs + 10**6 <= finished * what.epochs - epochs_before + 1
 
 
+def test_a_network_whose_accuracy_no_longer_rises_is_trained_no_further(dataset):
+    """As if its rows had been read up to that epoch; the others go on as before."""
+    options = {"dimensions": (2, 50), "refinements": 0, "epochs": 40, "evaluate_every": 1}
+    whole = SubspaceTraining(landscape(**options), dataset).run()
+    stopped = SubspaceTraining(landscape(**options, patience=3), dataset).run()
+    for dimension in (2, 50, None):
+        curve = [row for row in whole if row["dimension"] == dimension]
+        accuracies = [row["validation_accuracy"] for row in curve]
+        best = [accuracies.index(max(accuracies[: epoch + 1])) for epoch in range(len(curve))]
+        last = next((at for at in range(len(curve)) if at - best[at] == 3), len(curve) - 1)
+        assert [row for row in stopped if row["dimension"] == dimension] == [
+            pytest.approx(row) for row in curve[: last + 1]
+        ]
+        assert last < len(curve) - 1  # so the rule had something to stop
+
+
 def test_seeds_and_projections_differ(dataset):
     def accuracies(**options):
         rows = SubspaceTraining(landscape(direct=False, **options), dataset).run()
