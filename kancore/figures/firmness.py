@@ -1,8 +1,11 @@
 """How firm each verdict is: what it would be by other choices than the declared ones."""
 
+from itertools import pairwise
+
 import matplotlib as mpl
 import pandas as pd
-from matplotlib.colors import to_rgb
+import seaborn as sns
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
@@ -44,23 +47,31 @@ def draw(table: pd.DataFrame) -> Figure:
     below = max(map(len, names), default=0) * mpl.rcParams["font.size"] / 100
     figure = Figure(figsize=(width, 0.22 * len(claims) + below + 0.9), layout="constrained")
     axes = figure.subplots()
-    cells = [[(1.0, 1.0, 1.0)] * len(settings) for _ in claims]
-    for row in whole.itertuples():
-        place = claims.index(row.claim), settings.index((row.variation, row.setting))
-        cells[place[0]][place[1]] = to_rgb(_COLOURS[row.verdict])
-        mark = style.MARKS[row.verdict]
-        axes.text(*reversed(place), mark, ha="center", va="center", fontsize="small")
-    axes.imshow(cells, aspect="auto")
+    cells = whole.pivot(index="claim", columns=["variation", "setting"], values="verdict")
+    cells = cells.reindex(index=claims, columns=pd.MultiIndex.from_tuples(settings))
+    numbers = {verdict: number for number, verdict in enumerate(_COLOURS)}
+    sns.heatmap(
+        cells.map(numbers.get, na_action="ignore").astype(float),
+        ax=axes,
+        vmin=-0.5,
+        vmax=len(numbers) - 0.5,
+        cmap=ListedColormap(list(_COLOURS.values())),
+        cbar=False,
+        annot=cells.map(style.MARKS.get, na_action="ignore"),
+        fmt="",
+        annot_kws={"fontsize": "small", "color": "black"},
+        linewidths=1,
+        xticklabels=names,
+        yticklabels=claims,
+    )
+    axes.set(xlabel=None, ylabel=None)
     axes.grid(False)
     axes.tick_params(length=0)
-    axes.spines[:].set_visible(False)
-    axes.set_yticks(range(len(claims)), claims)
-    axes.set_xticks(range(len(settings)), names, rotation=90)
-    for edge in range(1, len(claims)):
-        axes.axhline(edge - 0.5, color="white", lw=1)
-    for edge in range(1, len(settings)):
-        apart = settings[edge][0] != settings[edge - 1][0]
-        axes.axvline(edge - 0.5, color="white", lw=5 if apart else 1)
+    axes.tick_params(axis="y", rotation=0)
+    axes.tick_params(axis="x", rotation=90)
+    for edge, (before, after) in enumerate(pairwise(settings), start=1):
+        if before[0] != after[0]:
+            axes.axvline(edge, color="white", lw=5)
     handles = [
         Patch(fc=colour, ec=style.GREY, lw=0.5, label=f"{style.MARKS[verdict]} {verdict}")
         for verdict, colour in _COLOURS.items()

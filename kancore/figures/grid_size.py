@@ -1,6 +1,7 @@
 """Test accuracy of KANs against the number of intervals of the spline grid."""
 
 import pandas as pd
+import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -35,15 +36,12 @@ def draw(table: pd.DataFrame) -> Figure:
     for dataset, axes in panels.items():
         axes.set_xticks(range(len(sizes)), [str(size) for size in sizes])
         axes.yaxis.set_major_formatter(style.percent)
+        rows = runs[runs["dataset"] == dataset]
+        rows = rows.assign(place=rows["grid_size"].map(sizes.index))
         for depth, look in looks.items():
-            rows = runs[(runs["dataset"] == dataset) & (runs["depth"] == depth)]
-            seeds = rows.groupby("grid_size")["test_accuracy"].agg(["mean", "min", "max"])
-            seeds = seeds.reindex(sizes).reset_index(drop=True)
-            axes.plot(seeds["mean"], **look)
-            if rows["seed"].nunique() > 1:
-                axes.fill_between(
-                    seeds.index, seeds["min"], seeds["max"], color=look["color"], alpha=0.2, lw=0
-                )
+            of_depth = rows[rows["depth"] == depth]
+            sns.lineplot(of_depth, x="place", y="test_accuracy", ax=axes, **style.RANGE, **look)
+        axes.set(xlabel=None, ylabel=None)
     figure.supxlabel("Intervals of the grid", fontsize="medium")
     figure.supylabel("Test accuracy", fontsize="medium")
     handles = [

@@ -2,6 +2,7 @@
 
 import matplotlib as mpl
 import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -17,8 +18,6 @@ _SPLITS = {
     "test_accuracy": {"lw": 1.7, "label": "test"},
     "train_accuracy": {"lw": 0.8, "alpha": 0.6, "label": "training"},
 }
-
-_BAND = {"alpha": 0.2, "lw": 0}
 
 
 def draw(table: pd.DataFrame) -> Figure:
@@ -55,7 +54,9 @@ def draw(table: pd.DataFrame) -> Figure:
     figure.supxlabel("Epochs", fontsize="medium")
     handles = [Line2D([], [], color=style.GREY, **look) for look in _SPLITS.values()]
     if curves["seed"].nunique() > 1:
-        handles.append(Patch(color=style.GREY, label="test, lowest to highest seed", **_BAND))
+        handles.append(
+            Patch(color=style.GREY, label="test, lowest to highest seed", **style.RANGE["err_kws"])
+        )
     style.legend_above(figure, [*style.line_handles(best), *handles])
     return figure
 
@@ -68,15 +69,12 @@ def _draw_panel(axes: Axes, curves: pd.DataFrame) -> None:
     colours = style.colours(curves["model"])
     for (model, objective), runs in curves.groupby(["model", "objective"]):
         for split, look in _SPLITS.items():
-            over_seeds = runs.groupby("epoch")[split].agg(["mean", "min", "max"])
-            epochs = over_seeds.index.to_numpy(float)
             drawn = {"color": colours[model], "ls": style.LINES.get(objective, ":"), **look}
-            if len(epochs) == 1:  # a line through one point would not be seen
+            if runs["epoch"].nunique() == 1:  # a line through one point would not be seen
                 drawn |= {"marker": "o", "ms": 4 * look["lw"]}
-            axes.plot(epochs, over_seeds["mean"], **drawn)
-            if split == "test_accuracy" and runs["seed"].nunique() > 1:
-                low, high = over_seeds["min"], over_seeds["max"]
-                axes.fill_between(epochs, low, high, color=colours[model], **_BAND)
+            spread = style.RANGE if split == "test_accuracy" else {"errorbar": None}
+            sns.lineplot(runs, x="epoch", y=split, ax=axes, legend=False, **spread, **drawn)
+    axes.set(xlabel=None, ylabel=None)
     axes.yaxis.set_major_formatter(style.percent)
     axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))

@@ -70,7 +70,7 @@ def _draw_panel(axes: Axes, means: pd.Series, limits: tuple[float, float]) -> No
     axes.set_yticks(axes.get_yticks(), [style.display_name(name) for name in values.index])
     axes.set_xticks(axes.get_xticks(), [f"{rate:g}" for _, rate in values.columns], rotation=90)
     for place, depth in enumerate(depths):
-        left = place * len(rates) - 0.5
+        left = place * len(rates)
         axes.axvline(left, color="white", lw=3)
         axes.annotate(
             style.display_name(depth),

@@ -117,6 +117,8 @@ _NAMES = {
 }
 _ORDER = {name: place for place, name in enumerate(_NAMES)}
 
+# For seaborn: a line through means over seeds, and a band from the lowest seed to the highest.
+RANGE = {"errorbar": ("pi", 100), "err_kws": {"alpha": 0.2, "lw": 0}}
 LINES = {"backprop": "-", "hsic": "--"}
 HATCHES = {"backprop": None, "hsic": "////"}
 _SETTINGS = {"dpi", "font_size", "font_family", "width_inches"}
