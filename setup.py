@@ -8,8 +8,9 @@ from pathlib import Path
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
-SOURCE = "kancore/layers/local_support.cpp"
-DIGEST = hashlib.sha256((Path(__file__).parent / SOURCE).read_bytes())
+SOURCES = Path("kancore/layers/local_support_cpp")
+FILES = sorted((Path(__file__).parent / SOURCES).iterdir())
+DIGEST = hashlib.sha256(b"".join(file.read_bytes() for file in FILES))
 OPENMP = "-fopenmp"
 FORMS = {"generic": []}
 if platform.machine().lower() in ("x86_64", "amd64"):
@@ -53,7 +54,8 @@ setup(
     ext_modules=[
         Extension(
             f"kancore.layers._local_support_{form}",
-            [SOURCE],
+            [str(SOURCES / "library.cpp")],
+            depends=[str(SOURCES / file.name) for file in FILES],
             language="c++",
             define_macros=[("KANCORE_SOURCE", f'"{DIGEST.hexdigest()[:16]}"')],
             extra_compile_args=["-std=c++17", "-O3", "-fno-math-errno", *flags],

@@ -59,7 +59,7 @@ def _read(path: Path, name: str) -> tuple[str, tuple[str, ...]]:
     tree = ast.parse(path.read_bytes(), filename=str(path))
     names = {n for n in _imported(tree, path, name) if n.split(".")[0] == PACKAGE}
     content = ast.dump(_without_docstrings(tree)).encode()
-    if (compiled := path.with_suffix(".cpp")).is_file():
+    for compiled in sorted(path.with_name(f"{path.stem}_cpp").glob("*")):
         content += compiled.read_bytes()
     return hashlib.sha256(content).hexdigest(), tuple(sorted(names))
 

@@ -18,5 +18,10 @@ settings.register_profile(
 settings.load_profile("any machine")
 
 
+def pytest_xdist_auto_num_workers():
+    """One more than there are cores, as tests of clusters and of kills wait most of the time."""
+    return (os.cpu_count() or 1) + 1
+
+
 def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: not {"slow", "slurm"} & {mark.name for mark in item.iter_markers()})

@@ -14,7 +14,8 @@ def draw(axes: Axes, values: pd.DataFrame, limits: tuple[float, float], decimals
     axes
         Where to.
     values
-        Accuracies; its index labels the rows, its columns the columns. Null cells are white, with a dash.
+        Accuracies; its index labels the rows, its columns the columns. Null cells are white, with
+        a dash.
     limits
         Accuracies of the darkest and of the lightest colour.
     decimals

@@ -1,6 +1,6 @@
 """Products of Kolmogorov-Arnold layers on a CPU that touch only the splines that are not zero.
 
-`local_support.cpp` is compiled, where there is a compiler, when the package is installed: once for
+`local_support_cpp` is compiled, where there is a compiler, when the package is installed: once for
 each width of vectors, of which this module takes the widest that the processor has. Without it
 `LIBRARY` is ``None``, and layers multiply all functions of their inputs, in PyTorch.
 """
@@ -75,15 +75,14 @@ def load(form: str) -> ctypes.CDLL:
     OSError
         If it is not there, or was compiled from another version of its source.
     """
-    source = Path(__file__).with_suffix(".cpp")
-    suffix = importlib.machinery.EXTENSION_SUFFIXES[0]
-    path = source.with_name(f"_local_support_{form}{suffix}")
+    here = Path(__file__).parent
+    path = here / f"_local_support_{form}{importlib.machinery.EXTENSION_SUFFIXES[0]}"
     if not path.is_file():
         raise OSError("not compiled at installation")
     library = ctypes.CDLL(str(path))
     library.kancore_source.restype = ctypes.c_char_p
-    digest = hashlib.sha256(source.read_bytes()).hexdigest()[:16]
-    if library.kancore_source().decode() != digest:
+    source = b"".join(file.read_bytes() for file in sorted((here / "local_support_cpp").iterdir()))
+    if library.kancore_source().decode() != hashlib.sha256(source).hexdigest()[:16]:
         raise OSError("compiled from another version of its source: install the package again")
     _declare(library)
     return library

@@ -1,5 +1,5 @@
-// Runs the kernels of local_support.cpp, which is compiled into it, on arrays from standard input.
-#include "../../../kancore/layers/local_support.cpp"
+// Runs the kernels, which are compiled into it, on arrays from standard input.
+#include "../../../kancore/layers/local_support_cpp/library.cpp"
 
 #include <cstdio>
 #include <cstdlib>

@@ -2,6 +2,7 @@
 # Run the kernels' tests with address and undefined-behaviour sanitizers (g++; takes minutes).
 # Usage: tests/kancore/layers/sanitize.sh [FORM ...], of generic, avx2 and avx512; by default all.
 set -euo pipefail
+export LC_ALL=C
 cd "$(dirname "$0")/../../.."
 project=$PWD
 python=${PYTHON:-$project/.venv/bin/python}
@@ -10,8 +11,8 @@ trap 'rm -rf "$folder"' EXIT
 cp -r kancore tests pyproject.toml "$folder"
 cd "$folder"
 rm -f kancore/layers/*.so
-source=kancore/layers/local_support.cpp
-digest=$(sha256sum $source | cut -c1-16)
+sources=kancore/layers/local_support_cpp
+digest=$(cat $sources/* | sha256sum | cut -c1-16)
 suffix=$("$python" -c "import importlib.machinery as m; print(m.EXTENSION_SUFFIXES[0])")
 declare -A flags=([generic]="" [avx2]="-march=x86-64-v3" [avx512]="-march=x86-64-v4")
 (($#)) || set -- generic avx2 avx512
@@ -19,7 +20,7 @@ for form; do
   # shellcheck disable=SC2086
   g++ -shared -fPIC -std=c++17 -O1 -g -fno-math-errno -fopenmp ${flags[$form]} \
     -fsanitize=address,undefined -fno-sanitize-recover=undefined \
-    -DKANCORE_SOURCE="\"$digest\"" $source -o "kancore/layers/_local_support_$form$suffix"
+    -DKANCORE_SOURCE="\"$digest\"" $sources/library.cpp -o "kancore/layers/_local_support_$form$suffix"
 done
 preload=
 for library in libasan.so libubsan.so libstdc++.so; do

@@ -336,7 +336,8 @@ def test_a_library_of_another_source_is_refused(monkeypatch, tmp_path):
     module = tmp_path / "local_support.py"
     built = local_support.LIBRARY._name
     (tmp_path / built.rpartition("/")[2]).symlink_to(built)
-    module.with_suffix(".cpp").write_text("// another version")
+    (tmp_path / "local_support_cpp").mkdir()
+    (tmp_path / "local_support_cpp" / "library.cpp").write_text("// another version")
     monkeypatch.setattr(local_support, "__file__", str(module))
     with pytest.raises(OSError, match="another version"):
         local_support.load(local_support.FORM)

@@ -1,0 +1,106 @@
+// What all passes share: tiles of outputs, cells of a plan, and rows of weights in registers.
+#pragma once
+
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+#include <cstring>
+#include <type_traits>
+#include <vector>
+
+#include "layout.h"
+
+namespace {
+
+// Vectors of outputs that a pass keepsin registers: k + 2 rows of weights, and one of results.
+constexpr int widest(int degree) {
+  return std::max(1, std::min(4, (REGISTERS - 4) / (degree + 3)));
+}
+// Fewer for the weights' gradient, which keeps the background's share beside them.
+constexpr int widest_gradient(int degree) { return std::min(2, widest(degree)); }
+
+// One tile: `width` columns of outputs of one network, from `column` on, in whole vectors.
+struct Tile {
+  int64_t network, column;
+  int width;
+  int64_t at;  // where its examples' rows are kept, in floats
+};
+
+std::vector<Tile> tiles_of(int64_t stack, int64_t outputs, int64_t most, int64_t examples) {
+  std::vector<Tile> tiles;
+  int64_t at = 0;
+  for (int64_t s = 0; s < stack; s++)
+    for (int64_t c = 0; c < outputs; c += most) {
+      const int width = (int)std::min(most, outputs - c);
+      tiles.push_back({s, c, width, at});
+      at += padded(width) * examples;
+    }
+  return tiles;
+}
+
+int64_t room_of(const std::vector<Tile>& tiles, int64_t examples) {
+  return tiles.back().at + padded(tiles.back().width) * examples;
+}
+
+// One cell, unpacked.
+template <int K>
+struct Cell {
+  const float* values;
+  const uint32_t* order;
+  const uint16_t* begins;
+  int64_t room;
+  Cell(const Plan& p, int64_t cell, bool slopes = false)
+      : values((slopes ? p.slopes : p.values) + p.offsets[cell] * (K + 2)),
+        order(p.order + p.offsets[cell]),
+        begins(p.spans + cell * (p.grid_size + 2)),
+        room(p.offsets[cell + 1] - p.offsets[cell]) {}
+};
+
+// The rows of weights of one input, for a tile of NV vectors of outputs, the last with `last`.
+template <int NV>
+struct Rows {
+  const Edges edges;
+  const int64_t outputs;
+  const int last;
+  Vector scale[NV];
+
+  INLINE_MEMBER Rows(const Edges& edges, int64_t outputs, int last)
+      : edges(edges), outputs(outputs), last(last) {
+    UNROLL for (int n = 0; n < NV; n++)
+      scale[n] = edges.scale ? load_row(edges.scale, n) : fill(1.f);
+  }
+  INLINE_MEMBER int count(int n) const { return n == NV - 1 ? last : LANES; }
+  INLINE_MEMBER Vector load_row(const float* row, int n) const {
+    return load_some(row + n * LANES, count(n));
+  }
+  INLINE_MEMBER Vector coefficient(int m, int n) const {
+    return load_row(edges.coefficients + m * outputs, n);
+  }
+  INLINE_MEMBER Vector spline(int m, int n) const { return scale[n] * coefficient(m, n); }
+  INLINE_MEMBER Vector base(int n) const { return load_row(edges.base, n); }
+};
+
+// Copies a tile of outputs [batch, outputs] into rows of whole vectors.
+void gather(const float* from, int64_t outputs, const Tile& tile, int64_t examples, float* to) {
+  const int64_t wide = padded(tile.width);
+  for (int64_t b = 0; b < examples; b++) {
+    std::memcpy(to + b * wide, from + b * outputs, sizeof(float) * tile.width);
+    std::memset(to + b * wide + tile.width, 0, sizeof(float) * (wide - tile.width));
+  }
+}
+
+// Calls f with the number of vectors of a tile as a constant.
+template <int MOST, class F>
+INLINE void with_vectors(int width, F f) {
+  switch ((width + LANES - 1) / LANES) {
+    case 1: return f(std::integral_constant<int, 1>());
+    case 2: if constexpr (MOST >= 2) return f(std::integral_constant<int, 2>()); break;
+    case 3: if constexpr (MOST >= 3) return f(std::integral_constant<int, 3>()); break;
+    case 4: if constexpr (MOST >= 4) return f(std::integral_constant<int, 4>()); break;
+  }
+}
+
+INLINE int last_of(int width) { return width - (width - 1) / LANES * LANES; }
+
+}  // namespace

@@ -1,0 +1,78 @@
+// Vectors of floats, as wide as the compiler flags allow: GCC's and Clang's own vector types, and
+// intrinsics for the few operations that they have no words for.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+
+#if defined(__AVX512F__) || defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
+namespace {
+
+#if defined(__AVX512F__)
+constexpr int LANES = 16, REGISTERS = 32;
+#elif defined(__AVX2__)
+constexpr int LANES = 8, REGISTERS = 16;
+#else
+constexpr int LANES = 4, REGISTERS = 16;
+#endif
+
+typedef float Vector __attribute__((vector_size(LANES * 4)));
+typedef int32_t Integers __attribute__((vector_size(LANES * 4)));
+typedef float Unaligned __attribute__((vector_size(LANES * 4), aligned(4), may_alias));
+
+#define UNROLL _Pragma("GCC unroll 32")
+#define INLINE static INLINE_MEMBER
+#define INLINE_MEMBER inline __attribute__((always_inline))
+
+INLINE Vector load(const float* p) { return *reinterpret_cast<const Unaligned*>(p); }
+INLINE void store(float* p, Vector v) { *reinterpret_cast<Unaligned*>(p) = v; }
+INLINE Vector fill(float a) { return Vector{} + a; }
+
+// The first `count` floats, and zeros.
+INLINE Vector load_some(const float* p, int count) {
+#if defined(__AVX512F__)
+  return (Vector)_mm512_maskz_loadu_ps((__mmask16)((1u << count) - 1), p);
+#else
+  if (count == LANES) return load(p);
+  float buffer[LANES] = {};
+  for (int i = 0; i < count; i++) buffer[i] = p[i];
+  return load(buffer);
+#endif
+}
+
+INLINE void store_some(float* p, Vector v, int count) {
+#if defined(__AVX512F__)
+  _mm512_mask_storeu_ps(p, (__mmask16)((1u << count) - 1), (__m512)v);
+#else
+  if (count == LANES) return store(p, v);
+  for (int i = 0; i < count; i++) p[i] = v[i];
+#endif
+}
+
+INLINE Vector root(Vector v) {
+#if defined(__AVX512F__)
+  return (Vector)_mm512_sqrt_ps((__m512)v);
+#elif defined(__AVX2__)
+  return (Vector)_mm256_sqrt_ps((__m256)v);
+#else
+  for (int i = 0; i < LANES; i++) v[i] = std::sqrt(v[i]);
+  return v;
+#endif
+}
+
+INLINE float sum(Vector v) {
+#if defined(__AVX512F__)
+  return _mm512_reduce_add_ps((__m512)v);
+#else
+  float buffer[LANES];
+  store(buffer, v);
+  for (int width = LANES / 2; width; width /= 2)
+    for (int i = 0; i < width; i++) buffer[i] += buffer[i + width];
+  return buffer[0];
+#endif
+}
+
+}  // namespace
