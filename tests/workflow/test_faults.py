@@ -80,7 +80,8 @@ def own_data_set(project, **changes):
     arrays = {"x_train": x, "y_train": y, "x_test": x[:30], "y_test": y[:30]} | changes
     np.savez(project.path / "mine.npz", **arrays)
     own = 'data={"own": {"mine": "mine.npz"}}'
-    return "--config", "datasets=[mine]", own, "models=[mlp]", "train_examples=null"
+    study = "datasets=[mine]", own, "models=[mlp]", "train_examples=null", *project.GRID_ALONE
+    return "--config", *study
 
 
 def test_not_a_number_among_the_features(project):
