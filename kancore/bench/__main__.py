@@ -6,7 +6,7 @@ On a CPU with one thread, as the workflow's jobs train; or with ``--device cuda`
 import argparse
 import platform
 from collections.abc import Callable, Iterator, Sequence
-from itertools import pairwise
+from itertools import pairwise, product
 from math import exp, log
 from multiprocessing import get_context
 from pathlib import Path
@@ -22,6 +22,7 @@ from kancore.layers import local_support
 from kancore.memory import keep_freed_memory
 from kancore.objectives.hsic_bottleneck import losses
 from kancore.schemes import OPTIMIZERS
+from kancore.training import Training
 
 # Geometric means are over these; the second entry of each says what the inputs are.
 MEAN_OF = ("784-256-10", "784-256-256-10", "3072-512-10", "5000-64-2", "28-256-256-2")
@@ -37,6 +38,7 @@ SWEEPS = (
     ("5000-64-2", "words"),
     ("28-256-2", "normal"),
 )
+TRAINED = ("784-32-10", "784-256-10", "784-128-64-32-10")
 WIDE = ("784-320-10", "784-1280-640-320-10", "3072-2560-10", "28-2560-2")
 # A step of pykan takes seconds and gigabytes with larger batches.
 PYKAN_BATCH = 128
@@ -62,32 +64,57 @@ def steps(batch: int, seconds: float, device: str) -> Iterator[dict]:
         x, y = batch_of(data, device)
         todo = {"ours": ours.step_of(ours.training("kan", widths, data, device=device))}
         todo["products"] = peers.products_of(ours.product_shapes(widths), batch, ["adam"], device)
-        for name, build in peers.installed().items():
+        for name, make in peers.steps(widths, "adam", x, y).items():
             if name != "pykan" or batch <= PYKAN_BATCH:
-                todo[name] = peers.step_of(build(widths).to(device), "adam", x, y)
+                todo[name] = make()
         yield {"network": network, "batch": batch, **interleaved(todo, seconds, device)}
 
 
 def sweeps(batch: int, seconds: float, device: str) -> Iterator[dict]:
     """One step of a sweep of 27, against nine times a step of each optimizer alone."""
-    builders = {name: build for name, build in peers.installed().items() if name != "pykan"}
     for network, kind in SWEEPS:
         widths = widths_of(network)
         data = ours.inputs(kind, widths[0], widths[-1], batch)
-        x, y = batch_of(data, device)
         training = ours.training("kan", widths, data, ours.ALL_SCHEMES, device)
-        todo: dict[str, Callable[[], object]] = {"ours": ours.step_of(training)}
-        for name, build in builders.items():
-            for optimizer in OPTIMIZERS:
-                todo[f"{name} {optimizer}"] = peers.step_of(
-                    build(widths).to(device), optimizer, x, y
-                )
-        times = interleaved(todo, seconds, device)
-        alone = {
-            name: 9 * sum(times[f"{name} {optimizer}"] for optimizer in OPTIMIZERS)
-            for name in builders
-        }
-        yield {"network": network, "inputs": kind, "batch": batch, "ours": times["ours"], **alone}
+        times = beside_peers(training, widths, batch_of(data, device), seconds, device)
+        yield {"network": network, "inputs": kind, "batch": batch, **times}
+
+
+def trained(batch: int, seconds: float, device: str) -> Iterator[dict]:
+    """Measure the same of networks that have been trained, on images of MNIST.
+
+    Their inputs lie elsewhere than normal numbers: most pixels of an image are black, and inputs of
+    hidden layers leave the grid.
+    """
+    for network in TRAINED:
+        widths = widths_of(network)
+        training = ours.trained(widths, batch, device)
+        outside = training.state.network.outside_grid(training.batch("train", ours.first(batch))[0])
+        data = batch_of(training.dataset, device)
+        few = tuple(part[:batch] for part in data)
+        times = beside_peers(training, widths, few, seconds, device)
+        share = f"{100 * outside.mean():.0f}%"
+        yield {"network": network, "outside the grid": share, "batch": batch, **times}
+
+
+def beside_peers(
+    training: Training,
+    widths: Sequence[int],
+    batch: tuple[Tensor, Tensor],
+    seconds: float,
+    device: str,
+) -> dict[str, float]:
+    """Time of a step of a sweep, and of nine steps by each optimizer of each peer but pykan."""
+    todo: dict[str, Callable[[], object]] = {"ours": ours.step_of(training)}
+    made = {optimizer: peers.steps(widths, optimizer, *batch) for optimizer in OPTIMIZERS}
+    names = [name for name in made[OPTIMIZERS[0]] if name != "pykan"]
+    for optimizer, name in product(OPTIMIZERS, names):
+        todo[f"{name} {optimizer}"] = made[optimizer][name]()
+    times = interleaved(todo, seconds, device)
+    alone = {
+        name: 9 * sum(times[f"{name} {optimizer}"] for optimizer in OPTIMIZERS) for name in names
+    }
+    return {"ours": times["ours"], **alone}
 
 
 def wide(batch: int, seconds: float, device: str) -> Iterator[dict]:
@@ -138,6 +165,8 @@ def by_precision(batches: Sequence[int], seconds: float, device: str) -> Iterato
 def with_ratios(rows: Iterator[dict]) -> pd.DataFrame:
     """Put rows of seconds into a table of milliseconds, with ratios to ours."""
     table = pd.DataFrame(rows)
+    if {"inkan", "inkan dense"} <= set(table):  # it has two modes, of which a user takes the better
+        table["inkan, better"] = table[["inkan", "inkan dense"]].min(axis=1)
     names = [name for name in table if table[name].dtype == float and name != "ours"]
     for name in names:
         table[f"{name} / ours"] = table[name] / table["ours"]
@@ -171,7 +200,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, nargs="+", default=[128], help="batch sizes")
     parser.add_argument("--seconds", type=float, default=3.0, help="for each row, at least")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
-    tables = ("kernels", "steps", "sweeps", "wide", "hsic", "memory", "accuracy")
+    tables = ("kernels", "steps", "sweeps", "trained", "wide", "hsic", "memory", "accuracy")
     parser.add_argument("--tables", choices=tables, nargs="+", default=tables)
     parser.add_argument("--out", type=Path, help="Markdown file to write, too")
     args = parser.parse_args()
@@ -202,12 +231,16 @@ def main() -> None:
                 rows = [row for batch in args.batch for row in memory(batch)]
                 add("Memory of a sweep of 27, MB", pd.DataFrame(rows))
             continue
-        measure = {"steps": steps, "sweeps": sweeps, "wide": wide, "hsic": layerwise}[name]
+        measure = {
+            **{"steps": steps, "sweeps": sweeps, "trained": trained},
+            **{"wide": wide, "hsic": layerwise},
+        }[name]
         rows = (row for batch in args.batch for row in measure(batch, args.seconds, args.device))
         table = with_ratios(rows)
         title = {
             "steps": "One step of a KAN",
             "sweeps": "A step of a sweep of 27 KANs, beside 27 separate steps",
+            "trained": "The same of trained KANs, on images of MNIST",
             "wide": "A step of a sweep of 27 wide MLPs",
             "hsic": "A step of an MLP by the HSIC bottleneck",
         }[name]

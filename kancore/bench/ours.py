@@ -4,14 +4,17 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import torch
+from torch import Tensor
 
 from kancore.bench.measure import growth
 from kancore.bench.peers import DEGREE, GRID_SIZE
-from kancore.data import Dataset
+from kancore.data import Dataset, mnist_sample
 from kancore.data.preparation import make_dataset
 from kancore.schemes import INITIALIZATIONS, OPTIMIZERS, Architecture, Sweep
 from kancore.training import Training
 
+# Steps of training, about five epochs of the 4,000 images in batches of 128.
+STEPS = 150
 # Rates at which nothing diverges, however long the benchmark runs.
 ALL_SCHEMES = {
     "optimizers": OPTIMIZERS,
@@ -40,8 +43,6 @@ def inputs(kind: str, features: int, classes: int, batch: int) -> Dataset:
     y = torch.arange(batch) % classes
     options = {}
     if kind == "pixels":
-        from kancore.data import mnist_sample
-
         sample = mnist_sample.prepare()
         x = sample.x_train[torch.randint(len(sample.x_train), (batch,), generator=generator)]
         options["image_shape"] = sample.image_shape
@@ -60,6 +61,7 @@ def training(
     schemes: dict[str, tuple] = ONE_SCHEME,
     device: str = "cpu",
     compiled: bool = False,
+    batch: int | None = None,
 ) -> Training:
     """Begin the training of one scheme, or of all of a sweep, without dropout."""
     grid = {"degree": DEGREE, "grid_size": GRID_SIZE, "grid_range": (-1.0, 1.0)}
@@ -74,10 +76,24 @@ def training(
         **schemes,
         seed=0,
         epochs=1,
-        batch_size=len(data.y_train),
+        batch_size=batch or len(data.y_train),
         validation_fraction=0.0,
     )
     return Training(sweep, data, device, compiled=compiled)
+
+
+def trained(widths: Sequence[int], batch: int, device: str = "cpu") -> Training:
+    """Train the study's 27 schemes of a KAN for some steps on images of MNIST, and give them."""
+    schemes = ALL_SCHEMES | {"learning_rates": (0.05, 0.005, 0.0005)}
+    begun = training("kan", widths, mnist_sample.prepare(), schemes, device, batch=batch)
+    for step in range(STEPS):
+        begun.step(*begun.batch("train", first(batch) + batch * (step % begun.steps_per_epoch)))
+    return begun
+
+
+def first(batch: int) -> Tensor:
+    """Numbers of the first examples."""
+    return torch.arange(batch)
 
 
 def step_of(training: Training) -> Callable[[], None]:

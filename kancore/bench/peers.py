@@ -1,6 +1,6 @@
 """What the benchmark compares with: other layers, and the products of a step with nothing else.
 
-Every peer trains by `torch.optim` with fused kernels, as ours does.
+Every peer trains by `torch.optim` with fused kernels, as ours does, or by what its package has.
 """
 
 import warnings
@@ -89,13 +89,56 @@ def pykan(widths: Sequence[int]) -> nn.Module:
     return network.speed()
 
 
+def flashkan(widths: Sequence[int]) -> nn.Module:
+    """Build a network of the package flashkan, which compiles its splines."""
+    from flashkan import KANNetwork
+
+    return KANNetwork(list(widths), grid_size=GRID_SIZE, spline_order=DEGREE)
+
+
+def jaxkan(widths: Sequence[int], optimizer: str, x: Tensor, y: Tensor) -> Callable[[], None]:
+    """Training step of a network of the package jaxkan on one batch, compiled by JAX."""
+    import jax
+    import optax
+    from flax import nnx
+    from jaxkan.models.KAN import KAN
+
+    # Its layers that share their splines over the outputs, on a uniform grid.
+    network = KAN(list(widths), "spline", {"k": DEGREE, "G": GRID_SIZE, "grid_e": 1.0})
+    rules = {
+        "sgd": optax.sgd(1e-4),
+        "sgd_momentum": optax.sgd(1e-4, momentum=0.9, nesterov=True),
+        "adam": optax.adamw(1e-5),
+    }
+    update = nnx.Optimizer(network, rules[optimizer], wrt=nnx.Param)
+    inputs, labels = jax.numpy.asarray(x.cpu().numpy()), jax.numpy.asarray(y.cpu().numpy())
+
+    @nnx.jit
+    def train(network, update):
+        def loss(network):
+            logits = network(inputs)
+            return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+
+        update.update(network, nnx.grad(loss)(network))
+
+    def step() -> None:
+        train(network, update)
+        jax.block_until_ready(nnx.state(network))
+
+    step()  # compiles it
+    return step
+
+
 # Builders of networks from their widths, and the package that each needs.
 BUILDERS = {
     "recursive": (None, recursive),
     "inkan": ("inkan", partial(inkan, "local")),
     "inkan dense": ("inkan", partial(inkan, "dense")),
+    "flashkan": ("flashkan", flashkan),
     "pykan": ("kan", pykan),
 }
+# The same of peers that are no modules of PyTorch: what makes a step of training.
+STEPS = {"jaxkan": ("jaxkan", jaxkan)}
 
 
 def installed() -> dict[str, Callable[[Sequence[int]], nn.Module]]:
@@ -103,9 +146,45 @@ def installed() -> dict[str, Callable[[Sequence[int]], nn.Module]]:
     return {name: build for name, (package, build) in BUILDERS.items() if _imports(package)}
 
 
+def steps(
+    widths: Sequence[int], optimizer: str, x: Tensor, y: Tensor
+) -> dict[str, Callable[[], Callable[[], None]]]:
+    """Give what makes a training step of each peer that can be imported, on one batch, by name.
+
+    Parameters
+    ----------
+    widths
+        Widths of the network.
+    optimizer
+        Name of the optimizer.
+    x, y
+        The batch.
+    """
+    found = {
+        name: partial(_step_of_built, build, widths, optimizer, x, y)
+        for name, build in installed().items()
+    }
+    return found | {
+        name: partial(make, widths, optimizer, x, y)
+        for name, (package, make) in STEPS.items()
+        if _imports(package)
+    }
+
+
+def _step_of_built(
+    build: Callable[[Sequence[int]], nn.Module],
+    widths: Sequence[int],
+    optimizer: str,
+    x: Tensor,
+    y: Tensor,
+) -> Callable[[], None]:
+    return step_of(build(widths).to(x.device), optimizer, x, y)
+
+
 def missing() -> list[str]:
     """Give the names of all other peers."""
-    return [name for name, (package, _) in BUILDERS.items() if not _imports(package)]
+    peers = BUILDERS | STEPS
+    return [name for name, (package, _) in peers.items() if not _imports(package)]
 
 
 @cache

@@ -98,6 +98,21 @@ def test_ratios_are_to_ours():
     assert program.mean_ratios(table)["peer / ours"].tolist() == pytest.approx([4])
 
 
+def test_of_two_modes_the_better_is_a_column():
+    rows = [{"network": "a", "batch": 1, "ours": 0.5, "inkan": 2.0, "inkan dense": 1.0}]
+    table = program.with_ratios(iter(rows))
+    assert table["inkan, better / ours"].tolist() == [2]
+
+
+def test_trained_networks_are_measured_on_images(monkeypatch):
+    monkeypatch.setattr(program, "TRAINED", ("784-4-10",))
+    monkeypatch.setattr(ours, "STEPS", 2)
+    monkeypatch.setattr(peers, "BUILDERS", {"recursive": (None, peers.recursive)})
+    (row,) = program.trained(64, 0.05, "cpu")
+    assert 0 < int(row["outside the grid"].removesuffix("%")) < 100
+    assert 0 < row["ours"] < row["recursive"]
+
+
 def test_it_prints_and_writes_tables(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(program, "STEPS", ("6-4-3",))
     monkeypatch.setattr(program, "MEAN_OF", ("6-4-3",))
