@@ -10,7 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from kancore.schemes import Scheme, Sweep
+from kancore.schemes import Scheme, Trained
 
 # MB of a process that has imported PyTorch; of one that uses CUDA, and of what starts it.
 BASE_MB, CUDA_BASE_MB = 640, 2500
@@ -111,14 +111,15 @@ def needs_of_unknown(widths: Sequence[int]) -> Needs:
     return Needs(parameters=20 * edges, buffers=0, activations=20 * sum(widths), together=True)
 
 
-def _numbers_an_edge(sweep: Sweep) -> int:
+def _numbers_an_edge(sweep: Trained) -> int:
     """Numbers stored and multiplied for each edge of a network."""
-    architecture = sweep.architecture
-    kan = architecture.model == "kan"
-    return architecture.grid_size + architecture.degree + 2 if kan else 1
+    if sweep.architecture.model != "kan":
+        return 1
+    grid_size, degree, _ = sweep.architecture.grid
+    return grid_size + degree + 2
 
 
-def _layers(sweep: Sweep, size: Shape) -> list[int]:
+def _layers(sweep: Trained, size: Shape) -> list[int]:
     """Weights of each layer of a network, with those of the projection around it.
 
     One of the user's own counts as a single layer.
@@ -134,7 +135,7 @@ def _layers(sweep: Sweep, size: Shape) -> list[int]:
     ]
 
 
-def networks_at_once(sweep: Sweep, parameters: int) -> int | None:
+def networks_at_once(sweep: Trained, parameters: int) -> int | None:
     """Networks whose activations fit a CPU's cache together, where it pays to divide the stack.
 
     A pass over activations that come from memory takes as long as a product. To divide costs a
@@ -165,7 +166,7 @@ def networks_at_once(sweep: Sweep, parameters: int) -> int | None:
 
 
 def memory_mb(
-    sweep: Sweep, size: Shape, schemes: Sequence[Scheme] | None = None, cuda: bool = False
+    sweep: Trained, size: Shape, schemes: Sequence[Scheme] | None = None, cuda: bool = False
 ) -> int:
     """Estimate the most memory that the process that trains a sweep takes.
 
@@ -203,14 +204,14 @@ def memory_mb(
     return BASE_MB + round((_data_bytes(sweep, size) + 4 * (kept + passing)) / 1e6)
 
 
-def _of_an_evaluation(sweep: Sweep, size: Shape, schemes: int) -> int:
+def _of_an_evaluation(sweep: Trained, size: Shape, schemes: int) -> int:
     """Numbers that an evaluation of a stack needs beside weights and moments."""
     if size.own is not None:  # of as many networks as the cache has room for, or one
         return 3 * max(CACHED, EVALUATION_BATCH * size.own.activations)
     return 3 * schemes * EVALUATION_BATCH * max(sweep.architecture.hidden_widths)
 
 
-def _data_bytes(sweep: Sweep, size: Shape) -> float:
+def _data_bytes(sweep: Trained, size: Shape) -> float:
     """Bytes of a data set as stored, of the examples taken of it, and of these once divided."""
     stored = size.train + size.test
     used = (sweep.train_examples or size.train) + (sweep.test_examples or size.test)
@@ -218,7 +219,7 @@ def _data_bytes(sweep: Sweep, size: Shape) -> float:
     return examples * (size.bytes * size.features + 8)
 
 
-def _of_a_step(sweep: Sweep, size: Shape, schemes: int) -> float:
+def _of_a_step(sweep: Trained, size: Shape, schemes: int) -> float:
     """Numbers that a training step of a stack needs beside weights and moments.
 
     Counted are what all layers save for the backward pass, all gradients, and what passes in the
@@ -229,13 +230,13 @@ def _of_a_step(sweep: Sweep, size: Shape, schemes: int) -> float:
     batch = min(sweep.batch_size, sweep.train_examples or size.train)
     if (own := size.own) is not None:
         # Three times what is kept: as much passes in functions and in their gradients.
-        numbers = batch * size.features + 3 * schemes * batch * own.activations
-        return numbers + 2 * schemes * own.parameters
+        of_batch = batch * size.features + 3 * schemes * batch * own.activations
+        return of_batch + 2 * schemes * own.parameters
     together = min(schemes, networks_at_once(sweep, sum(layers)) or schemes)
     hidden, largest = sum(architecture.hidden_widths), max(architecture.hidden_widths)
     save_input, save, pass_by = _of_an_activation(sweep)
     activations = batch * (save * hidden + pass_by * largest)
-    numbers = batch * size.features * save_input + together * activations
+    numbers: float = batch * size.features * save_input + together * activations
     if not _fused(sweep):  # gradients; in PyTorch, KANs' scaled coefficients and theirs too
         numbers += (3 if architecture.model == "kan" else 1) * schemes * sum(layers)
     if together < schemes:  # where parts follow one another, memory is left in pieces
@@ -246,25 +247,28 @@ def _of_a_step(sweep: Sweep, size: Shape, schemes: int) -> float:
     return numbers
 
 
-def _fused(sweep: Sweep) -> bool:
+def _fused(sweep: Trained) -> bool:
     """Whether weights are updated in the backward pass, which then gives no gradients of them."""
     return sweep.architecture.model == "kan" and KERNELS and sweep.clip_norm is None
 
 
-def _of_an_activation(sweep: Sweep) -> tuple[float, float, float]:
+def _of_an_activation(sweep: Trained) -> tuple[float, float, float]:
     """Numbers for each input of a network, each activation, and each of the layer at work."""
     architecture = sweep.architecture
     normalized = 2 * ((architecture.batch_norm or architecture.layer_norm) is not None)
     if architecture.model != "kan":
         return 3, 2 + normalized, 3
+    grid_size, degree, _ = architecture.grid
     if KERNELS:  # values and slopes of the splines that are not zero, and of the base activation
-        functions = architecture.degree + 2
+        functions = degree + 2
         return functions + 3, 2 * functions + 2.5 + normalized, 3
-    functions = architecture.grid_size + architecture.degree + 1
+    functions = grid_size + degree + 1
     return 2 * functions + 3, functions + 2 + normalized, 6 * functions
 
 
-def part_sizes(sweep: Sweep, size: Shape, schemes: Sequence[Scheme], limit_mb: float) -> list[int]:
+def part_sizes(
+    sweep: Trained, size: Shape, schemes: Sequence[Scheme], limit_mb: float
+) -> list[int]:
     """Divide schemes into the fewest parts, about equal, that each fit into memory.
 
     Parameters
@@ -289,7 +293,7 @@ def part_sizes(sweep: Sweep, size: Shape, schemes: Sequence[Scheme], limit_mb: f
     return [len(part) for part in parts]
 
 
-def runtime_minutes(sweep: Sweep, size: Shape, threads: int, gpu: bool) -> int:
+def runtime_minutes(sweep: Trained, size: Shape, threads: int, gpu: bool) -> int:
     """Estimate the time of the job that trains a sweep.
 
     Parameters
@@ -310,7 +314,7 @@ def runtime_minutes(sweep: Sweep, size: Shape, threads: int, gpu: bool) -> int:
     evaluated = train + (sweep.test_examples or size.test)
     evaluations = sweep.epochs / sweep.evaluate_every + 1
     schemes, steps = len(sweep.schemes), sweep.epochs * max(1, train // sweep.batch_size)
-    work = 2 * schemes * (sum(_layers(sweep, size)) + _passes(size))
+    work: float = 2 * schemes * (sum(_layers(sweep, size)) + _passes(size))
     work *= 3 * train * sweep.epochs + evaluated * evaluations
     if sweep.hsic is not None:
         layers = len(sweep.architecture.hidden_widths)

@@ -6,7 +6,7 @@ and one seed as a single stacked program (paper, section 4: 27 schemes for each 
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import product
 from typing import Any
@@ -102,6 +102,19 @@ class Architecture:
         return ":" in self.model
 
     @property
+    def grid(self) -> tuple[int, int, tuple[float, float]]:
+        """Number of intervals, degree and ends of the spline grid of a KAN.
+
+        Raises
+        ------
+        ValueError
+            If the architecture has no grid.
+        """
+        if self.grid_size is None or self.degree is None or self.grid_range is None:
+            raise ValueError(f"{self.name} has no grid, expected the architecture of a KAN")
+        return self.grid_size, self.degree, self.grid_range
+
+    @property
     def depth(self) -> str:
         """The paper's name of the depth: ``2layers`` has one hidden layer (paper, section 4)."""
         return f"{len(self.hidden_widths) + 1}layers"
@@ -174,8 +187,52 @@ class HsicBottleneck:
     output: str = "cross_entropy"
 
 
+class Trained:
+    """What `kancore.training.Training` asks of what it trains, a `Sweep` or what stands in for one.
+
+    Fields are as of a sweep; those that have a value here are of what only sweeps do. Each of its
+    `schemes` has an `initialization`.
+    """
+
+    dataset: str
+    objective: str
+    architecture: Architecture
+    seed: int
+    epochs: int
+    batch_size: int
+    evaluate_every: int
+    validation_fraction: float
+    train_examples: int | None
+    test_examples: int | None
+    scaling: str
+    hsic: HsicBottleneck | None = None
+    warm_start: bool = False
+    whole_test_batches: bool = False
+    flips: bool = False
+    first_evaluation: int | None = None
+    weight_decay: float | None = None
+    warmup_epochs: int = 0
+    rate_decay: str | None = None
+    clip_norm: float | None = None
+    label_smoothing: float = 0.0
+
+    @property
+    def schemes(self) -> Sequence[Any]:
+        """What each network of the stack is, in its order."""
+        raise NotImplementedError
+
+    @property
+    def name(self) -> str:
+        """A path that no other has."""
+        raise NotImplementedError
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        raise NotImplementedError
+
+
 @dataclass(frozen=True)
-class Sweep:
+class Sweep(Trained):
     """All schemes of one architecture on one data set: what one training job does.
 
     Its schemes are all combinations of `optimizers`, `learning_rates` and `initializations`, which
@@ -258,11 +315,11 @@ class Sweep:
     def split_by(self, fields: Iterable[str]) -> list["Sweep"]:
         """Split into one sweep for each combination of values of these fields of a scheme."""
         axes = [AXES[field] for field in fields]
-        combinations = product(*(getattr(self, axis) for axis in axes))
-        return [
-            replace(self, **{axis: (value,) for axis, value in zip(axes, values, strict=True)})
-            for values in combinations
-        ]
+        combinations: Iterable[dict[str, Any]] = (
+            {axis: (value,) for axis, value in zip(axes, values, strict=True)}
+            for values in product(*(getattr(self, axis) for axis in axes))
+        )
+        return [replace(self, **combination) for combination in combinations]
 
     def stages(self) -> list["Sweep"]:
         """Sweeps to train in turn, each from the networks of the one before: one, if not warm."""

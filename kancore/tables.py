@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kancore.files import write_atomically
-from kancore.schemes import Scheme, Sweep
+from kancore.schemes import Scheme, Trained
 
 
 def _column(name: str, kind: pa.DataType, description: str, unit: str = "") -> pa.Field:
@@ -317,7 +317,7 @@ def read_table(path: str | os.PathLike, schema: pa.Schema) -> pd.DataFrame:
     return table.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
 
 
-def sweep_key(sweep: Sweep) -> dict[str, object]:
+def sweep_key(sweep: Trained) -> dict[str, object]:
     """Columns of `KEY` that a sweep gives all its runs: all but study, experiment and scheme."""
     architecture = sweep.architecture
     return {

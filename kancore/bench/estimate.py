@@ -29,7 +29,7 @@ from kancore.layers import on_chip
 from kancore.objectives.backprop import cross_entropy
 from kancore.optimizers import StackedOptimizer
 from kancore.resources import Shape, shape
-from kancore.schemes import Sweep
+from kancore.schemes import Sweep, Trained
 
 # Seconds between the end of an operation and the start of the next, already launched.
 _GAP = 1.5e-6
@@ -197,7 +197,7 @@ def dense_products() -> Iterator[None]:
         on_chip.ENABLED = True
 
 
-def step_work(sweep: Sweep, size: Shape, device: Device = H100, tf32: bool = True) -> Work:
+def step_work(sweep: Trained, size: Shape, device: Device = H100, tf32: bool = True) -> Work:
     """Count the work of one training step of a sweep by backpropagation.
 
     Parameters

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
-from kancore.schemes import Architecture, tuples
+from kancore.schemes import Architecture, Trained, tuples
 
 PROJECTIONS = ("dense", "sparse", "fastfood")
 # Fully connected network of Li et al.: in-200-200-out with rectifiers.
@@ -23,7 +23,7 @@ class Subspace:
 
 
 @dataclass(frozen=True)
-class Landscape:
+class Landscape(Trained):
     """Subspaces of one network's parameters on one data set: what one landscape job trains.
 
     It stands in for a `kancore.schemes.Sweep` in `kancore.training.Training`: its schemes are its
@@ -61,17 +61,6 @@ class Landscape:
     direct: bool = True
     patience: int | None = None
     objective: str = "backprop"
-    # What the published code does to sweeps it does not do here.
-    whole_test_batches: ClassVar[bool] = False
-    flips: ClassVar[bool] = False
-    first_evaluation: ClassVar[int | None] = None
-    warm_start: ClassVar[bool] = False
-    # Nor what the experiment on stability adds.
-    weight_decay: ClassVar[float | None] = None
-    clip_norm: ClassVar[float | None] = None
-    warmup_epochs: ClassVar[int] = 0
-    rate_decay: ClassVar[str | None] = None
-    label_smoothing: ClassVar[float] = 0.0
 
     @property
     def schemes(self) -> tuple[Subspace, ...]:

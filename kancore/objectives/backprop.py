@@ -3,7 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kancore.schemes import Sweep
+from kancore.schemes import Trained
 
 
 def cross_entropy(logits: Tensor, y: Tensor, label_smoothing: float = 0.0) -> Tensor:
@@ -20,10 +20,12 @@ def cross_entropy(logits: Tensor, y: Tensor, label_smoothing: float = 0.0) -> Te
     """
     stack, batch, classes = logits.shape
     flat = logits.reshape(stack * batch, classes)
-    options = {"reduction": "none", "label_smoothing": label_smoothing}
-    return F.cross_entropy(flat, y.repeat(stack), **options).view(stack, batch).mean(1)
+    found = F.cross_entropy(
+        flat, y.repeat(stack), reduction="none", label_smoothing=label_smoothing
+    )
+    return found.view(stack, batch).mean(1)
 
 
-def losses(network: nn.Module, x: Tensor, y: Tensor, sweep: Sweep) -> Tensor:
+def losses(network: nn.Module, x: Tensor, y: Tensor, sweep: Trained) -> Tensor:
     """Losses ``[S]`` of a stack of networks on inputs ``[batch, in]`` and labels ``[batch]``."""
     return cross_entropy(network(x), y, sweep.label_smoothing)
