@@ -1,5 +1,6 @@
 """Initializations of weight matrices, drawn for one network of a stack at a time."""
 
+from collections.abc import Callable
 from functools import partial
 from math import sqrt
 
@@ -7,7 +8,7 @@ from torch import Generator, Tensor, nn
 
 # Negative slope of the leaky rectifier whose gain Kaiming initializations take.
 _SLOPES = {"rectifier": 0.0, "leaky": sqrt(5), "linear": 1.0}
-_FILL = {
+_FILL: dict[str, Callable[..., Tensor]] = {
     "kaiming_normal": nn.init.kaiming_normal_,
     "kaiming_uniform": nn.init.kaiming_uniform_,
     "orthogonal": nn.init.orthogonal_,

@@ -31,6 +31,8 @@ class RecursiveLayer(nn.Module):
         Base activation.
     """
 
+    knots: Tensor
+
     def __init__(
         self,
         inputs: int,
@@ -130,7 +132,7 @@ def jaxkan(widths: Sequence[int], optimizer: str, x: Tensor, y: Tensor) -> Calla
 
 
 # Builders of networks from their widths, and the package that each needs.
-BUILDERS = {
+BUILDERS: dict[str, tuple[str | None, Callable[[Sequence[int]], nn.Module]]] = {
     "recursive": (None, recursive),
     "inkan": ("inkan", partial(inkan, "local")),
     "inkan dense": ("inkan", partial(inkan, "dense")),

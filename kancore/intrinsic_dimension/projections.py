@@ -16,7 +16,17 @@ from torch import Tensor, nn
 warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
 
 
-class DenseProjection(nn.Module):
+class Projection(nn.Module):
+    """A linear map from the `dimension` coordinates of a subspace to all parameters."""
+
+    dimension: int
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        """Map ``y [..., D]`` to ``P^T y [..., d]``."""
+        raise NotImplementedError
+
+
+class DenseProjection(Projection):
     """Gaussian columns scaled to norm 1; O(d D) memory.
 
     Parameters
@@ -33,6 +43,8 @@ class DenseProjection(nn.Module):
     ValueError
         If the sizes do not satisfy 1 <= d <= D and D >= 2.
     """
+
+    matrix: Tensor
 
     def __init__(self, dimension: int, parameters: int, seed: int) -> None:
         super().__init__()
@@ -51,7 +63,7 @@ class DenseProjection(nn.Module):
         return y @ self.matrix
 
 
-class SparseProjection(nn.Module):
+class SparseProjection(Projection):
     """Very sparse random projection, columns scaled to norm 1; O(d sqrt(D)) memory.
 
     Each entry is not zero with probability ``1 / sqrt(D)``, independently, and has a random sign
@@ -59,6 +71,9 @@ class SparseProjection(nn.Module):
 
     Parameters and errors are those of `DenseProjection`.
     """
+
+    matrix: Tensor
+    transposed: Tensor
 
     def __init__(self, dimension: int, parameters: int, seed: int) -> None:
         super().__init__()
@@ -94,7 +109,7 @@ def _sparse_product(matrix: Tensor, x: Tensor) -> Tensor:
     return product.T.reshape(*x.shape[:-1], -1)
 
 
-class FastfoodProjection(nn.Module):
+class FastfoodProjection(Projection):
     """Fastfood: blocks ``H G Pi H B`` of n rows, n the next power of 2 from d; O(D) memory.
 
     H is the Walsh-Hadamard matrix, B random signs, Pi a random permutation and G Gaussian, drawn
@@ -103,6 +118,10 @@ class FastfoodProjection(nn.Module):
 
     Parameters and errors are those of `DenseProjection`.
     """
+
+    signs: Tensor
+    permutations: Tensor
+    gaussian: Tensor
 
     def __init__(self, dimension: int, parameters: int, seed: int) -> None:
         super().__init__()
@@ -136,7 +155,7 @@ class FastfoodProjection(nn.Module):
         return (walsh_hadamard(mixed) * self.signs).sum(-2)[..., : self.dimension]
 
 
-class WholeSpace(nn.Module):
+class WholeSpace(Projection):
     """The identity: a network that trains in all its parameters."""
 
     def __init__(self, parameters: int) -> None:

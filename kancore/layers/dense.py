@@ -39,7 +39,8 @@ class Edges(NamedTuple):
 
     def map(self, function: Callable[[Tensor], Tensor]) -> "Edges":
         """Apply a function to each that there is."""
-        return Edges(*(tensor if tensor is None else function(tensor) for tensor in self))
+        scale = None if self.scale is None else function(self.scale)
+        return Edges(function(self.coefficients), function(self.base), scale)
 
 
 class Placement(NamedTuple):
@@ -63,7 +64,7 @@ def check_shapes(x: Tensor, edges: Edges, grid: Grid) -> None:
     """Raise a ValueError unless inputs and parameters fit each other."""
     stack, inputs, outputs = edges.base.shape
     grid_size, degree, _ = grid
-    shapes = Edges((stack, inputs, grid_size + degree, outputs), *2 * [(stack, inputs, outputs)])
+    shapes = (stack, inputs, grid_size + degree, outputs), *2 * [(stack, inputs, outputs)]
     for name, tensor, shape in zip(Edges._fields, edges, shapes, strict=True):
         if tensor is not None and tensor.shape != shape:
             raise ValueError(f"{name} has shape {tuple(tensor.shape)}, expected {shape}")
@@ -140,7 +141,8 @@ def gradients(
     placement
         Of `product`.
     """
-    wanted = [tensor for tensor, need in zip((x, *edges), needed, strict=True) if need]
+    tensors = zip((x, *edges), needed, strict=True)
+    wanted = [tensor for tensor, need in tensors if need and tensor is not None]
     y = product(x, edges, activation, grid, placement)
     found = iter(torch.autograd.grad(y, wanted, gradient, create_graph=True))
     return [next(found) if need else None for need in needed]

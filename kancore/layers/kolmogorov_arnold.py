@@ -7,7 +7,7 @@ from torch import Generator, Tensor, nn
 
 from kancore.initialization import fill
 from kancore.layers import dense, local_support, on_chip
-from kancore.layers.dense import Edges, Placement
+from kancore.layers.dense import Edges, Grid, Placement
 from kancore.layers.shapes import check_inputs
 from kancore.layers.variance import activation_gain, spline_size
 from kancore.splines import basis, fit_matrix, knots
@@ -63,6 +63,9 @@ class KALayer(nn.Module):
         Where the grids lie, ``[S, in]``, if they can be moved; see `dense.Placement`.
     """
 
+    grid_centre: Tensor
+    grid_stretch: Tensor
+
     def __init__(
         self,
         inputs: int,
@@ -85,9 +88,11 @@ class KALayer(nn.Module):
                 raise ValueError(f"{name} is {value!r}, expected {' or '.join(known)}")
         knots(grid_size, degree, grid_range)  # raises where there is no such grid
         self.inputs, self.outputs = inputs, outputs
-        self.grid = (grid_size, degree, tuple(grid_range))
+        low, high = grid_range
+        self.grid: Grid = grid_size, degree, (low, high)
         self.activation, self.gain = activation, gain
         shape = stack, inputs, outputs
+        # In the order of `Edges`, as `fuse` takes their updates.
         self.coefficients = nn.Parameter(torch.empty(stack, inputs, grid_size + degree, outputs))
         self.base_weight = nn.Parameter(torch.empty(shape))
         trained = spline_scale == "trained"
@@ -203,10 +208,10 @@ class KALayer(nn.Module):
         ValueError
             If grids cannot be moved.
         """
-        if not self.moving_grid:
-            raise ValueError("moving_grid is False, expected a layer whose grids can be moved")
         _, _, (low, high) = self.grid
         x, before = self._placed(x.double())
+        if before is None:
+            raise ValueError("moving_grid is False, expected a layer whose grids can be moved")
         if x.dim() == 2:  # shared: one fit serves all networks
             places = before.on_grid(x).unsqueeze(0)
             x = x.unsqueeze(0)

@@ -148,6 +148,9 @@ class BatchNorm(nn.Module):
         Share of a batch's statistics in the running ones, at each step.
     """
 
+    running_mean: Tensor
+    running_var: Tensor
+
     def __init__(self, features: int, stack: int = 1, momentum: float = 0.1):
         super().__init__()
         self.momentum = momentum
@@ -208,4 +211,5 @@ class Dropout(nn.Module):
         """Drop entries of ``[..., batch, features]``; the identity in evaluation mode."""
         if not self.training or self.probability == 0:
             return x
-        return x * (self.draw(*x.shape[-2:], x) if self.mask is None else self.mask)
+        *_, batch, features = x.shape
+        return x * (self.draw(batch, features, x) if self.mask is None else self.mask)

@@ -9,6 +9,7 @@ import ctypes
 import hashlib
 import importlib.machinery
 import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,8 +25,6 @@ from kancore.layers.dense import Edges, Grid, Placement
 FORMS = {"AVX512": ("avx512", "avx2", "generic"), "AVX2": ("avx2", "generic")}
 # In the order of their numbers in the source.
 OPTIMIZERS = ("sgd", "sgd_momentum", "adam")
-# Buffers of an optimizer that has none.
-NOTHING = Edges(None, None, None)
 
 
 class _CPlan(ctypes.Structure):
@@ -179,6 +178,7 @@ class Plan:
             background = None if background is None else placement.on_grid(background)
         networks = 1 if x.dim() == 2 else len(x)
         fields = _CPlan(networks, *x.shape[-2:], grid_size, degree)
+        assert LIBRARY is not None  # as `applies_to` has found
         size = LIBRARY.kancore_plan_size(fields, slopes is not None, background is not None)
         memory = torch.empty(size, dtype=torch.uint8)
         LIBRARY.kancore_plan(
@@ -207,8 +207,8 @@ def applies_to(x: Tensor, edges: Edges) -> bool:
     )
 
 
-def _pointers(edges: Edges) -> _CEdges:
-    return _CEdges(*map(_pointer, edges))
+def _pointers(edges: Iterable[Tensor | None]) -> _CEdges:
+    return _CEdges(*map(_pointer, edges))  # null where there is none
 
 
 class _Product(torch.autograd.Function):
@@ -309,7 +309,7 @@ def fused(updates: list[dict], steps: Tensor) -> Fused:
         _CUpdate(
             **u
             | {"optimizer": OPTIMIZERS.index(u["optimizer"])}
-            | {name: _pointers(u[name] or NOTHING) for name in ("first", "second")}
+            | {name: _pointers(u[name] or ()) for name in ("first", "second")}
         )
         for u in updates
     ]

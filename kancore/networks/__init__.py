@@ -4,9 +4,13 @@ Each model's module is imported by name, so that a job's code holds its own mode
 """
 
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 from kancore.resources import Needs
 from kancore.schemes import Architecture
+
+if TYPE_CHECKING:  # plans are made without PyTorch
+    from kancore.networks.network import Stack
 
 MODULES = {
     "mlp": "kancore.networks.mlp",
@@ -22,7 +26,7 @@ def modules(model: str) -> tuple[str, ...]:
     return (OWN, model) if ":" in model else (MODULES[model],)
 
 
-def build(architecture: Architecture, inputs: int, outputs: int, stack: int):
+def build(architecture: Architecture, inputs: int, outputs: int, stack: int) -> "Stack":
     """Build a stack of uninitialized networks of one architecture.
 
     Parameters

@@ -95,12 +95,11 @@ class KAN(Network):
         place = batch_norm or layer_norm
 
         def layer(inputs: int, outputs: int, activation: str) -> KALayer:
-            grid = grid_size, degree, grid_range
-            how = activation, spline_scale, gain, moving_grid
-            return KALayer(inputs, outputs, *grid, *how, size)
+            how = activation, spline_scale, gain, moving_grid, size
+            return KALayer(inputs, outputs, grid_size, degree, grid_range, *how)
 
         *hidden, (last, outputs) = pairwise(check_widths(widths))
-        stages = [
+        stages: list[nn.Module] = [
             _Hidden(
                 layer(*pair, activation),
                 normalization(place, pair[1], size, batch_norm, layer_norm, batch_norm_momentum),
@@ -114,7 +113,11 @@ class KAN(Network):
     @property
     def layers(self) -> list[KALayer]:
         """The Kolmogorov-Arnold layers, in order."""
-        return [*(stage.layer for stage in self.stages[:-1]), self.stages[-1]]
+        return [module for module in self.stages.modules() if isinstance(module, KALayer)]
+
+    def expect(self, background: Tensor | None) -> None:
+        """Say which inputs, ``[in]``, most examples have; this changes the speed alone."""
+        self.layers[0].background = background
 
     @torch.no_grad()
     def outside_grid(self, x: Tensor) -> Tensor:
@@ -137,9 +140,7 @@ def from_architecture(architecture: Architecture, widths: Sequence[int], stack: 
     """Build a stack for an architecture."""
     return KAN(
         widths,
-        grid_size=architecture.grid_size,
-        degree=architecture.degree,
-        grid_range=architecture.grid_range,
+        *architecture.grid,
         output_activation=architecture.output_activation,
         spline_scale=architecture.spline_scale,
         gain=architecture.gain,

@@ -1,6 +1,6 @@
 """Multilayer perceptrons, and the wide ones that match a KAN in parameters."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 from torch import Tensor, nn
@@ -27,12 +27,13 @@ class _Hidden(nn.Module):
         self,
         linear: Linear,
         activation: str,
-        before: nn.Module,
-        after: nn.Module,
+        normalizations: Iterable[nn.Module],
         shortcut: nn.Module | None,
     ):
         super().__init__()
-        self.linear, self.before, self.after, self.shortcut = linear, before, after, shortcut
+        self.linear = linear
+        self.before, self.after = normalizations
+        self.shortcut = shortcut
         self.activation = FUNCTIONS[activation]
 
     def forward(self, x: Tensor) -> Tensor:
@@ -92,7 +93,7 @@ class MLP(Network):
             _Hidden(
                 Linear(*pair, size, uniform_biases),
                 activation,
-                *(normalization(place, pair[1], *how) for place in PLACES),
+                (normalization(place, pair[1], *how) for place in PLACES),
                 shortcut(*pair, size) if residual else None,
             )
             for pair in hidden

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from copy import deepcopy
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Generator, Tensor, nn
@@ -10,8 +11,29 @@ from kancore.layers.linear import BatchNorm, Dropout, LayerNorm, Linear
 from kancore.schemes import PLACES, Architecture
 
 
+@runtime_checkable
+class _Drawn(Protocol):
+    """A layer that begins with random weights."""
+
+    def initialize(self, index: int, initialization: str, generator: Generator) -> None: ...
+
+
 class Stack(nn.Module):
     """Networks side by side: each parameter and buffer is ``[S, ...]``."""
+
+    def initialize(self, index: int, initialization: str, generator: Generator) -> None:
+        """Draw network `index` from `generator`."""
+        raise NotImplementedError
+
+    def expect(self, background: Tensor | None) -> None:
+        """Say which inputs, ``[in]``, most examples have; this changes the speed alone."""
+
+    def move_grids(self, x: Tensor) -> None:
+        """Move the grids that there are to their inputs, from those of the network."""
+
+    def divided(self, size: int) -> Sequence["Stack"]:
+        """Divide the stack into parts of at most `size`, where that can be done; else give it."""
+        return [self]
 
     @property
     def num_parameters(self) -> int:
@@ -97,12 +119,6 @@ class Network(Stack):
             parts.append(deepcopy(self, shared))
         return parts
 
-    def expect(self, background: Tensor | None) -> None:
-        """Say which inputs, ``[in]``, most examples have; this changes the speed alone."""
-        for layer in self.stages[0].modules():
-            if hasattr(layer, "background"):
-                layer.background = background
-
     def layerwise(self, x: Tensor) -> list[Tensor]:
         """Give all layers' outputs, ``[S, batch, width]`` each, from inputs without gradient."""
         outputs = []
@@ -148,7 +164,7 @@ class Network(Stack):
 def _initialize(stage: nn.Module, index: int, initialization: str, generator: Generator) -> None:
     """Draw the layers of a stage that have something to draw."""
     for module in stage.modules():
-        if hasattr(module, "initialize"):
+        if isinstance(module, _Drawn):
             module.initialize(index, initialization, generator)
 
 

@@ -64,9 +64,10 @@ def load(model: str) -> Build:
 def _load_file(file: Path) -> ModuleType:
     # Under a name that no other module has: that of the file may be one of Python's.
     spec = spec_from_file_location(f"kancore_own_{file.stem}", file)
+    assert spec is not None  # as of every file that ends in .py
     module = module_from_spec(spec)
     # Compiled anew: compiled files are known by their time and size, which two versions may share.
-    exec(spec.loader.source_to_code(file.read_bytes(), str(file)), module.__dict__)
+    exec(compile(file.read_bytes(), str(file), "exec", dont_inherit=True), module.__dict__)
     return module
 
 
@@ -75,9 +76,9 @@ def _reason(error: BaseException, file: Path | None) -> str:
     lines = [
         frame.lineno
         for frame in traceback.extract_tb(error.__traceback__)
-        if file is not None and frame.filename == str(file)
+        if frame.filename == str(file)
     ]
-    place = f" ({file.name}, line {lines[-1]})" if lines else ""
+    place = f" ({file.name}, line {lines[-1]})" if file is not None and lines else ""
     return f"{type(error).__name__}: {error}{place}"
 
 
@@ -146,6 +147,8 @@ def _apply(
         return outputs, {name: tensors[name] for name in kept if tensors[name] is not kept[name]}
 
     stack = len(next(iter(trained.values())))
+    divide: Callable[[Tensor], tuple[Tensor, ...]]
+    join: Callable[[list[Tensor]], Tensor]
     if together:
         compute = vmap(one, in_dims=(0, 0, None), randomness="same")
         divide, join = partial(torch.split, split_size_or_sections=size or stack), torch.cat
@@ -157,10 +160,10 @@ def _apply(
     state = generator.get_state() if module.training else None
     results = []
     for place in range(len(next(iter(divided[0].values())))):
-        if module.training:
+        if state is not None:
             generator.set_state(state)  # one mask for all networks
-        rows = [{name: each[place] for name, each in part.items()} for part in divided]
-        results.append(compute(*rows, x))
+        own, its = ({name: each[place] for name, each in part.items()} for part in divided)
+        results.append(compute(own, its, x))
     outputs = join([outputs for outputs, _ in results])
     _, replaced = results[0]
     return outputs, {name: join([new[name] for _, new in results]) for name in replaced}
@@ -248,9 +251,6 @@ class OwnStack(Stack):
         module = self._make(initialization, generator)
         for name, tensor in (*_trained(module).items(), *_kept(module).items()):
             getattr(self, _place(name)).data[index] = tensor.detach()
-
-    def expect(self, background: Tensor | None) -> None:
-        """Do nothing: what most inputs are changes nothing here."""
 
     def train(self, mode: bool = True) -> "OwnStack":
         """Set the mode of the networks."""
@@ -342,7 +342,7 @@ def measure(model: str, widths: Sequence[int]) -> Needs:
             # Evaluation is to draw nothing, so there seeds differ.
             with _seeded(0 if mode else place):
                 what = f"its network on inputs {list(given.shape)}"
-                outputs.append(attempt(what, lambda module=module, given=given: module(given)))
+                outputs.append(attempt(what, partial(module, given)))
             if not torch.equal(given, x):
                 raise ValueError(f"{model}: its network changes its inputs in place")
         found = getattr(outputs[0], "shape", type(outputs[0]).__name__)
