@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -70,14 +71,15 @@ class Job:
         """
         options = checkpoint_seconds, identity, should_stop, compiled
         stages = ((sweep, stage) for sweep in self.sweeps for stage in sweep.stages())
-        before, training = None, None
+        before: Sweep | None = None
+        training: Training | None = None
         for number, ((sweep, stage), checkpoint) in enumerate(
             zip(stages, self.checkpoints, strict=True), start=1
         ):
-            start = training.networks() if sweep is before else None
+            start = training.networks() if training and sweep is before else None
             training = Training(stage, dataset, device, checkpoint, *options, start, memory_mb)
             self._tell(number, training)
-            rows = training.run(lambda training, number=number: self._report(number, training))
+            rows = training.run(partial(self._report, number))
             # Of a stack that has diverged nothing is left to save.
             if number < len(self.checkpoints) and training.state.schemes:
                 training.stacks.save()

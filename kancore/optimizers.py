@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from math import cos, pi
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +28,41 @@ _NORM_EPSILON = 1e-6
 _BUFFERS = {"sgd": (), "sgd_momentum": ("momentum",), "adam": ("mean", "square")}
 
 
+class Optimizer(Protocol):
+    """What trains a stack: one step for the networks of all its schemes."""
+
+    schemes: tuple[Any, ...]
+
+    def step(self, gradients: Sequence[Tensor | None]) -> None:
+        """Update the stacked parameters in place, from gradients of those that have one."""
+
+    def scale_rates(self, factor: float) -> None:
+        """Multiply all learning rates by `factor` from the next step on."""
+
+    def fuse(self, network: nn.Module) -> None:
+        """Let layers that have kernels for it update their weights in the backward pass."""
+
+    def select(self, keep: Sequence[int], parameters: Sequence[Tensor]) -> "Optimizer":
+        """Go on with the networks `keep` only, whose parameters are `parameters`."""
+
+    def state_dict(self) -> dict:
+        """State of all updates, of tensors and plain values."""
+
+    def load_state_dict(self, state: dict) -> None:
+        """Take over a state made by `state_dict` for the same schemes."""
+
+
+class _Fused(Protocol):
+    def scale_rates(self, factor: float) -> None: ...
+
+
+@runtime_checkable
+class _Layer(Protocol):
+    """A layer that updates its weights in the backward pass, where it has kernels for it."""
+
+    def fuse(self, updates: list[dict], steps: Tensor) -> _Fused | None: ...
+
+
 @dataclass
 class _Group:
     """Neighbouring schemes with one optimizer and learning rate, and the state of their updates."""
@@ -43,16 +79,15 @@ class _Group:
 
         `factor` is of the learning rate.
         """
-        given = [place for place, gradient in enumerate(gradients) if gradient is not None]
+        given = {place: each[self.part] for place, each in enumerate(gradients) if each is not None}
         if not given:
             return
         values = [self.values[place] for place in given]
-        gradients = [gradients[place][self.part] for place in given]
         buffers = {key: [all_[place] for place in given] for key, all_ in self.buffers.items()}
         if self.optimizer == "adam":
             torch._fused_adamw_(
                 values,
-                gradients,
+                list(given.values()),
                 buffers["mean"],
                 buffers["square"],
                 [],
@@ -69,7 +104,7 @@ class _Group:
             momentum = self.optimizer == "sgd_momentum"
             torch._fused_sgd_(
                 values,
-                gradients,
+                list(given.values()),
                 buffers.get("momentum", []),
                 lr=factor * self.learning_rate,
                 momentum=MOMENTUM if momentum else 0.0,
@@ -125,7 +160,8 @@ class StackedOptimizer:
         self.schemes = tuple(schemes)
         self._options = weight_decay, clip_norm
         # Of all learning rates, at the step that comes next; and the layers that read it.
-        self._factor, self._fused = 1.0, []
+        self._factor = 1.0
+        self._fused: list[_Fused] = []
         self._groups: list[_Group] = []
         start = 0
         for (name, rate), members in groupby(schemes, lambda s: (s.optimizer, s.learning_rate)):
@@ -172,8 +208,8 @@ class StackedOptimizer:
             return
         places = {id(parameter): place for place, parameter in enumerate(self.parameters)}
         for layer in network.modules():
-            if hasattr(layer, "fuse"):
-                own = [places[id(parameter)] for parameter in layer.edges.given]
+            if isinstance(layer, _Layer):
+                own = [places[id(parameter)] for parameter in layer.parameters()]
                 updates = [u for group in self._groups for u in group.describe(own)]
                 if (fused := layer.fuse(updates, self._steps)) is not None:
                     self._fused.append(fused)
@@ -221,7 +257,8 @@ class StackedOptimizer:
 def _clipped(gradients: list[Tensor | None], most: float) -> list[Tensor | None]:
     """Scale the gradients of each network down to a norm of `most`, all parameters together."""
     given = [gradient for gradient in gradients if gradient is not None]
-    norm = sum(gradient.flatten(1).square().sum(1) for gradient in given).sqrt()
+    squares = (gradient.flatten(1).square().sum(1) for gradient in given)
+    norm = sum(squares, torch.zeros(())).sqrt()
     factor = (most / (norm + _NORM_EPSILON)).clamp(max=1)
     return [
         None if each is None else each * factor.view(-1, *(1,) * (each.dim() - 1))

@@ -39,11 +39,6 @@ class Stacks:
     identity
         What a checkpoint must agree with.
 
-    Attributes
-    ----------
-    state : State
-        The stack that is being trained.
-
     Raises
     ------
     MemoryError
@@ -65,7 +60,7 @@ class Stacks:
         self._keep_networks = keep_networks
         self._checkpoint, self._identity = checkpoint, identity
         self._kind, self._schemes = type(schemes[0]), len(schemes)
-        self.state: State | None = None
+        self._state: State | None = None
         # As saved. The first is what `state` began from; one that is new is known by its schemes.
         new = {"schemes": [vars(scheme) for scheme in schemes], "rows": [], "clock": vars(Clock())}
         saved = self._saved()
@@ -74,11 +69,17 @@ class Stacks:
         self._until_it_fits(self._take_up)
         self.state.clock.resumes += saved is not None
 
+    @property
+    def state(self) -> State:
+        """The stack that is being trained."""
+        assert self._state is not None  # but where `_until_it_fits` has freed its memory
+        return self._state
+
     def train(self, work: Callable[[], None]) -> None:
         """Let `work` train `state` to its end, and so on with the stacks that are left."""
 
         def train_all() -> None:
-            if self.state is None:
+            if self._state is None:
                 self._take_up()
             work()
             while len(self._left) > 1:
@@ -112,7 +113,7 @@ class Stacks:
 
     def _pass_on(self) -> None:
         """Leave a stack that has ended; the next goes on with its rows and its clock."""
-        current, self.state = self._current(), None
+        current, self._state = self._current(), None
         _, following, *others = self._left
         passed = {"rows": current["rows"] + following["rows"], "clock": current["clock"]}
         if self._keep_networks:
@@ -143,10 +144,10 @@ class Stacks:
             checkpoints.save(self._checkpoint, self._identity, stacks)
 
     def _saved(self) -> list[dict] | None:
-        return self._checkpoint and checkpoints.load(self._checkpoint, self._identity)
+        return checkpoints.load(self._checkpoint, self._identity) if self._checkpoint else None
 
     def _take_up(self) -> None:
-        self.state = self._restore(self._left[0], self._device)
+        self._state = self._restore(self._left[0], self._device)
 
     def _restore(self, saved: dict, device: torch.device) -> State:
         state = self._build([self._kind(**scheme) for scheme in saved["schemes"]], device)
@@ -159,7 +160,7 @@ class Stacks:
 
     def _until_it_fits(self, work: Callable[[], None]) -> None:
         while not _fits(work):
-            self.state = None  # frees its memory
+            self._state = None  # frees its memory
             if self._device.type == "cuda":
                 torch.cuda.empty_cache()
             whole, *later = self._saved() or self._left

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from kancore.optimizers import StackedOptimizer
+from kancore.networks.network import Stack
+from kancore.optimizers import Optimizer
 
 
 @dataclass
@@ -27,8 +28,8 @@ class Clock:
 class State:
     """Everything that changes while a stack of schemes trains."""
 
-    network: torch.nn.Module
-    optimizer: StackedOptimizer
+    network: Stack
+    optimizer: Optimizer
     loss: Tensor  # summed over the steps since the last evaluation, [S]
     step: int = 0
     rows: list[dict] = field(default_factory=list)
@@ -41,7 +42,7 @@ class State:
     def _divide(self) -> None:
         size = self.part_size or len(self.schemes)
         whole = size >= len(self.schemes)
-        self.parts = [self.network] if whole else self.network.divided(size)
+        self.parts: Sequence[Stack] = [self.network] if whole else self.network.divided(size)
 
     @property
     def schemes(self) -> Sequence:

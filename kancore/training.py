@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,7 @@ from kancore.data.preparation import missing_classes, scaled, take
 from kancore.devices import random_generator, send
 from kancore.interruption import Stopped
 from kancore.memory import usable_mb
+from kancore.networks.network import Network, Stack
 from kancore.objectives.backprop import cross_entropy
 from kancore.optimizers import StackedOptimizer, rate_factor
 from kancore.resources import (
@@ -25,7 +27,7 @@ from kancore.resources import (
     networks_at_once,
     part_sizes,
 )
-from kancore.schemes import Scheme, Sweep, derive_seed
+from kancore.schemes import Scheme, Trained, derive_seed
 from kancore.stacks import Stacks
 from kancore.state import State
 
@@ -72,7 +74,7 @@ class Training:
 
     def __init__(
         self,
-        sweep: Sweep,
+        sweep: Trained,
         dataset: Dataset,
         device: torch.device | str = "cpu",
         checkpoint: Path | None = None,
@@ -152,7 +154,7 @@ class Training:
         # Fewer than a batch are all tested: the published code would have no accuracy of them.
         return examples // size * size or examples
 
-    def _build(self, schemes: Sequence[Scheme], device: torch.device) -> State:
+    def _build(self, schemes: Sequence[Any], device: torch.device) -> State:
         data, architecture = self.dataset, self.sweep.architecture
         network = networks.build(architecture, data.features, data.classes, len(schemes))
         network.to(device)
@@ -163,7 +165,7 @@ class Training:
         losses = torch.zeros(len(schemes), device=device)
         return State(network, optimizer, losses, part_size=self._part_size(network))
 
-    def _part_size(self, network: nn.Module) -> int | None:
+    def _part_size(self, network: Stack) -> int | None:
         if self.device.type == "cuda":
             return None
         return networks_at_once(self.sweep, network.num_parameters)
@@ -183,7 +185,7 @@ class Training:
 
     def _initialize(self, state: State) -> None:
         if self._start is not None:
-            self._take_over(state)
+            self._take_over(self._start, state)
             return
         for index, scheme in enumerate(state.schemes):
             # Optimizer, learning rate and activation are left out: networks that differ in them
@@ -198,13 +200,13 @@ class Training:
             generator = torch.Generator().manual_seed(seed)
             state.network.initialize(index, scheme.initialization, generator)
 
-    def _take_over(self, state: State) -> None:
+    def _take_over(self, start: Mapping[str, dict[str, Tensor]], state: State) -> None:
         """Start from networks that were trained before; those that diverged diverge again."""
         nothing = {
             name: torch.full_like(value[0], torch.nan if value.is_floating_point() else 0)
             for name, value in state.network.state_dict().items()
         }
-        found = [self._start.get(scheme.initialization, nothing) for scheme in state.schemes]
+        found = [start.get(scheme.initialization, nothing) for scheme in state.schemes]
         stacked = {name: torch.stack([each[name] for each in found]) for name in nothing}
         state.network.load_state_dict(stacked)
 
@@ -222,7 +224,7 @@ class Training:
             for index, scheme in enumerate(schemes)
         }
         diverged = {row["initialization"] for row in self.state.rows if row["diverged"]}
-        if set(found) | diverged != set(self.sweep.initializations):
+        if set(found) | diverged != {scheme.initialization for scheme in self.sweep.schemes}:
             raise MemoryError(
                 f"{self.device} has too little memory for the networks of a warm start side by side"
             )
@@ -338,10 +340,11 @@ class Training:
 
     def _gradients_in_parts(self, x: Tensor, y: Tensor) -> tuple[Tensor, Sequence]:
         """Do the same part by part, with one mask for all of them."""
-        dropout = self.state.network.dropout
+        stack = self.state.network
+        assert isinstance(stack, Network)  # no others are divided
+        dropout = stack.dropout
         width = self.sweep.architecture.hidden_widths[-1]
         dropout.mask = dropout.draw(len(x), width, x) if dropout.probability else None
-        stack = self.state.network
         losses = torch.empty_like(self.state.loss)
         gradients = [torch.empty_like(parameter) for parameter in stack.parameters()]
         start = 0

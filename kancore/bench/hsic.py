@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, one_hot
 
 from kancore.hsic import EPSILON
-from kancore.networks import build
+from kancore.networks.mlp import from_architecture
 from kancore.networks.network import Network
 from kancore.optimizers import StackedOptimizer
 from kancore.schemes import Architecture, HsicBottleneck, Scheme, Sweep
@@ -42,7 +42,7 @@ def examples(batch: int) -> tuple[Tensor, Tensor]:
 
 def network() -> Network:
     """Build the MLP as it begins."""
-    built = build(sweep(1).architecture, WIDTHS[0], WIDTHS[-1], 1)
+    built = from_architecture(sweep(1).architecture, WIDTHS, 1)
     built.initialize(0, _SCHEME.initialization, torch.Generator().manual_seed(0))
     return built
 
@@ -52,21 +52,22 @@ def naive_losses(network: Network, x: Tensor, y: Tensor, sweep: Sweep) -> Tensor
 
     Parameters and result are those of `kancore.objectives.hsic_bottleneck.losses`.
     """
-    m, sigma = len(y), sweep.hsic.sigma
+    settings, m = sweep.hsic, len(y)
+    assert settings is not None  # as of all sweeps of this objective
     identity = torch.eye(m).to(x)
     centring = identity - 1 / m
 
     def normalized(z: Tensor) -> Tensor:
         norms = z.square().sum(1)
         distances = norms.unsqueeze(1) + norms.unsqueeze(0) - 2 * z @ z.T
-        kernel = torch.exp(-distances / (2 * sigma**2 * z.shape[1])) @ centring
+        kernel = torch.exp(-distances / (2 * settings.sigma**2 * z.shape[1])) @ centring
         return kernel @ torch.inverse(kernel + EPSILON * m * identity)
 
     *hidden, (logits,) = network.layerwise(x)
     total = cross_entropy(logits, y)
     for (z,) in hidden:
         r_y = normalized(one_hot(y, logits.shape[-1]).to(x))
-        total = total - sweep.hsic.weight * (normalized(z) * r_y.T).sum()
+        total = total - settings.weight * (normalized(z) * r_y.T).sum()
     return total.unsqueeze(0)
 
 

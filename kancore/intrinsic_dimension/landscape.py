@@ -18,6 +18,7 @@ from kancore.data import Dataset
 from kancore.intrinsic_dimension.projections import (
     DenseProjection,
     FastfoodProjection,
+    Projection,
     SparseProjection,
     WholeSpace,
 )
@@ -28,7 +29,7 @@ from kancore.schemes import derive_seed
 from kancore.state import State
 from kancore.training import Training
 
-_PROJECTIONS = {
+_PROJECTIONS: dict[str, Callable[[int, int, int], Projection]] = {
     "dense": DenseProjection,
     "sparse": SparseProjection,
     "fastfood": FastfoodProjection,
@@ -54,7 +55,7 @@ class SubspaceAdam:
         self,
         parameters: Sequence[Tensor],
         schemes: Sequence[Subspace],
-        projections: Sequence[nn.Module],
+        projections: Sequence[Projection],
         learning_rate: float,
     ):
         self.parameters, self.schemes = list(parameters), tuple(schemes)
@@ -63,6 +64,11 @@ class SubspaceAdam:
         self._mean = [self.parameters[0].new_zeros(d) for d in coordinates]
         self._square = [self.parameters[0].new_zeros(d) for d in coordinates]
         self._steps = torch.zeros((), device=self.parameters[0].device)
+        self._factor = 1.0
+
+    def scale_rates(self, factor: float) -> None:
+        """Multiply the learning rate by `factor`, from the next step on."""
+        self._factor = factor
 
     def fuse(self, network: nn.Module) -> None:
         """Leave the layers as they are: a step is known only once all of them have gradients."""
@@ -102,7 +108,7 @@ class SubspaceAdam:
             self._square,
             [],
             [self._steps] * len(moves),
-            lr=self.learning_rate,
+            lr=self._factor * self.learning_rate,
             beta1=BETAS[0],
             beta2=BETAS[1],
             weight_decay=0.0,
@@ -142,6 +148,8 @@ class SubspaceTraining(Training):
     further, while the others go on.
     """
 
+    sweep: Landscape
+
     def _build(self, schemes: Sequence[Subspace], device: torch.device) -> State:
         data, landscape = self.dataset, self.sweep
         network = networks.build(
@@ -169,9 +177,11 @@ class SubspaceTraining(Training):
         if self.sweep.patience is None:
             return True
         own = [row for row in self.state.rows if row["dimension"] == subspace.dimension]
-        return epoch - _best(own)["best_epoch"] < self.sweep.patience
+        best = _best(own)["best_epoch"]
+        assert best is not None  # networks that diverge are no longer in the stack
+        return epoch - best < self.sweep.patience
 
-    def _projection(self, dimension: int | None, size: int) -> nn.Module:
+    def _projection(self, dimension: int | None, size: int) -> Projection:
         if dimension is None:
             return WholeSpace(size)
         landscape = self.sweep

@@ -33,12 +33,13 @@ _VARIANCE_EPSILON = 1e-5
 
 def losses(network: Network, x: Tensor, y: Tensor, sweep: Sweep) -> Tensor:
     """Sum of the losses of all layers, ``[S]``; as `kancore.objectives` says."""
-    settings = sweep.hsic
+    settings = _settings(sweep)
     layers, outputs = _layers(network, x, settings)
     labels = _label_factor(y, outputs.shape[-1], settings)
-    total = 0.0
     if settings.output == "cross_entropy":
         total = cross_entropy(outputs, y, sweep.label_smoothing)
+    else:
+        total = outputs.new_zeros(len(outputs))
     about_x = _normalized(x, settings) if settings.term == "x" else None
     for before, layer in pairwise([x, *layers]):
         kernel = _kernel(layer, settings)
@@ -53,9 +54,10 @@ def losses(network: Network, x: Tensor, y: Tensor, sweep: Sweep) -> Tensor:
 @torch.no_grad()
 def layer_nhsic(network: Network, x: Tensor, y: Tensor, sweep: Sweep) -> Tensor:
     """Measure normalized HSIC with the labels of each layer that it trains, ``[S, layers]``."""
-    layers, outputs = _layers(network, x, sweep.hsic)
-    labels = _label_factor(y, outputs.shape[-1], sweep.hsic)
-    values = [nhsic_with_factor(_kernel(layer, sweep.hsic), labels) for layer in layers]
+    settings = _settings(sweep)
+    layers, outputs = _layers(network, x, settings)
+    labels = _label_factor(y, outputs.shape[-1], settings)
+    values = [nhsic_with_factor(_kernel(layer, settings), labels) for layer in layers]
     return torch.stack(values, dim=1)
 
 
@@ -81,9 +83,9 @@ def readout(batches: Iterable[tuple[Tensor, Tensor]], sweep: Sweep) -> Callable[
         Turns outputs into logits of the classes, of the same shape: standardized units in the
         order of the classes; or the outputs themselves, where cross-entropy has trained them.
     """
-    if sweep.hsic.output == "cross_entropy":
+    if _settings(sweep).output == "cross_entropy":
         return lambda outputs: outputs
-    sums = squares = members = 0.0
+    sums = squares = members = torch.zeros(())
     for outputs, y in batches:
         one_hot = F.one_hot(y, outputs.shape[-1]).double()
         sums = sums + one_hot.T @ outputs.double()  # [S, classes, units]
@@ -96,6 +98,11 @@ def readout(batches: Iterable[tuple[Tensor, Tensor]], sweep: Sweep) -> Callable[
     by_class = (sums / members.clamp(min=1) - mean) / std * (members > 0)
     units = _assign(by_class).unsqueeze(1)
     return lambda outputs: ((outputs - mean) / std).to(outputs).gather(-1, units.expand_as(outputs))
+
+
+def _settings(sweep: Sweep) -> HsicBottleneck:
+    assert sweep.hsic is not None  # as of all sweeps of this objective
+    return sweep.hsic
 
 
 def _assign(scores: Tensor) -> Tensor:
