@@ -11,6 +11,7 @@ import warnings
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -83,7 +84,7 @@ class Dataset:
         digest = hashlib.sha256()
         for name, array in sorted(_to_arrays(self).items()):
             digest.update(f"{name} {array.dtype} {tuple(array.shape)}\n".encode())
-            digest.update(array.cpu().numpy())
+            digest.update(array.cpu().numpy().data)
         return digest.hexdigest()
 
     def standardize(self, x: torch.Tensor) -> torch.Tensor:
@@ -102,7 +103,8 @@ class Dataset:
     def to(self, device: torch.device | str) -> "Dataset":
         """Copy of this data set with all its tensors on `device`."""
         tensors = {key: value for key, value in vars(self).items() if torch.is_tensor(value)}
-        return replace(self, **{key: value.to(device) for key, value in tensors.items()})
+        moved: dict[str, Any] = {key: value.to(device) for key, value in tensors.items()}
+        return replace(self, **moved)
 
 
 def _to_arrays(dataset: Dataset) -> dict[str, torch.Tensor]:

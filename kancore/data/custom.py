@@ -61,14 +61,15 @@ def prepare(
         raise FileNotFoundError(f"{raw}: no such file; expected a data set as .npz or .parquet")
     if raw.is_dir() or raw.suffix == ".parquet":
         x, y, columns = read_parquet(raw, label, split)
-        names, class_names, channels = [f"column {each}" for each in columns], None, None
+        names, given, channels = [f"column {each}" for each in columns], None, None
     elif raw.suffix == ".npz":
-        x, y, class_names, channels = _read_npz(raw)
+        x, y, given, channels = _read_npz(raw)
         names = None
     else:
         raise ValueError(f"{raw}: suffix {raw.suffix!r}, expected .npz or .parquet")
-    labels, class_names = encode({f"{raw}: y_{part}": y[part] for part in PARTS}, class_names)
-    image_shape, warnings = None, []
+    labels, class_names = encode({f"{raw}: y_{part}": y[part] for part in PARTS}, given)
+    image_shape: tuple[int, ...] | None = None
+    warnings: list[str] = []
     if x["train"].ndim in (3, 4) and x["train"].dtype == np.uint8:
         features, image_shape = _images(raw, x, channels)
     else:
@@ -130,10 +131,11 @@ def _tables(
         raise ValueError(f"{path}: x_test has {x['test'].shape[1]} features, x_train {features}")
     names = names or [f"feature {number}" for number in range(features)]
     try:
-        *stored, warnings = to_float32(*to_float64(*x.values()), names)
+        train, test = to_float64(*x.values())
+        train, test, warnings = to_float32(train, test, names)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
-    return [torch.from_numpy(values) for values in stored], warnings
+    return [torch.from_numpy(train), torch.from_numpy(test)], warnings
 
 
 def _images(

@@ -8,7 +8,7 @@ import time
 import urllib.error
 import urllib.request
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path, PurePath
 from typing import BinaryIO
 
@@ -188,7 +188,7 @@ def _transfer_rows(source: str, path: Path, rows: int) -> None:
     raise OSError(f"ends after {rows - missing} rows of {rows}")
 
 
-def _stream(source: str, start: int) -> Iterator[bytes]:
+def _stream(source: str, start: int) -> Generator[bytes, None, None]:
     """Yield the bytes of `source` from `start` on; a broken connection is taken up where it broke.
 
     Raises
@@ -200,7 +200,7 @@ def _stream(source: str, start: int) -> Iterator[bytes]:
     while True:
         try:
             with _open(source, start) as response:
-                for chunk in iter(lambda response=response: response.read(_CHUNK), b""):
+                while chunk := response.read(_CHUNK):
                     failures = 0
                     start += len(chunk)
                     yield chunk

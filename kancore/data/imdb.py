@@ -94,9 +94,9 @@ def prepare(
 
 def _read(path: Path) -> dict[str, tuple[list[str], list[int]]]:
     """Texts and labels of both parts, in the order of the files' names."""
-    reviews = {"train": ([], []), "test": ([], [])}
+    reviews: dict[str, tuple[list[str], list[int]]] = {"train": ([], []), "test": ([], [])}
     for name, content in sorted(read_tar(path, _REVIEW.fullmatch)):
-        part, label = _REVIEW.fullmatch(name).groups()
+        part, label = name.split("/")[-3:-1]
         reviews[part][0].append(_LINE_BREAK.sub(" ", content.decode().lower()))
         reviews[part][1].append(int(label == "pos"))
     for part, (texts, _) in reviews.items():
@@ -143,7 +143,8 @@ def _weigh(
     if weighting == "svd":
         seed = derive_seed("svd", "imdb") % 2**32  # NumPy's older generators take 32 bits
         svd = TruncatedSVD(components, random_state=seed).fit(train)
-        return tuple(torch.from_numpy(svd.transform(x).astype(np.float32)) for x in (train, test))
+        train, test = (svd.transform(x).astype(np.float32) for x in (train, test))
+        return torch.from_numpy(train), torch.from_numpy(test)
     return _to_torch(train), _to_torch(test)
 
 

@@ -157,7 +157,7 @@ def take(
 
     The standardisation is fitted again, on the training examples kept.
     """
-    kept = {}
+    kept: dict[str, torch.Tensor] = {}
     for part, n in (("train", train_examples), ("test", test_examples)):
         x, y = getattr(dataset, f"x_{part}"), getattr(dataset, f"y_{part}")
         if n is not None:

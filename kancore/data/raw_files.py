@@ -71,7 +71,7 @@ def rows_name(file: RawFile, rows: int) -> str:
     return f"{stem}-{rows}.{suffixes}"
 
 
-def read_tar(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
+def read_tar(path: Path, wanted: Callable[[str], object]) -> Iterator[tuple[str, bytes]]:
     """Yield name and content of the `wanted` files of an archive, without writing any to disk.
 
     Raises
@@ -86,7 +86,8 @@ def read_tar(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, b
                 name = PurePosixPath(member.name)
                 if name.is_absolute() or ".." in name.parts:
                     raise ValueError(f"{path}: refused, {member.name!r} is outside the archive")
-                if member.isfile() and wanted(member.name):
-                    yield member.name, archive.extractfile(member).read()
+                content = archive.extractfile(member) if member.isfile() else None
+                if content is not None and wanted(member.name):
+                    yield member.name, content.read()
     except (tarfile.TarError, OSError, EOFError) as error:
         raise ValueError(f"{path}: not a whole tar archive ({error})") from error

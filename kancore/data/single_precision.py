@@ -69,8 +69,8 @@ def to_float32(
             x[:, far] -= mean[far]
             large = np.abs(x) > np.finfo(np.float32).max
             _refuse(part, large, "beyond 3.4e38, more than float32 holds", names)
-    stored = [x.astype(np.float32) for x in parts.values()]
-    return *stored, [*_merged_values(x_train, stored[0], names), *_merged_rows(x_train, stored[0])]
+    train, test = (x.astype(np.float32) for x in parts.values())
+    return train, test, [*_merged_values(x_train, train, names), *_merged_rows(x_train, train)]
 
 
 def _refuse(part: str, bad: np.ndarray, how: str, names: Sequence[str]) -> None:
@@ -82,7 +82,7 @@ def _refuse(part: str, bad: np.ndarray, how: str, names: Sequence[str]) -> None:
 def _merged_values(x: np.ndarray, stored: np.ndarray, names: Sequence[str]) -> list[str]:
     """Warn of features that lose many of their distinct values."""
     found = []
-    for feature in np.flatnonzero((stored != x).any(0)):
+    for feature in np.flatnonzero((stored != x).any(0)).tolist():
         ascending = np.sort(x[:, feature])
         before, after = (_distinct(each) for each in (ascending, ascending.astype(np.float32)))
         if after < _KEPT * before:
