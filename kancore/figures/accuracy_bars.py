@@ -6,13 +6,14 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from kancore.figures import style
+from kancore.figures.style import Look
 from kancore.statistics import best_schemes, main_grid
 
 TABLE = "runs"
 
 # A bar below this is too short for its height to be written into it.
 _SHORT = 0.2
-_MEDIAN = {"marker": "D", "ms": 4.5, "mfc": "white", "mec": "black", "mew": 0.9, "ls": ""}
+_MEDIAN: Look = {"marker": "D", "ms": 4.5, "mfc": "white", "mec": "black", "mew": 0.9, "ls": ""}
 
 
 def draw(table: pd.DataFrame) -> Figure:
@@ -44,7 +45,7 @@ def draw(table: pd.DataFrame) -> Figure:
 def _draw_bar(axes: Axes, row, place: float, width: float) -> None:
     """Draw the bar of one row of `best_schemes`, with its height in percent in it or above."""
     colour = style.colours([row.model])[row.model]
-    label = {"x": place, "rotation": 90, "ha": "center", "va": "bottom", "fontsize": "small"}
+    label: Look = {"x": place, "rotation": 90, "ha": "center", "va": "bottom", "fontsize": "small"}
     if pd.isna(row.test_accuracy):
         axes.text(y=0.02, s="all diverged", color=colour, **label)
         return

@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from kancore.figures import style
+from kancore.figures.style import Look
 
 TABLE = "follow_ups"
 
@@ -32,7 +33,7 @@ def draw(table: pd.DataFrame) -> Figure:
     runs = table[table["experiment"] == "activation"]
     names, depths = style.in_order(runs["activation"]), style.in_order(runs["depth"])
     figure, panels = style.panels(style.in_order(runs["dataset"]), 3, 2.6)
-    looks = {
+    looks: dict[str, Look] = {
         name: {"color": style.PALETTE[place], "marker": _MARKERS[place], "ms": 6, "mec": "white"}
         for place, name in enumerate(names)
     }

@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from kancore.figures import style
+from kancore.figures.style import Look
 from kancore.intrinsic_dimension.estimates import MEASURED, estimate_landscapes
 from kancore.intrinsic_dimension.search import FRACTION
 from kancore.intrinsic_dimension.subspaces import REFERENCE
@@ -13,8 +14,8 @@ from kancore.intrinsic_dimension.subspaces import REFERENCE
 TABLE = "landscapes"
 
 _THRESHOLDS = {"landscape_absolute": ":", "landscape_relative": "--"}
-_PUBLISHED = {"ls": "", "marker": "D", "ms": 5, "mfc": "white", "mec": "black", "zorder": 4}
-_CROSSING = {"ls": "", "marker": "v", "ms": 6, "mec": "white", "mew": 0.6, "zorder": 5}
+_PUBLISHED: Look = {"ls": "", "marker": "D", "ms": 5, "mfc": "white", "mec": "black", "zorder": 4}
+_CROSSING: Look = {"ls": "", "marker": "v", "ms": 6, "mec": "white", "mew": 0.6, "zorder": 5}
 
 
 def draw(table: pd.DataFrame) -> Figure:

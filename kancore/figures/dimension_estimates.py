@@ -7,13 +7,14 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from kancore.figures import style
+from kancore.figures.style import Look
 from kancore.intrinsic_dimension.estimates import MEASURED
 from kancore.intrinsic_dimension.subspaces import REFERENCE
 
 TABLE = "intrinsic_dimension"
 
-_MEASURED = {"ls": "", "marker": "o", "ms": 5, "color": style.colours(["mlp"])["mlp"]}
-_PUBLISHED = {
+_MEASURED: Look = {"ls": "", "marker": "o", "ms": 5, "color": style.colours(["mlp"])["mlp"]}
+_PUBLISHED: Look = {
     "ls": "",
     "marker": "D",
     "ms": 6.5,

@@ -7,11 +7,12 @@ from matplotlib.lines import Line2D
 
 from kancore.efficiency import best_scheme_efficiency
 from kancore.figures import style
+from kancore.figures.style import Look
 from kancore.intrinsic_dimension.estimates import PAPER
 
 TABLE = "efficiency"
 
-_MEDIAN = {"marker": "D", "ms": 4.5, "mfc": "white", "mec": "black", "mew": 0.9, "ls": ""}
+_MEDIAN: Look = {"marker": "D", "ms": 4.5, "mfc": "white", "mec": "black", "mew": 0.9, "ls": ""}
 
 
 def draw(table: pd.DataFrame) -> Figure:

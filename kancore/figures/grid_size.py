@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from kancore.figures import style
+from kancore.figures.style import Look
 
 TABLE = "follow_ups"
 
@@ -29,7 +30,7 @@ def draw(table: pd.DataFrame) -> Figure:
     runs = table[table["experiment"] == "grid_size"]
     sizes, depths = sorted(runs["grid_size"].unique()), style.in_order(runs["depth"])
     figure, panels = style.panels(style.in_order(runs["dataset"]), 3, 2.4)
-    looks = {
+    looks: dict[str, Look] = {
         depth: {"color": style.PALETTE[place], "marker": _MARKERS[place % len(_MARKERS)], "ms": 5}
         for place, depth in enumerate(depths)
     }

@@ -3,6 +3,7 @@
 import matplotlib as mpl
 import pandas as pd
 import seaborn as sns
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -10,11 +11,12 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from kancore.figures import style
+from kancore.figures.style import Look
 from kancore.statistics import SCHEME, SETTING, best_schemes, main_grid, summarize_runs
 
 TABLE = "history"
 
-_SPLITS = {
+_SPLITS: dict[str, Look] = {
     "test_accuracy": {"lw": 1.7, "label": "test"},
     "train_accuracy": {"lw": 0.8, "alpha": 0.6, "label": "training"},
 }
@@ -52,7 +54,7 @@ def draw(table: pd.DataFrame) -> Figure:
             style.note(axes, (f"{style.display_name(model)}: all diverged" for model in lost))
         row[0].set_ylabel(style.fold(style.display_name(name), 1.5), fontweight="bold")
     figure.supxlabel("Epochs", fontsize="medium")
-    handles = [Line2D([], [], color=style.GREY, **look) for look in _SPLITS.values()]
+    handles: list[Artist] = [Line2D([], [], color=style.GREY, **look) for look in _SPLITS.values()]
     if curves["seed"].nunique() > 1:
         handles.append(
             Patch(color=style.GREY, label="test, lowest to highest seed", **style.RANGE["err_kws"])

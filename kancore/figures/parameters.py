@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from kancore.figures import style
+from kancore.figures.style import Look
 
 _MARKERS = "osD^vPXp<>"
 
@@ -50,7 +51,7 @@ def parameters_panel(best: pd.DataFrame, column: str, label: str) -> Figure:
     axes.grid(True, axis="x")
     axes.set_xlabel("Trainable parameters")
     axes.set_ylabel(label)
-    look = {"color": style.GREY, "ls": "", "ms": 7, "mec": "white"}
+    look: Look = {"color": style.GREY, "ls": "", "ms": 7, "mec": "white"}
     datasets = [
         Line2D([], [], **look, marker=marker, label=style.display_name(name))
         for name, marker in markers.items()

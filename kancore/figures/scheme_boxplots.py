@@ -2,11 +2,13 @@
 
 import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from kancore.figures import style
+from kancore.figures.style import Look
 from kancore.statistics import average_seeds, main_grid
 
 TABLE = "runs"
@@ -38,9 +40,9 @@ def draw(table: pd.DataFrame) -> Figure:
         low, high = group["test_accuracy"].agg(["min", "max"])
         room = 0.1 * (high - low) or 0.01
         axes.set_ylim(low - room, high + room)
-    handles = style.patch_handles(schemes, pale=True)
+    handles: list[Artist] = [*style.patch_handles(schemes, pale=True)]
     if schemes["diverged"].any():
-        look = {"ls": "", "marker": r"$\mathrm{n}$", "color": style.GREY}
+        look: Look = {"ls": "", "marker": r"$\mathrm{n}$", "color": style.GREY}
         handles.append(Line2D([], [], **look, label="schemes that diverged"))
     style.legend_above(figure, handles)
     return figure
@@ -72,5 +74,5 @@ def _draw_box(axes: Axes, group: pd.DataFrame, place: float, width: float) -> No
         spread = np.linspace(-0.3, 0.3, len(values)) * width
         axes.plot(place + spread, values, ".", ms=4, color=colour, mec="none", zorder=3)
     if diverged := int((group["diverged"] > 0).sum()):
-        where = {"xy": (place, 1), "xycoords": ("data", "axes fraction"), "ha": "center"}
+        where: Look = {"xy": (place, 1), "xycoords": ("data", "axes fraction"), "ha": "center"}
         axes.annotate(f"{diverged}", **where, va="top", fontsize="small", color=style.GREY)

@@ -15,6 +15,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+# How something is drawn: keywords of Matplotlib's artists.
+Look = dict[str, Any]
+
 # Okabe & Ito's palette, told apart by all common forms of colour vision; black is left out.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
 GREY = "#555555"
@@ -118,7 +121,7 @@ _NAMES = {
 _ORDER = {name: place for place, name in enumerate(_NAMES)}
 
 # For seaborn: a line through means over seeds, and a band from the lowest seed to the highest.
-RANGE = {"errorbar": ("pi", 100), "err_kws": {"alpha": 0.2, "lw": 0}}
+RANGE: Look = {"errorbar": ("pi", 100), "err_kws": {"alpha": 0.2, "lw": 0}}
 LINES = {"backprop": "-", "hsic": "--"}
 HATCHES = {"backprop": None, "hsic": "////"}
 _SETTINGS = {"dpi", "font_size", "font_family", "width_inches"}
@@ -146,30 +149,31 @@ def apply(style: dict[str, Any]) -> AbstractContextManager:
     if unlike := set(style) ^ _SETTINGS:
         raise ValueError(f"figure style: expected {sorted(_SETTINGS)}; differs in {sorted(unlike)}")
     size, width = style["font_size"], style["width_inches"]
-    settings = {
-        "figure.figsize": (width, width * 0.6),
-        "figure.dpi": style["dpi"],
-        "savefig.dpi": "figure",
-        "font.family": [style["font_family"], "DejaVu Sans"],
-        "font.size": size,
-        "axes.titlesize": size + 1,
-        "axes.labelsize": size,
-        "xtick.labelsize": size - 1,
-        "ytick.labelsize": size - 1,
-        "legend.fontsize": size,
-        "legend.frameon": False,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.axisbelow": True,
-        "axes.grid": True,
-        "axes.grid.axis": "y",
-        "grid.color": "#DDDDDD",
-        "grid.linewidth": 0.6,
-        "lines.linewidth": 1.6,
-        "hatch.linewidth": 0.8,
-        "svg.hashsalt": "kancore",
-    }
-    return mpl.rc_context(settings)
+    return mpl.rc_context(
+        {
+            "figure.figsize": (width, width * 0.6),
+            "figure.dpi": style["dpi"],
+            "savefig.dpi": "figure",
+            "font.family": [style["font_family"], "DejaVu Sans"],
+            "font.size": size,
+            "axes.titlesize": size + 1,
+            "axes.labelsize": size,
+            "xtick.labelsize": size - 1,
+            "ytick.labelsize": size - 1,
+            "legend.fontsize": size,
+            "legend.frameon": False,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.axisbelow": True,
+            "axes.grid": True,
+            "axes.grid.axis": "y",
+            "grid.color": "#DDDDDD",
+            "grid.linewidth": 0.6,
+            "lines.linewidth": 1.6,
+            "hatch.linewidth": 0.8,
+            "svg.hashsalt": "kancore",
+        }
+    )
 
 
 def display_name(name: str) -> str:
@@ -192,7 +196,7 @@ def _characters(inches: float, size: float) -> float:
     return 100 * inches / size
 
 
-def percent(fraction: float, _place: int | None = None) -> str:
+def percent(fraction: float, _place: float | None = None) -> str:
     """Label of a tick at `fraction`, with as many decimals as keep neighbours apart."""
     return f"{round(100 * fraction, 4) + 0:g}%"  # + 0 makes a zero below zero plain
 
@@ -360,7 +364,7 @@ def mark_handles(table: pd.DataFrame) -> list[Line2D]:
     return [*models, *(marks if len(marks) > 1 else [])]
 
 
-def mark(colour: str, objective: str) -> dict[str, Any]:
+def mark(colour: str, objective: str) -> Look:
     """Look of a mark: filled under backpropagation, open under another objective."""
     filled = objective == "backprop"
     return {"marker": "o", "ms": 7, "mec": colour, "mfc": colour if filled else "white"}
