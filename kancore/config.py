@@ -179,7 +179,8 @@ def _check_together(settings: Mapping[str, Any]) -> None:
     if settings["warm_start"] and not {"optimizer", "learning_rate"} <= set(settings["stack"]):
         expected = "optimizer and learning_rate among them, as warm_start is true"
         raise _error(["stack"], settings["stack"], expected)
-    by_dataset = {(key,): settings[key] for key in (*PER_DATASET, "hidden_widths", *_OTHERS)}
+    keys = *PER_DATASET, "hidden_widths", *_OTHERS
+    by_dataset: dict[tuple[str, ...], Any] = {(key,): settings[key] for key in keys}
     by_dataset |= {
         (key, model): value
         for key in PER_MODEL
@@ -225,10 +226,9 @@ def _validate(config: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
     )
     path = list(error.absolute_path)
     if error.validator in ("unevaluatedProperties", "additionalProperties"):
-        key, allowed = _unknown_key(error, schema)
+        key, value, allowed = _unknown_key(error, schema)
         close = get_close_matches(key, allowed, 1)
         hint = f"did you mean {close[0]}? Allowed: " if close else "one of "
-        value = error.instance[key]
         raise _error([*path, key], value, f"no such key; {hint}{', '.join(allowed)}")
     raise _error(path, error.instance, _description(schema, path) or error.message)
 
@@ -236,7 +236,7 @@ def _validate(config: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
 def _innermost(error: ValidationError) -> ValidationError:
     """Where a value may have several forms, and has one but for a part of it, find that part."""
     while error.validator == "anyOf":
-        forms: dict[int, list[ValidationError]] = {}
+        forms: dict[str | int, list[ValidationError]] = {}
         for part in error.context:
             forms.setdefault(part.relative_schema_path[0], []).append(part)
         close = [parts for parts in forms.values() if all(part.relative_path for part in parts)]
@@ -246,12 +246,15 @@ def _innermost(error: ValidationError) -> ValidationError:
     return error
 
 
-def _unknown_key(error: ValidationError, schema: Mapping[str, Any]) -> tuple[str, list[str]]:
-    """Find the first key that is not allowed, and those that are."""
+def _unknown_key(error: ValidationError, schema: Mapping[str, Any]) -> tuple[str, Any, list[str]]:
+    """Find the first key that is not allowed, its value, and the keys that are."""
+    found, expected = error.instance, error.schema
+    assert isinstance(found, Mapping)  # nothing else has keys
+    assert isinstance(expected, Mapping)
     study = list(schema["$defs"]["study"]["properties"])
-    own = error.schema.get("properties", {})
+    own = expected.get("properties", {})
     allowed = [*own, *study] if error.validator == "unevaluatedProperties" else list(own)
-    return next(key for key in error.instance if key not in allowed), allowed
+    return next((key, value, allowed) for key, value in found.items() if key not in allowed)
 
 
 def _description(schema: Mapping[str, Any], path: list) -> str | None:

@@ -83,8 +83,10 @@ def efficiency_by_source(runs: pd.DataFrame, dimensions: pd.DataFrame) -> pd.Dat
         ("efficiency", counted(table), "test_accuracy", "best_epoch"),
         ("efficiency_on_test", table, "best_test_accuracy", "best_test_epoch"),
     ):
-        columns = (rows[column].astype(float) for column in (accuracy, epoch, "parameters"))
-        table[name] = efficiency(*columns, known)
+        accuracies, epochs, parameters = (
+            rows[column].astype(float) for column in (accuracy, epoch, "parameters")
+        )
+        table[name] = efficiency(accuracies, epochs, parameters, known)
     return table.sort_values(["source", *KEY_NAMES], ignore_index=True)[EFFICIENCY.names]
 
 

@@ -38,9 +38,9 @@ def write_atomically(
             os.replace(path, keep)
         os.replace(temporary, path)
     except Exception as error:
-        if (cause := _system_error(error)) is None:
+        if (number := _system_error(error)) is None:
             raise
-        raise OSError(cause.errno, f"{path}: {os.strerror(cause.errno)}") from error
+        raise OSError(number, f"{path}: {os.strerror(number)}") from error
     finally:
         with suppress(OSError):  # nothing to remove, or a file system that has become read-only
             temporary.unlink()
@@ -52,11 +52,13 @@ def remove_unfinished(folder: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _system_error(error: BaseException | None) -> OSError | None:
-    """Find what the system said behind the errors that libraries make of it."""
-    while error is not None and not (isinstance(error, OSError) and error.errno):
+def _system_error(error: BaseException | None) -> int | None:
+    """Find the number of the system's error behind those that libraries make of it."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno:
+            return error.errno
         error = error.__cause__ or error.__context__
-    return error
+    return None
 
 
 def run_plainly(main: Callable[[], None]) -> None:

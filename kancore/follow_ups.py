@@ -41,7 +41,7 @@ class FollowUp:
 
     def sweeps(self, scheme: Scheme) -> list[Sweep]:
         """One sweep of the single scheme `scheme` for each architecture."""
-        axes = {axis: (getattr(scheme, field),) for field, axis in AXES.items()}
+        axes: dict[str, Any] = {axis: (getattr(scheme, field),) for field, axis in AXES.items()}
         return [
             Sweep(self.dataset, "backprop", architecture, seed=self.seed, **axes, **self.options)
             for architecture in self.architectures

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 # Of glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
@@ -137,7 +138,7 @@ def last_words(limit_mb: int) -> Iterator[None]:
     waiting, alive = os.pipe()
     command = [sys.executable, "-S", __file__, str(os.getpid()), str(limit_mb)]
     # In a group of its own, which no signal for this one reaches.
-    options = {"stdin": waiting, "stdout": subprocess.DEVNULL, "process_group": 0}
+    options: dict[str, Any] = {"stdin": waiting, "stdout": subprocess.DEVNULL, "process_group": 0}
     with subprocess.Popen(command, **options):
         os.close(waiting)
         try:

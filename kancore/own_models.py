@@ -40,7 +40,7 @@ def code_files(model: str) -> list[Path]:
     if found is None:
         return []
     if found.submodule_search_locations is None:
-        return [Path(found.origin)] if found.has_location else []
+        return [Path(found.origin)] if found.origin and found.has_location else []
     folders = map(Path, found.submodule_search_locations)
     return sorted(file for folder in folders for file in folder.rglob("*.py"))
 

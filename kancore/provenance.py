@@ -64,9 +64,10 @@ def _read(path: Path, name: str) -> tuple[str, tuple[str, ...]]:
     return hashlib.sha256(content).hexdigest(), tuple(sorted(names))
 
 
-def _read_own(model: str) -> tuple[str, list[str]]:
+def _read_own(model: str) -> tuple[str, tuple[str, ...]]:
     """Digest of the code of a function of the user's, and the names that it imports from here."""
-    found, imported = [], []
+    found: list[tuple[str, str]] = []
+    imported: list[str] = []
     for file in own_models.code_files(model):
         try:
             digest, names = _read(file, file.stem)
@@ -74,7 +75,7 @@ def _read_own(model: str) -> tuple[str, list[str]]:
             digest, names = own_models.content(file), ()
         found.append((file.name, digest))
         imported += names
-    return hashlib.sha256(repr(found).encode()).hexdigest(), imported
+    return hashlib.sha256(repr(found).encode()).hexdigest(), tuple(imported)
 
 
 @cache

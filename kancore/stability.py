@@ -191,7 +191,8 @@ def helpful(table: pd.DataFrame, factors: Mapping[str, Mapping[str, Any]]) -> li
     rows = table[(table["dataset"] == ALL) & (table["depth"] == ALL)]
     rows = rows[(rows["measure"] == "median") & rows["factor"].isin(list(factors))]
     rows = rows[rows["low"] > 0].sort_values("effect", ascending=False, kind="stable")
-    chosen, taken = [], set()
+    chosen: list[str] = []
+    taken: set[str] = set()
     for factor in rows["factor"]:
         keys = {"batch_norm" if key == "layer_norm" else key for key in factors[factor]}
         if not keys & taken:

@@ -1,6 +1,6 @@
 """From evaluations to runs, and from runs to the schemes and numbers that figures show."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -311,7 +311,7 @@ class OverSeeds:
         return float(stdtr(self.freedom, -beyond / self.error))
 
 
-def holm(p_values: np.ndarray) -> np.ndarray:
+def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
     """Adjust p values of a family of tests by Holm's step-down method.
 
     Parameters

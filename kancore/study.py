@@ -131,8 +131,9 @@ class Study:
     def _follow_up_architectures(self, experiment: str, dataset: str) -> tuple[Architecture, ...]:
         """Vary what the experiment varies in the first KAN that the grid has of each depth."""
         axes = self.settings["follow_ups"][experiment]
-        kans = {kan.depth: kan for kan in reversed([*self._architectures(dataset)]) if kan.degree}
-        kans = [kans[depth] for depth in self.settings["depths"]]
+        found = reversed([*self._architectures(dataset)])
+        by_depth = {kan.depth: kan for kan in found if kan.degree}
+        kans = [by_depth[depth] for depth in self.settings["depths"]]
         if experiment == "width_degree":
             return tuple(
                 replace(kans[0], hidden_widths=(width,) * layers, degree=degree)
@@ -232,8 +233,10 @@ class Study:
 
     def _sweep_options(self, dataset: str) -> dict[str, Any]:
         """Give what every kind of sweep of a data set takes."""
-        names = "whole_test_batches", "first_evaluation", "weight_decay", "warmup_epochs"
-        names += "rate_decay", "clip_norm", "label_smoothing"
+        names = (
+            *("whole_test_batches", "first_evaluation", "weight_decay", "warmup_epochs"),
+            *("rate_decay", "clip_norm", "label_smoothing"),
+        )
         same = {name: self.settings[name] for name in names}
         return {**self._options(dataset), **same, "flips": choose(self.settings["flips"], dataset)}
 
@@ -245,12 +248,12 @@ class Study:
             for key in ("epochs", "batch_size"):
                 options[key] = choose(hsic.pop(key), dataset) or options[key]
             options["hsic"] = HsicBottleneck(**hsic)
+        options |= {axis: tuple(choose(settings[axis], dataset)) for axis in AXES.values()}
         return Sweep(
             dataset=dataset,
             objective=objective,
             architecture=architecture,
             seed=seed,
-            **{axis: tuple(choose(settings[axis], dataset)) for axis in AXES.values()},
             **options,
         )
 

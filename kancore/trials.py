@@ -106,7 +106,8 @@ def _try(wanted: Iterable[tuple[str, tuple[int, ...]]], kept: Path) -> dict[tupl
         known |= {keys[pair]: needs for pair, needs in zip(todo, found, strict=True)}
         with suppress(OSError):  # it is tried again next time
             write_atomically(kept, lambda part: part.write_text(json.dumps(known, indent=2)))
-    return {pair: known[key] and Needs(**known[key]) for pair, key in keys.items()}
+    needs = {pair: known[key] for pair, key in keys.items()}
+    return {pair: Needs(**each) if each else None for pair, each in needs.items()}
 
 
 def _key(model: str, widths: Sequence[int]) -> str:
@@ -124,7 +125,7 @@ def _known(kept: Path) -> dict[str, dict | None]:
 def _run(wanted: Sequence[tuple[str, tuple[int, ...]]]) -> list[dict | None]:
     with TemporaryDirectory() as folder:
         out = Path(folder, "needs.json")
-        command = [sys.executable, "-P", ROOT / "workflow_scripts" / "run.py", _SCRIPT]
+        command = [sys.executable, "-P", str(ROOT / "workflow_scripts" / "run.py"), _SCRIPT]
         done = subprocess.run(
             [*command, "--models", json.dumps(wanted), "--out", out],
             capture_output=True,

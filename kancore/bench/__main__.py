@@ -228,8 +228,8 @@ def main() -> None:
             continue
         if name == "memory":
             if args.device == "cpu":
-                rows = [row for batch in args.batch for row in memory(batch)]
-                add("Memory of a sweep of 27, MB", pd.DataFrame(rows))
+                table = pd.DataFrame([row for batch in args.batch for row in memory(batch)])
+                add("Memory of a sweep of 27, MB", table)
             continue
         measure = {
             **{"steps": steps, "sweeps": sweeps, "trained": trained},

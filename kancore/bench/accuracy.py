@@ -84,8 +84,8 @@ def accuracies() -> Iterator[dict]:
     for hidden in HIDDEN:
         for optimizer, rate in SCHEMES:
             scheme = optimizer, rate
-            row = {"network": f"{images.features}-{hidden}-{images.classes}"}
-            row |= {"optimizer": optimizer, "rate": rate}
+            network = f"{images.features}-{hidden}-{images.classes}"
+            row: dict[str, str | float] = {"network": network, "optimizer": optimizer, "rate": rate}
             for gain in GAINS:
                 found = [of_ours(images, hidden, gain, *scheme, seed) for seed in SEEDS]
                 row[f"ours, {gain}"] = _range(found)

@@ -1,7 +1,8 @@
 """Our side of the benchmark: the training that the workflow does, step by step."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -58,13 +59,13 @@ def training(
     model: str,
     widths: Sequence[int],
     data: Dataset,
-    schemes: dict[str, tuple] = ONE_SCHEME,
+    schemes: Mapping[str, Any] = ONE_SCHEME,
     device: str = "cpu",
     compiled: bool = False,
     batch: int | None = None,
 ) -> Training:
     """Begin the training of one scheme, or of all of a sweep, without dropout."""
-    grid = {"degree": DEGREE, "grid_size": GRID_SIZE, "grid_range": (-1.0, 1.0)}
+    grid: dict[str, Any] = {"degree": DEGREE, "grid_size": GRID_SIZE, "grid_range": (-1.0, 1.0)}
     hidden = tuple(widths[1:-1])
     architecture = Architecture(
         model, hidden, activation="silu", **(grid if model == "kan" else {})

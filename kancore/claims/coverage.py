@@ -56,7 +56,7 @@ def coverage(
     claims = list(claims)
     seeds = sorted(int(seed) for seed in set(runs["seed"]))
     whole = _pairs(measured(runs, runs.iloc[:0], dimensions, timings, complexity), claims)
-    found: dict[tuple[str, int], list[tuple[bool, bool]]] = {}
+    found: dict[tuple[str, int], list[tuple[bool, ...]]] = {}
     for chosen in combinations(seeds, size):
         some = runs[runs["seed"].isin(chosen)]
         times = None if timings is None else timings[timings["seed"].isin(chosen)]

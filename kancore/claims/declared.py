@@ -156,6 +156,10 @@ def _wide_against_kan(evidence: Evidence, higgs: bool) -> pd.DataFrame:
     return pairs[(pairs["dataset"] == "higgs") == higgs]
 
 
+def _rivals(evidence: Evidence, axis: str, claimed: dict[str, Callable]) -> pd.DataFrame:
+    return best_rival(kans(evidence.runs), axis, claimed)
+
+
 def _gaps(evidence: Evidence) -> pd.DataFrame:
     runs = backprop(evidence.runs)
     return paired(runs, "model", "kan", "mlp", "generalization_gap", (*CELL, *SCHEME))
@@ -219,8 +223,8 @@ def _claimed(low_rate: float) -> dict[str, Callable]:
 
 def declare(thresholds: Thresholds) -> tuple[Claim, ...]:
     """Give all claims with their tests, by these thresholds."""
-    single = (*_on_accuracy(thresholds), *_on_training(thresholds), *_on_efficiency(thresholds))
-    single = sorted(single, key=lambda claim: int(claim.name[1:]))
+    found = (*_on_accuracy(thresholds), *_on_training(thresholds), *_on_efficiency(thresholds))
+    single = sorted(found, key=lambda claim: int(claim.name[1:]))
     compared = tuple(part for claim in single if claim.within for part in claim.parts)
     return (*single, _on_both_objectives(thresholds, compared))
 
@@ -277,7 +281,7 @@ def _on_accuracy(thresholds: Thresholds) -> tuple[Claim, ...]:
             tuple(
                 Part(
                     f"{words} less the best other {axis.replace('_', ' ')}, the rest as claimed",
-                    lambda evidence, axis=axis: best_rival(kans(evidence.runs), axis, claimed),
+                    partial(_rivals, axis=axis, claimed=claimed),
                     above=0,
                 )
                 for axis, words in {

@@ -6,6 +6,7 @@ the data sets, the objective, or whether runs that diverged count.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -88,13 +89,18 @@ def _variations(material: Material) -> Iterator[tuple[str, str, Sequence[dict[st
         early = known if share == 1 else judge(material.evidence(share), _NOTHING)
         yield "budget", f"{share:g}", early
     for dataset in sorted(set(evidence.runs["dataset"])):
-        rest = select(evidence, lambda table, name=dataset: table["dataset"] != name)
+        rest = select(evidence, partial(_on_others, dataset))
         yield "without", dataset, judge(rest, _NOTHING) if len(rest.runs) else []
     within = [claim for claim in CLAIMS if claim.within]
     objectives = sorted(set(evidence.runs["objective"]))
     for objective in objectives if len(objectives) > 1 else []:
         yield "objective", objective, judge(under(evidence, objective), _NOTHING, within)
     yield "diverged", "dropped", judge(material.evidence(diverged=False), _NOTHING)
+
+
+def _on_others(dataset: str, table: pd.DataFrame) -> pd.Series:
+    """Whether rows are of other data sets."""
+    return table["dataset"] != dataset
 
 
 def _runs_until(history: pd.DataFrame, share: float) -> pd.DataFrame:

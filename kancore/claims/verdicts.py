@@ -91,7 +91,7 @@ def _reason(claim: Claim, parts: list[dict[str, Any]]) -> str | None:
 
 def _test(part: Part, evidence: Evidence, published: Evidence) -> dict[str, Any]:
     pairs = part.compare(evidence)
-    result = {
+    result: dict[str, Any] = {
         "question": part.question,
         "unit": part.unit,
         "summary": part.summary,
@@ -109,8 +109,8 @@ def _test(part: Part, evidence: Evidence, published: Evidence) -> dict[str, Any]
         "published": None,
     }
     if len(pairs) >= FEWEST_PAIRS:
-        ends = (result[f"{part.summary}_{end}"] for end in ("low", "high"))
-        result["verdict"] = _verdict(part, *ends, firm=result["interval_over"] == "seeds")
+        low, high = (result[f"{part.summary}_{end}"] for end in ("low", "high"))
+        result["verdict"] = _verdict(part, low, high, firm=result["interval_over"] == "seeds")
         result["corrected"] = result["verdict"]
         estimated = estimate(pairs, part.summary, result["interval_over"])
         result["p"] = _p_value(part, estimated)
@@ -151,12 +151,14 @@ def measure(pairs: pd.DataFrame) -> dict[str, float | str | None]:
         ``pairs``, ``seeds`` (the fewest of a data set), ``interval_over`` (seeds or pairs), and
         each summary with its ``..._low`` and ``..._high``; null where there are no pairs.
     """
-    found = {"pairs": len(pairs), "seeds": seeds_of(pairs), "interval_over": None}
+    seeds = seeds_of(pairs)
+    found: dict[str, float | str | None] = {"pairs": len(pairs), "seeds": seeds}
+    found["interval_over"] = None
     for name in SUMMARIES:
         found |= {name: None, f"{name}_low": None, f"{name}_high": None}
     if not len(pairs):
         return found
-    over = "seeds" if found["seeds"] >= FEWEST_SEEDS else "pairs"
+    over = "seeds" if seeds >= FEWEST_SEEDS else "pairs"
     found |= {**_point(pairs), "interval_over": over}
     for name in SUMMARIES:
         low, high = interval(estimate(pairs, name, over), name)

@@ -108,7 +108,7 @@ def _estimate(
         reason = f"the {k} nearest neighbours of too many of {points} points are equally far away"
         return Estimate(name, k, None, None, None, points, reason)
     if not np.isfinite([low, high]).all():
-        low = high = None
+        return Estimate(name, k, dimension, None, None, points)
     return Estimate(name, k, dimension, low, high, points)
 
 

@@ -1,6 +1,7 @@
 """How the report words the experiment on stability: what to recommend, and on what evidence."""
 
 from collections.abc import Mapping
+from math import nan
 from typing import Any
 
 import pandas as pd
@@ -93,7 +94,7 @@ def factors(table: pd.DataFrame, timings: pd.DataFrame) -> Table:
         cells = []
         for measure, (_, unit) in _COLUMNS.items():
             found = _of(table, factor, measure)
-            value = found["value"].iloc[0] if len(found) else None
+            value = found["value"].iloc[0] if len(found) else nan
             cells.append(MISSING if pd.isna(value) else f"{unit * value:.1f}")
         rows.append((display_name(factor), *cells, f"\N{MULTIPLICATION SIGN}{step[factor]:.2f}"))
     headings = ["Factor", *(heading for heading, _ in _COLUMNS.values()), "Time of a step"]

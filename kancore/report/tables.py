@@ -1,7 +1,8 @@
 """Tables of the report: which columns they have and how a value is written."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -11,7 +12,7 @@ from kancore.statistics import SCHEME, SETTING, average_seeds, counted, main_gri
 MISSING = "\N{EN DASH}"
 
 # How a column is written: its heading, and how one of its values is.
-_FORMATS = {
+_FORMATS: dict[str, Callable[[Any], str]] = {
     "name": lambda value: display_name(str(value)),
     "text": str,
     "number": lambda value: f"{value:g}",
@@ -107,7 +108,7 @@ class Table:
 
     headings: list[str]
     numeric: list[bool]
-    rows: list[tuple[str, ...]]
+    rows: Sequence[tuple[str, ...]]
     top: list[bool]
 
 
