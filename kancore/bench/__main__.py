@@ -20,6 +20,7 @@ from kancore.bench.measure import interleaved
 from kancore.files import write_atomically
 from kancore.layers import local_support
 from kancore.memory import keep_freed_memory
+from kancore.networks.kan import KAN
 from kancore.objectives.hsic_bottleneck import losses
 from kancore.schemes import OPTIMIZERS
 from kancore.training import Training
@@ -89,11 +90,11 @@ def trained(batch: int, seconds: float, device: str) -> Iterator[dict]:
     for network in TRAINED:
         widths = widths_of(network)
         training = ours.trained(widths, batch, device)
-        outside = training.state.network.outside_grid(training.batch("train", ours.first(batch))[0])
-        data = batch_of(training.dataset, device)
-        few = tuple(part[:batch] for part in data)
-        times = beside_peers(training, widths, few, seconds, device)
-        share = f"{100 * outside.mean():.0f}%"
+        x, y = training.batch("train", ours.first(batch))
+        stack = training.state.network
+        assert isinstance(stack, KAN)
+        share = f"{100 * stack.outside_grid(x).mean():.0f}%"
+        times = beside_peers(training, widths, (x, y), seconds, device)
         yield {"network": network, "outside the grid": share, "batch": batch, **times}
 
 

@@ -162,7 +162,7 @@ def steps(
     x, y
         The batch.
     """
-    found = {
+    found: dict[str, Callable[[], Callable[[], None]]] = {
         name: partial(_step_of_built, build, widths, optimizer, x, y)
         for name, build in installed().items()
     }
