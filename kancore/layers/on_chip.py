@@ -145,7 +145,8 @@ for _name, _function, _shape in (
     ("ka_input_gradient", _input_gradient, _input_gradient_shape),
 ):
     _LIBRARY.impl(_name, _function, "CompositeExplicitAutograd")
-    torch.library.register_fake(f"kancore::{_name}", _shape, lib=_LIBRARY)
+    # Not by `torch.library.register_fake`, which looks for the caller's source for 0.2 s.
+    _LIBRARY.impl(_name, _shape, "Meta")
 torch.library.register_autograd("kancore::ka_product", _backward, setup_context=_save, lib=_LIBRARY)
 
 
