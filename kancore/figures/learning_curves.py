@@ -68,14 +68,14 @@ def _cell(table: pd.DataFrame, dataset: str, depth: str) -> pd.DataFrame:
 
 
 def _draw_panel(axes: Axes, curves: pd.DataFrame) -> None:
-    colours = style.colours(curves["model"])
-    for (model, objective), runs in curves.groupby(["model", "objective"]):
+    models = {"hue": "model", "palette": style.colours(curves["model"]), "legend": False}
+    for objective, runs in curves.groupby("objective"):
         for split, look in _SPLITS.items():
-            drawn = {"color": colours[model], "ls": style.LINES.get(objective, ":"), **look}
+            drawn = {"ls": style.LINES.get(objective, ":"), **look}
             if runs["epoch"].nunique() == 1:  # a line through one point would not be seen
                 drawn |= {"marker": "o", "ms": 4 * look["lw"]}
             spread = style.RANGE if split == "test_accuracy" else {"errorbar": None}
-            sns.lineplot(runs, x="epoch", y=split, ax=axes, legend=False, **spread, **drawn)
+            sns.lineplot(runs, x="epoch", y=split, ax=axes, **models, **spread, **drawn)
     axes.set(xlabel=None, ylabel=None)
     axes.yaxis.set_major_formatter(style.percent)
     axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
