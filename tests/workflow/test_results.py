@@ -155,7 +155,7 @@ def test_a_job_that_was_killed_goes_on_to_the_same_bytes(project):
     name = "digits/backprop/kan-32-gelu-degree3-grid5/0.005/seed0"
     folder = project.path / "results" / "tiny" / "sweeps" / name
     target = f"results/tiny/sweeps/{name}/history.parquet"
-    arguments = ("--cores", "1", target, "--config", "epochs=100", "checkpoint_seconds=0")
+    arguments = ("--cores", "1", target, "--config", "epochs=30", "checkpoint_seconds=0")
     project.snakemake(*arguments)
     undisturbed = (folder / "history.parquet").read_bytes()
     (folder / "history.parquet").unlink()
