@@ -27,6 +27,10 @@ LEAST_ACCURACY = 0.01
 _MACHINE = ("machine", "threads")
 
 
+# Gives the differences between pairs, with the columns `PAIR`.
+Comparison = Callable[["Evidence"], pd.DataFrame]
+
+
 @dataclass(frozen=True)
 class Evidence:
     """Runs to compare.
@@ -52,6 +56,18 @@ class Evidence:
     follow_ups: pd.DataFrame
     times: pd.DataFrame = field(default_factory=pd.DataFrame)
     complexity: pd.Series = field(default_factory=lambda: pd.Series(dtype=float))
+    _pairs: dict[Comparison, pd.DataFrame] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+    _under: dict[str, "Evidence"] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    def pairs(self, compare: Comparison) -> pd.DataFrame:
+        """Differences between pairs that a comparison gives, which is made once."""
+        if compare not in self._pairs:
+            self._pairs[compare] = compare(self)
+        return self._pairs[compare]
 
 
 def measured(
@@ -126,11 +142,12 @@ def select(evidence: Evidence, keep: Callable[[pd.DataFrame], pd.Series]) -> Evi
 
 def under(evidence: Evidence, objective: str) -> Evidence:
     """Put one objective in the place of backpropagation, which is what comparisons are of."""
-    own = select(evidence, lambda table: table["objective"] == objective)
-    tables = ("runs", "best", "follow_ups", "times")
-    return replace(
-        own, **{name: getattr(own, name).assign(objective="backprop") for name in tables}
-    )
+    if objective not in evidence._under:
+        own = select(evidence, lambda table: table["objective"] == objective)
+        tables = ("runs", "best", "follow_ups", "times")
+        named = {name: getattr(own, name).assign(objective="backprop") for name in tables}
+        evidence._under[objective] = replace(own, **named)
+    return evidence._under[objective]
 
 
 def _with_efficiency(runs: pd.DataFrame, dimensions: pd.Series) -> pd.DataFrame:

@@ -88,7 +88,7 @@ def _pairs(
 ) -> dict[tuple[str, int], tuple[str, pd.DataFrame]]:
     """Summary and pairs of each test that has enough of them."""
     compared = {
-        (claim.name, number): (part.summary, part.compare(evidence))
+        (claim.name, number): (part.summary, evidence.pairs(part.compare))
         for claim in claims
         for number, part in enumerate(claim.parts, start=1)
     }

@@ -5,8 +5,8 @@ interval lies outside them, and is open otherwise. Where there are enough seeds,
 over seeds; else it is over the pairs that there are, and what it says is only suggested.
 """
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from math import inf, log
 
@@ -16,6 +16,7 @@ import pandas as pd
 from kancore.claims.comparisons import (
     CELL,
     PAIR,
+    Comparison,
     Evidence,
     activations,
     backprop,
@@ -111,7 +112,7 @@ class Part:
     """
 
     question: str
-    compare: Callable[[Evidence], pd.DataFrame]
+    compare: Comparison
     above: float = -inf
     below: float = inf
     summary: str = "effect"
@@ -205,7 +206,7 @@ def _alike(evidence: Evidence, parts: tuple[Part, ...]) -> pd.DataFrame:
 
 def _outcomes(part: Part, evidence: Evidence) -> pd.Series:
     """Whether the summary of each data set and seed lies between the bounds."""
-    pairs = part.compare(evidence)
+    pairs = evidence.pairs(part.compare)
     found = pairs.groupby(["dataset", "seed"])["difference"].agg(
         lambda values: float(SUMMARIES[part.summary](np.asarray(values)))
     )
@@ -221,10 +222,23 @@ def _claimed(low_rate: float) -> dict[str, Callable]:
     }
 
 
-def declare(thresholds: Thresholds) -> tuple[Claim, ...]:
-    """Give all claims with their tests, by these thresholds."""
+def declare(thresholds: Thresholds, like: Sequence[Claim] = ()) -> tuple[Claim, ...]:
+    """Give all claims with their tests, by these thresholds.
+
+    Parameters
+    ----------
+    thresholds
+        Bounds of the tests.
+    like
+        Claims by thresholds that differ in bounds alone, whose comparisons are taken over: so what
+        was compared for them is not compared again.
+    """
     found = (*_on_accuracy(thresholds), *_on_training(thresholds), *_on_efficiency(thresholds))
     single = sorted(found, key=lambda claim: int(claim.name[1:]))
+    for place, known in enumerate(like[: len(single)]):
+        pairs = zip(single[place].parts, known.parts, strict=True)
+        parts = tuple(replace(part, compare=before.compare) for part, before in pairs)
+        single[place] = replace(single[place], parts=parts)
     compared = tuple(part for claim in single if claim.within for part in claim.parts)
     return (*single, _on_both_objectives(thresholds, compared))
 

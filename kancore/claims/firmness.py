@@ -119,7 +119,7 @@ def _runs_until(history: pd.DataFrame, share: float) -> pd.DataFrame:
 def _moved(name: str, value: float) -> list[Claim]:
     """Claims some of whose bounds move with a threshold, moved."""
     names = ("all", "nearly_all") if name == "share" else (name,)
-    claims = declare(replace(Thresholds(), **dict.fromkeys(names, value)))
+    claims = declare(replace(Thresholds(), **dict.fromkeys(names, value)), CLAIMS)
     far = declare(replace(Thresholds(), **dict.fromkeys(names, 0.99)))  # moves each bound
     return [
         claim

@@ -90,7 +90,7 @@ def _reason(claim: Claim, parts: list[dict[str, Any]]) -> str | None:
 
 
 def _test(part: Part, evidence: Evidence, published: Evidence) -> dict[str, Any]:
-    pairs = part.compare(evidence)
+    pairs = evidence.pairs(part.compare)
     result: dict[str, Any] = {
         "question": part.question,
         "unit": part.unit,
@@ -114,7 +114,7 @@ def _test(part: Part, evidence: Evidence, published: Evidence) -> dict[str, Any]
         result["corrected"] = result["verdict"]
         estimated = estimate(pairs, part.summary, result["interval_over"])
         result["p"] = _p_value(part, estimated)
-    known = part.compare(published)
+    known = published.pairs(part.compare)
     if len(known):
         result["published"] = {**_point(known), "pairs": len(known)}
     return result

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from scipy.stats import ttest_1samp
 
-from kancore.claims.comparisons import measured, published
+from kancore.claims.comparisons import Evidence, measured, published
 from kancore.claims.declared import CLAIMS, FEWEST_PAIRS, THRESHOLDS, Claim, Part
 from kancore.claims.verdicts import judge
 from kancore.intrinsic_dimension.estimates import paper_dimensions
@@ -19,6 +19,8 @@ FOLDER = Path(__file__).parents[3] / "published"
 FIGURES = pd.read_csv(FOLDER / "accuracies.csv")
 DIMENSIONS = paper_dimensions(pd.read_csv(FOLDER / "intrinsic_dimension.csv"))
 PUBLISHED = published(FIGURES)
+# Their tables are empty: made-up tests bring their own pairs.
+STUDY, NOTHING = (Evidence(*3 * [pd.DataFrame()]) for _ in range(2))
 
 
 def part(differences, seeds=3, **bounds):
@@ -27,11 +29,11 @@ def part(differences, seeds=3, **bounds):
     names = np.where(places % 2, "one", "two").tolist()
     columns = {"dataset": names, "seed": places // 2 % seeds, "difference": differences}
     pairs = pd.DataFrame(columns).astype({"difference": float})
-    return Part("a - b", lambda evidence: pairs if evidence == "study" else pairs[:0], **bounds)
+    return Part("a - b", lambda evidence: pairs if evidence is STUDY else pairs[:0], **bounds)
 
 
 def verdict(*parts):
-    (found,) = judge("study", None, [Claim("C0", "It is so.", "so", "abstract", "pairs", parts)])
+    (found,) = judge(STUDY, NOTHING, [Claim("C0", "It is so.", "so", "abstract", "pairs", parts)])
     return found
 
 
@@ -223,7 +225,7 @@ def test_verdicts_are_corrected_for_all_tests():
     parts = [part(random.normal(shift, 0.02, 24), above=0) for shift in np.linspace(0, 0.03, 8)]
     claims = [Claim(f"C{n}", "So.", "so", "abstract", "pairs", (p,)) for n, p in enumerate(parts)]
     claims.append(Claim("C9", "So.", "so", "abstract", "pairs", (part([], above=0),)))
-    found = judge("study", None, claims)
+    found = judge(STUDY, NOTHING, claims)
     results = [claim["parts"][0] for claim in found]
     assert (results[-1]["p"], results[-1]["corrected"]) == (None, "not tested")
     left = sorted(results[:-1], key=lambda result: result["p"])
@@ -250,3 +252,20 @@ def test_a_study_under_both_objectives_is_judged_on_what_holds_under_both(verdic
 def test_a_claim_is_quoted_from_the_abstract_or_in_short(verdicts):
     assert {claim["source"] for claim in verdicts.values()} == {"abstract", "in short"}
     assert all(claim["quote"] for claim in verdicts.values())
+
+
+def test_what_two_claims_compare_alike_is_compared_once():
+    asked = []
+
+    def compare(evidence):
+        asked.append(evidence)
+        return pd.DataFrame({"dataset": "one", "seed": range(20), "difference": SPREAD})
+
+    study, nothing = (Evidence(*3 * [pd.DataFrame()]) for _ in range(2))
+    parts = Part("a - b", compare, above=-1), Part("a - b", compare, above=1)
+    claims = [Claim("C0", "It is so.", "so", "abstract", "pairs", (part,)) for part in parts]
+    found = judge(study, nothing, claims)
+    assert [claim["verdict"] for claim in found] == ["supported", "contradicted"]
+    assert len(asked) == 2
+    assert asked[0] is study
+    assert asked[1] is nothing
