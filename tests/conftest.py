@@ -6,6 +6,7 @@ long ones come first, so that all end together.
 
 import os
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -18,6 +19,7 @@ settings.register_profile(
 settings.load_profile("any machine")
 
 
+@pytest.hookimpl(optionalhook=True)  # where pytest-xdist is not there
 def pytest_xdist_auto_num_workers():
     """One more than there are cores, as tests of clusters and of kills wait most of the time."""
     return (os.cpu_count() or 1) + 1
