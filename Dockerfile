@@ -1,9 +1,9 @@
 # An image in which the workflow and the package run; the kernels are compiled for any x86-64 or ARM.
 #   docker build -t kancore .
 #   docker run --rm -v "$PWD/results:/study/results" kancore --cores 2 --config study=quick
-# On a machine with a GPU add `--gpus all`: the wheel of PyTorch in requirements.lock brings CUDA. For an
-# image without it, a quarter as large, give the index that has PyTorch's wheels for CPUs:
-#   docker build --build-arg CPU_INDEX=ADDRESS -t kancore .
+# On a machine with a GPU add `--gpus all`: the wheel of PyTorch in requirements.lock brings CUDA. An image
+# without it is a quarter as large; it takes a pip.conf that says where PyTorch's wheels for CPUs are:
+#   docker build --build-arg DEVICE=cpu --secret id=pip,src=pip.conf -t kancore .
 FROM python:3.11-slim
 
 RUN apt-get update \
@@ -13,10 +13,10 @@ RUN apt-get update \
 WORKDIR /study
 # The lock file alone first, so that an edit of the code leaves this layer as it is.
 COPY requirements.lock ./
-ARG CPU_INDEX=""
-RUN if [ -n "$CPU_INDEX" ]; then sed -Ei '/^(nvidia-|cuda-|triton)/d' requirements.lock; fi \
-    && pip install --no-cache-dir ${CPU_INDEX:+--extra-index-url "$CPU_INDEX"} \
-        --requirement requirements.lock
+ARG DEVICE=gpu
+RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
+    if [ "$DEVICE" = cpu ]; then sed -Ei '/^(nvidia-|cuda-|triton)/d' requirements.lock; fi \
+    && pip install --no-cache-dir --requirement requirements.lock
 COPY . .
 RUN pip install --no-cache-dir --no-deps --editable .
 
