@@ -36,9 +36,6 @@ class Optimizer(Protocol):
     def step(self, gradients: Sequence[Tensor | None]) -> None:
         """Update the stacked parameters in place, from gradients of those that have one."""
 
-    def scale_rates(self, factor: float) -> None:
-        """Multiply all learning rates by `factor` from the next step on."""
-
     def fuse(self, network: nn.Module) -> None:
         """Let layers that have kernels for it update their weights in the backward pass."""
 

@@ -328,7 +328,9 @@ class Training:
         if sweep.warmup_epochs or sweep.rate_decay:
             warmup, steps = sweep.warmup_epochs * each, sweep.epochs * each
             factor = rate_factor(self.state.step, steps, warmup, sweep.rate_decay)
-            self.state.optimizer.scale_rates(factor)
+            optimizer = self.state.optimizer
+            assert isinstance(optimizer, StackedOptimizer)  # no other rates change
+            optimizer.scale_rates(factor)
 
     def _gradients(self, network: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Sequence]:
         """Losses ``[S]`` of a stack, and their gradients by its parameters."""

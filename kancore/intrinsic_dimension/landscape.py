@@ -64,11 +64,6 @@ class SubspaceAdam:
         self._mean = [self.parameters[0].new_zeros(d) for d in coordinates]
         self._square = [self.parameters[0].new_zeros(d) for d in coordinates]
         self._steps = torch.zeros((), device=self.parameters[0].device)
-        self._factor = 1.0
-
-    def scale_rates(self, factor: float) -> None:
-        """Multiply the learning rate by `factor`, from the next step on."""
-        self._factor = factor
 
     def fuse(self, network: nn.Module) -> None:
         """Leave the layers as they are: a step is known only once all of them have gradients."""
@@ -108,7 +103,7 @@ class SubspaceAdam:
             self._square,
             [],
             [self._steps] * len(moves),
-            lr=self._factor * self.learning_rate,
+            lr=self.learning_rate,
             beta1=BETAS[0],
             beta2=BETAS[1],
             weight_decay=0.0,
