@@ -1,8 +1,8 @@
 """What the documentation names exists: functions, modules, files, headings that links lead to."""
 
 import re
-from importlib import import_module
 from pathlib import Path
+from pkgutil import resolve_name
 
 import pytest
 
@@ -14,23 +14,10 @@ def _pages():
     return [pytest.param(page, id=str(page.relative_to(ROOT))) for page in PAGES]
 
 
-def _resolve(name):
-    parts = name.split(".")
-    for end in range(len(parts), 0, -1):
-        try:
-            found = import_module(".".join(parts[:end]))
-        except ModuleNotFoundError:
-            continue
-        for part in parts[end:]:
-            found = getattr(found, part)
-        return found
-    raise ModuleNotFoundError(name)
-
-
 @pytest.mark.parametrize("page", _pages())
 def test_names_of_the_library_exist(page):
     for name in re.findall(r"`(kancore(?:\.\w+)+)[`(]", page.read_text()):
-        _resolve(name)
+        resolve_name(name)
 
 
 @pytest.mark.parametrize("page", _pages())

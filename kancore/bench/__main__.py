@@ -90,7 +90,7 @@ def trained(batch: int, seconds: float, device: str) -> Iterator[dict]:
     for network in TRAINED:
         widths = widths_of(network)
         training = ours.trained(widths, batch, device)
-        x, y = training.batch("train", ours.first(batch))
+        x, y = ours.batch_of(training)
         stack = training.state.network
         assert isinstance(stack, KAN)
         share = f"{100 * stack.outside_grid(x).mean():.0f}%"
@@ -233,8 +233,11 @@ def main() -> None:
                 add("Memory of a sweep of 27, MB", table)
             continue
         measure = {
-            **{"steps": steps, "sweeps": sweeps, "trained": trained},
-            **{"wide": wide, "hsic": layerwise},
+            "steps": steps,
+            "sweeps": sweeps,
+            "trained": trained,
+            "wide": wide,
+            "hsic": layerwise,
         }[name]
         rows = (row for batch in args.batch for row in measure(batch, args.seconds, args.device))
         table = with_ratios(rows)

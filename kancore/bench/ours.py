@@ -88,19 +88,20 @@ def trained(widths: Sequence[int], batch: int, device: str = "cpu") -> Training:
     schemes = ALL_SCHEMES | {"learning_rates": (0.05, 0.005, 0.0005)}
     begun = training("kan", widths, mnist_sample.prepare(), schemes, device, batch=batch)
     for step in range(STEPS):
-        begun.step(*begun.batch("train", first(batch) + batch * (step % begun.steps_per_epoch)))
+        begun.step(*batch_of(begun, step % begun.steps_per_epoch))
     return begun
 
 
-def first(batch: int) -> Tensor:
-    """Numbers of the first examples."""
-    return torch.arange(batch)
+def batch_of(training: Training, number: int = 0) -> tuple[Tensor, Tensor]:
+    """Give a batch of a training, in the order of its data."""
+    size = training.sweep.batch_size
+    index = torch.arange(number * size, (number + 1) * size, device=training.device)
+    return training.batch("train", index)
 
 
 def step_of(training: Training) -> Callable[[], None]:
     """Give a step of training: forward, backward and update, on one batch as peers have it."""
-    index = torch.arange(training.sweep.batch_size, device=training.device)
-    x, y = training.batch("train", index)
+    x, y = batch_of(training)
     return lambda: training.step(x, y)
 
 

@@ -4,12 +4,11 @@ from itertools import pairwise
 
 import matplotlib as mpl
 import pandas as pd
-import seaborn as sns
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from kancore.figures import style
+from kancore.figures import heat_map, style
 
 TABLE = "firmness"
 
@@ -50,24 +49,19 @@ def draw(table: pd.DataFrame) -> Figure:
     cells = whole.pivot(index="claim", columns=["variation", "setting"], values="verdict")
     cells = cells.reindex(index=claims, columns=pd.MultiIndex.from_tuples(settings))
     numbers = {verdict: number for number, verdict in enumerate(_COLOURS)}
-    sns.heatmap(
+    heat_map.cells(
+        axes,
         cells.map(numbers.get, na_action="ignore").astype(float),
-        ax=axes,
         vmin=-0.5,
         vmax=len(numbers) - 0.5,
         cmap=ListedColormap(list(_COLOURS.values())),
-        cbar=False,
         annot=cells.map(style.MARKS.get, na_action="ignore"),
         fmt="",
-        annot_kws={"fontsize": "small", "color": "black"},
+        annot_kws=heat_map.TEXT | {"color": "black"},
         linewidths=1,
         xticklabels=names,
         yticklabels=claims,
     )
-    axes.set(xlabel=None, ylabel=None)
-    axes.grid(False)
-    axes.tick_params(length=0)
-    axes.tick_params(axis="y", rotation=0)
     axes.tick_params(axis="x", rotation=90)
     for edge, (before, after) in enumerate(pairwise(settings), start=1):
         if before[0] != after[0]:

@@ -1,9 +1,16 @@
 """A heat map whose cells say their values: what several figures are made of."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+
+from kancore.figures.style import Look
+
+# How the text of a cell is written.
+TEXT: Look = {"fontsize": "small"}
 
 
 def draw(axes: Axes, values: pd.DataFrame, limits: tuple[float, float], decimals: int = 0) -> None:
@@ -22,21 +29,25 @@ def draw(axes: Axes, values: pd.DataFrame, limits: tuple[float, float], decimals
         Decimals of the percentages.
     """
     low, high = limits
-    sns.heatmap(
+    cells(
+        axes,
         100 * values.astype(float),
-        ax=axes,
         vmin=100 * low,
         vmax=100 * high,
         cmap="cividis",  # even in lightness and the same to all common forms of colour vision
-        cbar=False,
         annot=True,
         fmt=f".{decimals}f",
-        annot_kws={"fontsize": "small"},
+        annot_kws=TEXT,
         xticklabels=list(values.columns),
         yticklabels=list(values.index),
     )
     for row, column in np.argwhere(values.isna().to_numpy()):
-        axes.text(column + 0.5, row + 0.5, "\N{EN DASH}", ha="center", va="center")
+        axes.text(column + 0.5, row + 0.5, "\N{EN DASH}", ha="center", va="center", **TEXT)
+
+
+def cells(axes: Axes, values: pd.DataFrame, **options: Any) -> None:
+    """Draw values as cells with labels alone around them, by options of `seaborn.heatmap`."""
+    sns.heatmap(values, ax=axes, cbar=False, **options)
     axes.set(xlabel=None, ylabel=None)
     axes.grid(False)
     axes.tick_params(length=0, rotation=0)
