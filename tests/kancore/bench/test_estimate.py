@@ -5,17 +5,24 @@ import pytest
 from kancore.bench.estimate import H100, dense_products, step_work, steps
 from kancore.layers import on_chip
 from kancore.resources import Shape
-from kancore.schemes import INITIALIZATIONS, OPTIMIZERS, Architecture, Sweep
+from kancore.schemes import INITIALIZATIONS, OPTIMIZERS, Architecture, HsicBottleneck, Sweep
 
 SIZE = Shape(20, 3, 1000, 500)
+
+
+_DEFAULTS = {"objective": "backprop", "seed": 0, "epochs": 4, "batch_size": 100}
+_DEFAULTS |= {"evaluate_every": 2}
 
 
 def sweep(model="kan", **options):
     grid = {"degree": 3, "grid_size": 5, "grid_range": (-1.0, 1.0)} if model == "kan" else {}
     return Sweep(
-        *("made here", "backprop", Architecture(model, (16,), **grid)),
-        *(OPTIMIZERS, (0.1,), INITIALIZATIONS),
-        **({"seed": 0, "epochs": 4, "batch_size": 100, "evaluate_every": 2} | options),
+        "made here",
+        architecture=Architecture(model, (16,), **grid),
+        optimizers=OPTIMIZERS,
+        learning_rates=(0.1,),
+        initializations=INITIALIZATIONS,
+        **(_DEFAULTS | options),
     )
 
 
@@ -45,6 +52,22 @@ def test_a_step_takes_no_less_than_its_products_its_bytes_and_its_launches(tf32)
     assert work.device > work.bytes / H100.bandwidth
     assert work.host > work.launches * H100.launch
     assert work.seconds == max(work.device, work.host)
+
+
+def test_the_hsic_bottleneck_counts_its_factorizations_and_solves():
+    batch, stack, classes, bordered = 64, 9, 3, 64 + 8
+    mlp, hsic = (
+        sweep("mlp", objective=objective, batch_size=batch, hsic=settings)
+        for objective, settings in (("backprop", None), ("hsic", HsicBottleneck()))
+    )
+    # Of one hidden layer: distances of its 16 units, their gradient by both factors, labels' gram
+    # and the gradient by the kernel; and no gradient of the output layer by its inputs.
+    products = stack * 2 * batch**2 * (16 + 2 * 16 + classes) + 2 * classes**2 * batch
+    products -= stack * 2 * batch * 16 * classes
+    factorized = stack * bordered**3 // 3 + classes**3 // 3
+    solved = stack * 2 * bordered**2 * classes
+    more = step_work(hsic, SIZE).flops - step_work(mlp, SIZE).flops
+    assert more == products + factorized + solved
 
 
 def test_evaluations_count_as_a_third_of_a_step():
