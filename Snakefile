@@ -61,6 +61,11 @@ onstart:
     running = lock(Path(".snakemake", "running.lock"))
     if running is None:
         raise WorkflowError(f"another snakemake is at work in {Path.cwd()}")
+    # Snakemake's own limit of 100 new jobs a second looks for jobs every second, and as often again
+    # for each job that has ended, which takes a core after some hundred. Other limits stay.
+    limit = workflow.scheduler.job_rate_limiter
+    if limit is not None and (limit.max_jobs, limit.timespan) == (100, 1):
+        workflow.scheduler.job_rate_limiter = None
     # What `python -m kancore.status` counts by.
     jobs = [
         *(f"sweeps/{name}" for name in SERIES),

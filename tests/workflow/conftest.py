@@ -5,6 +5,8 @@ import re
 import shutil
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -143,7 +145,16 @@ def _run_tiny_study(path):
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copyfile
         copy(ROOT / name, path / name)
     (path / "tiny.yaml").write_text(TINY)
-    Project(path).snakemake("--cores", "2")
+    with open(path / "snakemake.log", "w+") as log:
+        running = Project(path).start("--cores", "2", stdout=log.fileno())
+        threads = [psutil.Process(running.pid).num_threads()]
+        while running.poll() is None:
+            with suppress(psutil.Error):  # it may have ended by now
+                threads.append(psutil.Process(running.pid).num_threads())
+            time.sleep(0.5)
+        log.seek(0)
+        assert running.returncode == 0, log.read()
+    (path / "threads.txt").write_text(str(max(threads)))
     return path
 
 

@@ -38,6 +38,11 @@ def test_a_fresh_clone_with_results_has_nothing_to_do(project):
     assert "Nothing to be done" in project.snakemake("--cores", "1")
 
 
+def test_snakemake_does_not_look_for_jobs_more_often_with_each_that_ends(project):
+    # Each look would be due in a thread of its own; the study had 53 jobs.
+    assert int((project.path / "threads.txt").read_text()) < 20
+
+
 def test_touching_and_commenting_code_re_runs_nothing(project):
     for folder in ("kancore", "workflow_scripts", "rules"):
         for file in (project.path / folder).rglob("*.*"):
