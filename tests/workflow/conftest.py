@@ -124,13 +124,13 @@ class Project:
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory, worker_id):
+def finished(tmp_path_factory):
     """The project after a run of the tiny study; tests work on copies.
 
     Processes that share the tests share it: the first one runs the study.
     """
     folder = tmp_path_factory.getbasetemp()
-    if worker_id != "master":
+    if "PYTEST_XDIST_WORKER" in os.environ:
         folder = folder.parent
     path = folder / "finished"
     with first_free([folder / "finished.lock"], waiting=""):
