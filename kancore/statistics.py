@@ -74,13 +74,18 @@ def main_grid(table: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        The rows that have these values; rows whose degree or grid size is null are kept.
+        The rows that have the values most common to their data set and model, since a protocol may
+        give each its own; rows whose degree or grid size is null are kept.
     """
     for name, paper in _PAPER.items():
-        common = table[name].mode()
-        if len(common):
-            value = paper if (common == paper).any() else common.iloc[0]
-            table = table[table[name].isna() | (table[name] == value)]
+        keep = np.array(table[name].isna())
+        for places in table.groupby(["dataset", "model"]).indices.values():
+            values = table[name].iloc[places]
+            common = values.mode()
+            if len(common):
+                value = paper if (common == paper).any() else common.iloc[0]
+                keep[places] |= values.eq(value).to_numpy(bool, na_value=False)
+        table = table[keep]
     return table
 
 

@@ -185,6 +185,14 @@ def test_main_grid_prefers_the_values_of_the_paper(runs):
     assert set(main_grid(both)["degree"]) == {3}
 
 
+def test_main_grid_lets_models_and_data_sets_have_values_of_their_own(runs):
+    """As KANs and MLPs have under the published protocol, and KANs of MNIST and of the rest."""
+    models = {"mlp": "relu", "kan": "silu", "wide_mlp": "relu"}
+    own = runs.assign(activation=runs["model"].map(models))
+    there = pd.concat([own, runs.assign(dataset="elsewhere")])
+    pd.testing.assert_frame_equal(main_grid(there), there)
+
+
 def test_median_interval_is_the_percentile_bootstrap():
     values = np.random.default_rng(3).normal(0.9, 0.02, 27)
     oracle = bootstrap(
