@@ -10,19 +10,17 @@ from kancore.schemes import INITIALIZATIONS, OPTIMIZERS, Architecture, HsicBottl
 SIZE = Shape(20, 3, 1000, 500)
 
 
-_DEFAULTS = {"objective": "backprop", "seed": 0, "epochs": 4, "batch_size": 100}
-_DEFAULTS |= {"evaluate_every": 2}
-
-
 def sweep(model="kan", **options):
     grid = {"degree": 3, "grid_size": 5, "grid_range": (-1.0, 1.0)} if model == "kan" else {}
+    defaults = {"objective": "backprop", "seed": 0, "epochs": 4, "batch_size": 100}
     return Sweep(
         "made here",
         architecture=Architecture(model, (16,), **grid),
         optimizers=OPTIMIZERS,
         learning_rates=(0.1,),
         initializations=INITIALIZATIONS,
-        **(_DEFAULTS | options),
+        evaluate_every=2,
+        **(defaults | options),
     )
 
 
