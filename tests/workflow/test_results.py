@@ -153,15 +153,21 @@ def test_a_job_that_was_killed_goes_on_to_the_same_bytes(project):
     name = "digits/backprop/kan-32-gelu-degree3-grid5/0.005/seed0"
     folder = project.path / "results" / "tiny" / "sweeps" / name
     target = f"results/tiny/sweeps/{name}/history.parquet"
-    arguments = ("--cores", "1", target, "--config", "epochs=30", "checkpoint_seconds=0")
+    arguments = ("--cores", "1", target, "--config", "epochs=100", "checkpoint_seconds=0")
     project.snakemake(*arguments)
     undisturbed = (folder / "history.parquet").read_bytes()
     (folder / "history.parquet").unlink()
     run = project.start(*arguments)
-    while not (folder / "checkpoint.pt").exists():
+    while not (training := project.training_processes()):
         assert run.poll() is None
         time.sleep(0.02)
-    project.training_processes()[0].kill()
+    while True:  # a stopped job cannot end between a look at its checkpoint and its death
+        training[0].suspend()
+        if (folder / "checkpoint.pt").exists():
+            break
+        training[0].resume()
+        time.sleep(0.02)
+    training[0].kill()
     run.communicate()
     assert run.returncode != 0
     assert not (folder / "history.parquet").exists()
