@@ -85,7 +85,7 @@ def accuracies() -> Iterator[dict]:
         for optimizer, rate in SCHEMES:
             scheme = optimizer, rate
             network = f"{images.features}-{hidden}-{images.classes}"
-            row: dict[str, str | float] = {"network": network, "optimizer": optimizer, "rate": rate}
+            row = {"network": network, "optimizer": optimizer, "rate": f"{rate:g}"}
             for gain in GAINS:
                 found = [of_ours(images, hidden, gain, *scheme, seed) for seed in SEEDS]
                 row[f"ours, {gain}"] = _range(found)

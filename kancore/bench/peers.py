@@ -86,7 +86,12 @@ def pykan(widths: Sequence[int]) -> nn.Module:
     from kan import KAN
 
     network = KAN(
-        width=list(widths), grid=GRID_SIZE, k=DEGREE, auto_save=False, symbolic_enabled=False
+        width=list(widths),
+        grid=GRID_SIZE,
+        k=DEGREE,
+        seed=torch.initial_seed() % 2**32,  # it seeds all generators itself, as NumPy takes it
+        auto_save=False,
+        symbolic_enabled=False,
     )
     return network.speed()
 
