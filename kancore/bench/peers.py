@@ -145,7 +145,7 @@ BUILDERS: dict[str, tuple[str | None, Callable[[Sequence[int]], nn.Module]]] = {
     "pykan": ("kan", pykan),
 }
 # The same of peers that are no modules of PyTorch: what makes a step of training.
-STEPS = {"jaxkan": ("jaxkan", jaxkan)}
+STEPS = {"jaxkan": ("jaxkan.models.KAN", jaxkan)}  # the package alone imports without JAX
 
 
 def installed() -> dict[str, Callable[[Sequence[int]], nn.Module]]:
