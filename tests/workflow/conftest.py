@@ -6,8 +6,10 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -116,6 +118,13 @@ class Project:
             if "workflow_scripts/train.py" in (process.info["cmdline"] or ())
             and process.info["cwd"] == str(self.path)
         ]
+
+    @staticmethod
+    def wait_until(condition: Callable[[], Any], run: subprocess.Popen) -> Any:
+        """What a condition gives once it comes true, or its last answer if a run ends before."""
+        while not (met := condition()) and run.poll() is None:
+            time.sleep(0.01)
+        return met
 
     def append(self, path: str, line: str = "_edited = 1") -> None:
         """Add a line to a file."""

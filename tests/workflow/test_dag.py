@@ -1,7 +1,7 @@
 """What a change re-runs, told by real dry runs."""
 
 import os
-import time
+from functools import partial
 
 import pytest
 
@@ -180,9 +180,8 @@ def test_code_edited_during_a_run_is_refused(project):
     with first_free(locks[:1], ""), first_free(locks[1:], ""):
         run = project.start("--cores", "1", "--forcerun", "train")
         # The first job has taken its digest when it waits for its lock.
-        while not any("waiting" in log.read_text() for log in results.glob("logs/train/**/*.log")):
-            assert run.poll() is None
-            time.sleep(0.05)
+        logs = partial(results.glob, "logs/train/**/*.log")
+        assert project.wait_until(lambda: any("waiting" in log.read_text() for log in logs()), run)
         project.append("kancore/training.py")
     output, _ = run.communicate()
     assert run.returncode != 0

@@ -72,13 +72,6 @@ def checkpoints(project):
     return found
 
 
-def wait_until(condition, run):
-    """Whether something comes true before a run ends."""
-    while not (met := condition()) and run.poll() is None:
-        time.sleep(0.01)
-    return met
-
-
 def start(project, *arguments):
     """Start a run that nobody reads."""
     options = (*STUDY, *project.GRID_ALONE)
@@ -93,10 +86,10 @@ def kill_training_jobs(project, moments):
             shutil.rmtree(project.path / "results" / "tiny", ignore_errors=True)
             run = start(project, "--retries", str(KILLS))
         before = checkpoints(project)
-        if not wait_until(project.training_processes, run):
+        if not project.wait_until(project.training_processes, run):
             continue
         if kills % 2:
-            wait_until(lambda before=before: checkpoints(project) - before, run)
+            project.wait_until(lambda before=before: checkpoints(project) - before, run)
         with suppress(psutil.NoSuchProcess, IndexError):  # it has ended in the meantime
             process = project.training_processes()[0]
             with one_core(process):
@@ -114,9 +107,9 @@ def kill_snakemake(project, moments):
         before = checkpoints(project)
         run = start(project)
         if kills == KILLS - 1:
-            wait_until(runs.exists, run)
+            project.wait_until(runs.exists, run)
         elif kills % 2:
-            wait_until(lambda before=before: checkpoints(project) - before, run)
+            project.wait_until(lambda before=before: checkpoints(project) - before, run)
         try:
             run.wait(moments.uniform(0, 1 if kills % 2 else 4))
             shutil.rmtree(project.path / "results" / "tiny")

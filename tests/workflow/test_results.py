@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-import time
 
 import pytest
 
@@ -158,16 +157,17 @@ def test_a_job_that_was_killed_goes_on_to_the_same_bytes(project):
     undisturbed = (folder / "history.parquet").read_bytes()
     (folder / "history.parquet").unlink()
     run = project.start(*arguments)
-    while not (training := project.training_processes()):
-        assert run.poll() is None
-        time.sleep(0.02)
-    while True:  # a stopped job cannot end between a look at its checkpoint and its death
-        training[0].suspend()
+    job = project.wait_until(project.training_processes, run)[0]
+
+    def stopped_with_a_checkpoint():
+        job.suspend()  # so that it cannot end between a look at its checkpoint and its death
         if (folder / "checkpoint.pt").exists():
-            break
-        training[0].resume()
-        time.sleep(0.02)
-    training[0].kill()
+            return True
+        job.resume()
+        return False
+
+    assert project.wait_until(stopped_with_a_checkpoint, run)
+    job.kill()
     run.communicate()
     assert run.returncode != 0
     assert not (folder / "history.parquet").exists()
