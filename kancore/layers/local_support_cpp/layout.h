@@ -39,8 +39,9 @@
 //     While a tile is done, its results [examples, tile's width] lie side by side, in whole vectors.
 //
 // A file each: vectors.h (operations on vectors), plan.h (from inputs to a plan), tiles.h (what the
-// passes share), forward.h, gradients.h (by parameters, and by inputs), updates.h (the optimizers'
-// steps), library.cpp (what is called from outside). They are compiled once for each width of vectors,
+// passes share), panels.h (how they read and update parameters), forward.h, gradients.h (by
+// parameters, and by inputs), updates.h (the optimizers' steps), library.cpp (what is called from
+// outside). They are compiled once for each width of vectors,
 // by compiler flags alone; kancore.layers.local_support chooses at run time. Results do not depend on
 // the number of threads.
 #pragma once
@@ -54,8 +55,6 @@ namespace {
 
 // Examples are planned in blocks, so that a block's rows of outputs stay in the nearest cache.
 constexpr int64_t BLOCK = 256;
-// Inputs that are done for one tile of outputs before the next tile.
-constexpr int64_t GROUP = 32;
 
 }  // namespace
 

@@ -1,4 +1,4 @@
-// What all passes share: tiles of outputs, cells of a plan, and rows of weights in registers.
+// What all passes share: tiles of outputs, and cells of a plan.
 #pragma once
 
 #ifdef _OPENMP
@@ -13,7 +13,7 @@
 
 namespace {
 
-// Vectors of outputs that a pass keepsin registers: k + 2 rows of weights, and one of results.
+// Vectors of outputs that a pass keeps in registers: k + 2 rows of weights, and one of results.
 constexpr int widest(int degree) {
   return std::max(1, std::min(4, (REGISTERS - 4) / (degree + 3)));
 }
@@ -57,30 +57,6 @@ struct Cell {
         room(p.offsets[cell + 1] - p.offsets[cell]) {}
 };
 
-// The rows of weights of one input, for a tile of NV vectors of outputs, the last with `last`.
-template <int NV>
-struct Rows {
-  const Edges edges;
-  const int64_t outputs;
-  const int last;
-  Vector scale[NV];
-
-  INLINE_MEMBER Rows(const Edges& edges, int64_t outputs, int last)
-      : edges(edges), outputs(outputs), last(last) {
-    UNROLL for (int n = 0; n < NV; n++)
-      scale[n] = edges.scale ? load_row(edges.scale, n) : fill(1.f);
-  }
-  INLINE_MEMBER int count(int n) const { return n == NV - 1 ? last : LANES; }
-  INLINE_MEMBER Vector load_row(const float* row, int n) const {
-    return load_some(row + n * LANES, count(n));
-  }
-  INLINE_MEMBER Vector coefficient(int m, int n) const {
-    return load_row(edges.coefficients + m * outputs, n);
-  }
-  INLINE_MEMBER Vector spline(int m, int n) const { return scale[n] * coefficient(m, n); }
-  INLINE_MEMBER Vector base(int n) const { return load_row(edges.base, n); }
-};
-
 // Copies a tile of outputs [batch, outputs] into rows of whole vectors.
 void gather(const float* from, int64_t outputs, const Tile& tile, int64_t examples, float* to) {
   const int64_t wide = padded(tile.width);
@@ -100,7 +76,5 @@ INLINE void with_vectors(int width, F f) {
     case 4: if constexpr (MOST >= 4) return f(std::integral_constant<int, 4>()); break;
   }
 }
-
-INLINE int last_of(int width) { return width - (width - 1) / LANES * LANES; }
 
 }  // namespace

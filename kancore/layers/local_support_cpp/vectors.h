@@ -37,9 +37,15 @@ INLINE Vector load_some(const float* p, int count) {
   return (Vector)_mm512_maskz_loadu_ps((__mmask16)((1u << count) - 1), p);
 #else
   if (count == LANES) return load(p);
+#if defined(__AVX2__)
+  static const int32_t mask[2 * LANES] = {-1, -1, -1, -1, -1, -1, -1, -1};
+  const auto first = reinterpret_cast<const __m256i*>(mask + LANES - count);
+  return (Vector)_mm256_maskload_ps(p, _mm256_loadu_si256(first));
+#else
   float buffer[LANES] = {};
   for (int i = 0; i < count; i++) buffer[i] = p[i];
   return load(buffer);
+#endif
 #endif
 }
 
@@ -48,7 +54,23 @@ INLINE void store_some(float* p, Vector v, int count) {
   _mm512_mask_storeu_ps(p, (__mmask16)((1u << count) - 1), (__m512)v);
 #else
   if (count == LANES) return store(p, v);
+#if defined(__AVX2__)
+  // Parts of 4, 2 and 1: masked stores are slow on some processors.
+  __m128 part = _mm256_castps256_ps128((__m256)v);
+  if (count & 4) {
+    _mm_storeu_ps(p, part);
+    part = _mm256_extractf128_ps((__m256)v, 1);
+    p += 4;
+  }
+  if (count & 2) {
+    _mm_storel_pi(reinterpret_cast<__m64*>(p), part);
+    part = _mm_movehl_ps(part, part);
+    p += 2;
+  }
+  if (count & 1) _mm_store_ss(p, part);
+#else
   for (int i = 0; i < count; i++) p[i] = v[i];
+#endif
 #endif
 }
 
@@ -66,6 +88,10 @@ INLINE Vector root(Vector v) {
 INLINE float sum(Vector v) {
 #if defined(__AVX512F__)
   return _mm512_reduce_add_ps((__m512)v);
+#elif defined(__AVX2__)
+  __m128 s = _mm_add_ps(_mm256_castps256_ps128((__m256)v), _mm256_extractf128_ps((__m256)v, 1));
+  s = _mm_add_ps(s, _mm_movehl_ps(s, s));
+  return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
 #else
   float buffer[LANES];
   store(buffer, v);

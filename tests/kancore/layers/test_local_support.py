@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from kancore import KAN
@@ -99,11 +99,13 @@ def test_products_and_gradients_are_those_of_the_definition(compiled, degree, gr
     stack=st.integers(1, 3),
     batch=st.integers(1, 530),
     inputs=st.integers(1, 40),
-    outputs=st.integers(1, 70),
+    outputs=st.one_of(st.integers(1, 70), st.integers(250, 600)),
     shared=st.booleans(),
     background=st.booleans(),
     folded=st.booleans(),
 )
+@example(stack=2, batch=300, inputs=35, outputs=547, shared=True, background=True, folded=False)
+@example(stack=2, batch=70, inputs=35, outputs=600, shared=False, background=False, folded=False)
 def test_products_of_all_shapes(stack, batch, inputs, outputs, shared, background, folded):
     if local_support.LIBRARY is None:
         pytest.skip("no compiled kernels")
@@ -134,7 +136,7 @@ def test_a_nan_is_a_nan_in_the_outputs(compiled):
 def test_threads_change_no_bit(compiled, threads):
     torch.manual_seed(0)
     x = torch.randn(3, 300, 37).requires_grad_()
-    edges = draw_edges((5, 3), 3, 37, 70)
+    edges = draw_edges((5, 3), 3, 37, 301)
     results = []
     for number in (1, threads):
         torch.set_num_threads(number)
@@ -171,17 +173,18 @@ class PlainLayer(RecursiveLayer):
 @pytest.mark.parametrize("spline_scale", SPLINE_SCALES)
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize(
-    ("grid_size", "degree", "batch"),
-    [(5, 3, 40), (5, 3, 600), *((g, k, 40) for g, k in ((3, 1), (8, 2), (20, 4), (3, 5)))],
+    ("grid_size", "degree", "batch", "outputs"),
+    [(5, 3, 40, 19), (5, 3, 600, 19), (5, 3, 40, 531)]
+    + [(g, k, 40, 19) for g, k in ((3, 1), (8, 2), (20, 4), (3, 5))],
 )
 def test_fifty_steps_are_those_of_torch_optim_on_plain_layers(
-    path, spline_scale, optimizer, grid_size, degree, batch
+    path, spline_scale, optimizer, grid_size, degree, batch, outputs
 ):
     torch.manual_seed(0)
     layer = KALayer(
-        *(11, 19, grid_size, degree), activation="silu", spline_scale=spline_scale, stack=2
+        *(11, outputs, grid_size, degree), activation="silu", spline_scale=spline_scale, stack=2
     )
-    x, target = torch.randn(batch, 11), torch.randn(batch, 19)
+    x, target = torch.randn(batch, 11), torch.randn(batch, outputs)
     for index in range(2):
         layer.initialize(index, "kaiming_normal", torch.Generator().manual_seed(index))
     plain = [PlainLayer(layer, index) for index in range(2)]
