@@ -1,5 +1,6 @@
 """Files that appear whole or not at all, and errors of the system as a user reads them."""
 
+import gc
 import os
 from collections.abc import Callable
 from contextlib import suppress
@@ -69,6 +70,8 @@ def run_plainly(main: Callable[[], None]) -> None:
     SystemExit
         With the message of an `OSError` or `MemoryError`, in place of its traceback.
     """
+    gc.freeze()  # what was imported is no garbage
+    gc.enable()  # which workflow_scripts/run.py puts off until here
     try:
         return main()
     except (OSError, MemoryError) as error:
