@@ -74,15 +74,15 @@ void forward_all(const Plan& p, const Edges& edges, int64_t stack, int64_t outpu
 #else
     const int64_t team = 1, me = 0;
 #endif
-    Weights<K> weights(p, outputs);
+    Weights<K> weights(p);
     const size_t begin = tiles.size() * me / team, end = tiles.size() * (me + 1) / team;
     for (int64_t block = 0; block < blocks && begin < end; block++) {
       const int64_t some = examples_of(p, block);
       for (size_t i = begin; i < end; i++)
         std::fill_n(rows.get() + tiles[i].at, padded(tiles[i].width) * examples, 0.f);
       std::fill(constants.begin() + begin * wide, constants.begin() + end * wide, 0.f);
-      for (int64_t group = 0; group < p.inputs; group += group_of(outputs)) {
-        const int64_t some_inputs = std::min(group_of(outputs), p.inputs - group);
+      for (int64_t group = 0; group < p.inputs; group += GROUP) {
+        const int64_t some_inputs = std::min(GROUP, p.inputs - group);
         for (size_t i = begin; i < end;) {
           const Strip strip(tiles, i, end, wide);
           const int64_t network = p.networks == 1 ? 0 : strip.network;

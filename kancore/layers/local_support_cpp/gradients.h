@@ -81,8 +81,8 @@ void weight_all(const Plan& p, const float* y, const Edges& edges, int64_t stack
     }
     WeightGradients gradients(splines, outputs, wide);
 #pragma omp for schedule(static)
-    for (int64_t group = 0; group < p.inputs; group += group_of(outputs)) {
-      const int64_t inputs = std::min(group_of(outputs), p.inputs - group);
+    for (int64_t group = 0; group < p.inputs; group += GROUP) {
+      const int64_t inputs = std::min(GROUP, p.inputs - group);
       for (size_t i = 0; i < tiles.size();) {
         const Strip strip(tiles, i, tiles.size(), wide);
         const int64_t network = p.networks == 1 ? 0 : strip.network;
@@ -181,19 +181,19 @@ void input_all(const Plan& p, const float* y, const Edges& edges, int64_t stack,
   const std::vector<Tile> tiles = tiles_of(stack, outputs, widest(K) * LANES, p.batch);
   std::unique_ptr<float[]> rows(new float[room_of(tiles, p.batch)]);
   const size_t each = tiles.size() / stack;  // tiles of one network
-  const int64_t most = group_of(outputs), groups = (p.inputs + most - 1) / most;
+  const int64_t groups = (p.inputs + GROUP - 1) / GROUP;
 #pragma omp parallel num_threads(threads)
   {
 #pragma omp for schedule(static)
     for (int64_t i = 0; i < (int64_t)tiles.size(); i++)
       gather(y + tiles[i].network * p.batch * outputs + tiles[i].column, outputs, tiles[i],
              p.batch, rows.get() + tiles[i].at);
-    Weights<K> weights(p, outputs);
+    Weights<K> weights(p);
 #pragma omp for collapse(2) schedule(static)
     for (int64_t s = 0; s < stack; s++)
       for (int64_t number = 0; number < groups; number++) {
         const int64_t network = p.networks == 1 ? 0 : s;
-        const int64_t group = number * most, some = std::min(most, p.inputs - group);
+        const int64_t group = number * GROUP, some = std::min(GROUP, p.inputs - group);
         for (int64_t block = 0; block < blocks; block++) {
           const int64_t cells = (network * blocks + block) * p.inputs + group;
           float part[GROUP][BLOCK] = {};

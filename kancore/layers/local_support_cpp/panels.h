@@ -11,12 +11,9 @@
 
 namespace {
 
-// About how many outputs a panel has, and how many inputs: fewer where layers are wide, so that the
-// copies stay in the second cache.
-constexpr int64_t COLUMNS = 256, GROUP = 16;
-INLINE int64_t group_of(int64_t outputs) {
-  return std::clamp<int64_t>(8 * COLUMNS / outputs, 8, GROUP);
-}
+// Inputs of a panel, and about how many outputs: with 5 intervals its copies take 330 kB. Fewer inputs
+// would move results between caches more often, fewer outputs would break up what lies together.
+constexpr int64_t GROUP = 32, COLUMNS = 256;
 
 // The tiles of a panel: those of one network from `begin` on, before `end`.
 struct Strip {
@@ -38,10 +35,10 @@ class Weights {
  public:
   static constexpr int WIDE = widest(K) * LANES;
 
-  Weights(const Plan& p, int64_t outputs)
+  explicit Weights(const Plan& p)
       : splines(p.grid_size + K),
         rows((splines + 2) * WIDE),
-        tile(group_of(outputs) * rows + LANES),  // tiles do not lie a power of two apart
+        tile(GROUP * rows + LANES),  // tiles do not lie a power of two apart
         room(new float[std::max<int64_t>(1, COLUMNS / WIDE) * tile]) {}
 
   // The rows of one input for one tile, both counted from the panel's first.
@@ -107,7 +104,7 @@ class WeightGradients {
       : splines(splines),
         outputs(outputs),
         columns(std::min(std::max(COLUMNS, wide), (outputs + wide - 1) / wide * wide)),
-        room(new float[group_of(outputs) * (splines + 1) * columns]),
+        room(new float[GROUP * (splines + 1) * columns]),
         scales(new float[columns]) {}
 
   // Takes a vector of an input's row m, whose column is counted from the panel's first.
