@@ -1,6 +1,7 @@
 """Compiled kernels, one form for each width of vectors; all optional, see pyproject.toml."""
 
 import hashlib
+import os
 import platform
 import tempfile
 from pathlib import Path
@@ -27,7 +28,8 @@ class BuildKernels(build_ext):
     """
 
     def build_extensions(self) -> None:
-        """Build all forms."""
+        """Build all forms, side by side."""
+        self.parallel = self.parallel or os.cpu_count()
         if self._links(OPENMP):
             for extension in self.extensions:
                 extension.extra_compile_args.append(OPENMP)
