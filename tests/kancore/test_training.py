@@ -192,10 +192,11 @@ def test_a_stack_is_divided_where_that_saves_time(model, widths, batch, size, da
 
 
 def test_it_learns(dataset):
-    history = table(Training(sweep(epochs=20, evaluate_every=20), dataset).run())
+    # Long, and without dropout: the rounding of a processor's kernels then decides on no example.
+    trained = Training(sweep(epochs=60, evaluate_every=60, dropout=0.0), dataset).run()
     linear = LogisticRegression().fit(dataset.x_train, dataset.y_train)
-    # Two of 60 test examples lie so near the border that rounding decides on them.
-    assert history["test_accuracy"].max() > linear.score(dataset.x_test, dataset.y_test) - 2.5 / 60
+    expected = linear.score(dataset.x_test, dataset.y_test)
+    assert table(trained)["test_accuracy"].max() > expected - 1.5 / 60
 
 
 def test_evaluations_are_where_asked_and_at_the_end(dataset):
