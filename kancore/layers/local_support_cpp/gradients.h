@@ -136,20 +136,20 @@ void weight_all(const Plan& p, const float* y, const Edges& edges, int64_t stack
 
 // gradient[example] += that of one input, from a tile of outputs.
 template <int K, int NV>
-void input_cell(const Plan& p, int64_t number, const float* weights, const float* rows,
+void input_cell(const Plan& p, int64_t number, Rows<K> weights, const float* rows,
                 float* gradient) {
-  constexpr int R = K + 2, WIDE = Weights<K>::WIDE;
+  constexpr int R = K + 2;
   const int G = (int)p.grid_size;
   const Cell<K> cell(p, number, true);
   Vector w[R][NV];
   UNROLL for (int n = 0; n < NV; n++) {
-    w[R - 1][n] = load(weights + (G + K) * WIDE + n * LANES);
-    UNROLL for (int r = 1; r <= K; r++) w[r][n] = load(weights + (r - 1) * WIDE + n * LANES);
+    w[R - 1][n] = weights.base(n);
+    UNROLL for (int r = 1; r <= K; r++) w[r][n] = weights.spline(r - 1, n);
   }
   for (int g = 0; g < G; g++) {
     UNROLL for (int n = 0; n < NV; n++) {
       UNROLL for (int r = 0; r < K; r++) w[r][n] = w[r + 1][n];
-      w[K][n] = load(weights + (g + K) * WIDE + n * LANES);
+      w[K][n] = weights.spline(g + K, n);
     }
     for (int q = cell.begins[g]; q < cell.begins[g + 1]; q++) {
       const float* slope = cell.values + (cell.order[q] & 0xffff);

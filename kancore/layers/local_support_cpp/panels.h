@@ -11,8 +11,8 @@
 
 namespace {
 
-// Inputs of a panel, and about how many outputs: with 5 intervals its copies take 330 kB. Fewer inputs
-// would move results between caches more often, fewer outputs would break up what lies together.
+// Inputs of a panel, and about how many outputs: with 5 intervals its copies take 330 kB. Fewer
+// inputs would move results between caches more often, fewer outputs break up what lies together.
 constexpr int64_t GROUP = 32, COLUMNS = 256;
 
 // The tiles of a panel: those of one network from `begin` on, before `end`.
@@ -28,21 +28,33 @@ struct Strip {
   }
 };
 
-// The weights of a panel: for each tile and input the rows of the splines, scale * coefficients,
-// then the base, then, where there is a background, what it gives. Rows are in whole vectors.
+// The rows of weights of one input, for a tile: those of the splines, scale * coefficients, that of
+// the base, and, where there is a background, what it gives; in whole vectors.
+template <int K>
+struct Rows {
+  static constexpr int WIDE = widest(K) * LANES;
+  const float* first;
+  const int64_t splines;
+
+  INLINE_MEMBER Vector spline(int64_t m, int n) const { return load(first + m * WIDE + n * LANES); }
+  INLINE_MEMBER Vector base(int n) const { return spline(splines, n); }
+  INLINE_MEMBER Vector background(int n) const { return spline(splines + 1, n); }
+};
+
+// The weights of a panel: the rows of each input, tile by tile.
 template <int K>
 class Weights {
- public:
-  static constexpr int WIDE = widest(K) * LANES;
+  static constexpr int WIDE = Rows<K>::WIDE;
 
+ public:
   explicit Weights(const Plan& p)
       : splines(p.grid_size + K),
         rows((splines + 2) * WIDE),
         tile(GROUP * rows + LANES),  // tiles do not lie a power of two apart
         room(new float[std::max<int64_t>(1, COLUMNS / WIDE) * tile]) {}
 
-  // The rows of one input for one tile, both counted from the panel's first.
-  float* of(int64_t number, int64_t input) { return room.get() + number * tile + input * rows; }
+  // Those of one input for one tile, both counted from the panel's first.
+  Rows<K> of(int64_t number, int64_t input) const { return {at(number, input), splines}; }
 
   // Reads those of `inputs` inputs from number `input` on.
   void read(const Plan& p, const Edges& edges, int64_t outputs, const Strip& strip, int64_t input,
@@ -54,7 +66,7 @@ class Weights {
       const int first = p.background ? p.background_spans[input + j] : 0;
       // Calls f(to, column, count) for each vector of a row.
       auto vectors = [&](auto f) __attribute__((always_inline)) {
-        float* to = of(0, j);
+        float* to = at(0, j);
         int64_t c = 0;
         for (; c + WIDE <= strip.width; c += WIDE, to += tile)
           UNROLL for (int n = 0; n < WIDE; n += LANES) f(to + n, c + n, LANES);
@@ -93,6 +105,10 @@ class Weights {
   }
 
  private:
+  float* at(int64_t number, int64_t input) const {
+    return room.get() + number * tile + input * rows;
+  }
+
   const int64_t splines, rows, tile;
   const std::unique_ptr<float[]> room;
 };

@@ -35,9 +35,8 @@ INLINE Vector fill(float a) { return Vector{} + a; }
 INLINE Vector load_some(const float* p, int count) {
 #if defined(__AVX512F__)
   return (Vector)_mm512_maskz_loadu_ps((__mmask16)((1u << count) - 1), p);
-#else
+#elif defined(__AVX2__)
   if (count == LANES) return load(p);
-#if defined(__AVX2__)
   static const int32_t mask[2 * LANES] = {-1, -1, -1, -1, -1, -1, -1, -1};
   const auto first = reinterpret_cast<const __m256i*>(mask + LANES - count);
   return (Vector)_mm256_maskload_ps(p, _mm256_loadu_si256(first));
@@ -46,15 +45,13 @@ INLINE Vector load_some(const float* p, int count) {
   for (int i = 0; i < count; i++) buffer[i] = p[i];
   return load(buffer);
 #endif
-#endif
 }
 
 INLINE void store_some(float* p, Vector v, int count) {
 #if defined(__AVX512F__)
   _mm512_mask_storeu_ps(p, (__mmask16)((1u << count) - 1), (__m512)v);
-#else
+#elif defined(__AVX2__)
   if (count == LANES) return store(p, v);
-#if defined(__AVX2__)
   // Parts of 4, 2 and 1: masked stores are slow on some processors.
   __m128 part = _mm256_castps256_ps128((__m256)v);
   if (count & 4) {
@@ -70,7 +67,6 @@ INLINE void store_some(float* p, Vector v, int count) {
   if (count & 1) _mm_store_ss(p, part);
 #else
   for (int i = 0; i < count; i++) p[i] = v[i];
-#endif
 #endif
 }
 
