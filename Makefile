@@ -30,7 +30,7 @@ check: $(STAMP)
 	$(BIN)/snakefmt --check Snakefile rules
 	$(BIN)/snakemake --lint
 
-$(STAMP): requirements.lock pyproject.toml setup.py $(wildcard kancore/layers/local_support_cpp/*)
+$(STAMP): requirements.lock pyproject.toml setup.py $(wildcard kancore/layers/*_cpp/*)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --requirement requirements.lock
 	$(BIN)/pip install --quiet --no-deps --editable .

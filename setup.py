@@ -9,9 +9,8 @@ from pathlib import Path
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
-SOURCES = Path("kancore/layers/local_support_cpp")
-FILES = sorted((Path(__file__).parent / SOURCES).iterdir())
-DIGEST = hashlib.sha256(b"".join(file.read_bytes() for file in FILES))
+LAYERS = Path("kancore/layers")
+MODULES = ("local_support", "products")
 OPENMP = "-fopenmp"
 FORMS = {"generic": []}
 if platform.machine().lower() in ("x86_64", "amd64"):
@@ -51,18 +50,25 @@ class BuildKernels(build_ext):
         return True
 
 
+def kernels(module: str, form: str, flags: list[str]) -> Extension:
+    """Describe one form of a module's kernels; `kancore.layers.compiled` loads it."""
+    folders = (LAYERS / f"{each}_cpp" for each in ("compiled", module))
+    files = [file for folder in folders for file in sorted(folder.iterdir())]
+    digest = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
+    return Extension(
+        f"kancore.layers._{module}_{form}",
+        [str(LAYERS / f"{module}_cpp" / "library.cpp")],
+        depends=list(map(str, files)),
+        language="c++",
+        define_macros=[("KANCORE_SOURCE", f'"{digest}"')],
+        extra_compile_args=["-std=c++17", "-O3", "-fno-math-errno", *flags],
+        optional=True,
+    )
+
+
 setup(
     cmdclass={"build_ext": BuildKernels},
     ext_modules=[
-        Extension(
-            f"kancore.layers._local_support_{form}",
-            [str(SOURCES / "library.cpp")],
-            depends=[str(SOURCES / file.name) for file in FILES],
-            language="c++",
-            define_macros=[("KANCORE_SOURCE", f'"{DIGEST.hexdigest()[:16]}"')],
-            extra_compile_args=["-std=c++17", "-O3", "-fno-math-errno", *flags],
-            optional=True,
-        )
-        for form, flags in FORMS.items()
+        kernels(module, form, flags) for module in MODULES for form, flags in FORMS.items()
     ],
 )

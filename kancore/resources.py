@@ -4,6 +4,7 @@ Of memory it is the peak, within a quarter of what is measured; of time it is ge
 scheduler ends a job that takes longer than it asked for.
 """
 
+import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -32,8 +33,14 @@ _MOMENTS = {"sgd": 0, "sgd_momentum": 1, "adam": 2}
 _PIECES = 2.5
 # Whether this machine has a GPU; PyTorch would take seconds to tell.
 GPU_HERE = Path("/dev/nvidiactl").exists()
-# Whether KANs train by compiled kernels on a CPU, which need less memory.
+# Whether layers train by compiled kernels on a CPU, which need less memory; linear ones have them
+# only where vectors are wide.
 KERNELS = any(Path(__file__).parent.glob("layers/_local_support_*"))
+LINEAR_KERNELS = platform.machine().lower() in ("x86_64", "amd64") and any(
+    Path(__file__).parent.glob("layers/_products_*")
+)
+# Numbers of activations of one layer of all networks of a stack that train at once on a CPU.
+AT_ONCE = 16_000_000 if LINEAR_KERNELS else CACHED
 
 
 @dataclass(frozen=True)
@@ -136,11 +143,12 @@ def _layers(sweep: Trained, size: Shape) -> list[int]:
 
 
 def networks_at_once(sweep: Trained, parameters: int) -> int | None:
-    """Networks whose activations fit a CPU's cache together, where it pays to divide the stack.
+    """Networks of a stack of MLPs that train at once on a CPU, where it pays to divide the stack.
 
-    A pass over activations that come from memory takes as long as a product. To divide costs a
-    copy of the gradients. Layers of KANs share more than their inputs, and kernels of HSIC are
-    larger than activations, so their stacks are left whole.
+    The kernels pass over activations so rarely that only much memory is to be avoided. In PyTorch a
+    pass over activations that come from memory takes as long as a product, so parts are to fit the
+    cache, although dividing costs a copy of the gradients. Layers of KANs share more than their
+    inputs, and kernels of HSIC are larger than activations, so their stacks are left whole.
 
     Parameters
     ----------
@@ -162,7 +170,7 @@ def networks_at_once(sweep: Trained, parameters: int) -> int | None:
         or sweep.batch_size * sum(widths) < parameters
     ):
         return None
-    return max(1, CACHED // (sweep.batch_size * max(widths)))
+    return max(1, AT_ONCE // (sweep.batch_size * max(widths)))
 
 
 def memory_mb(
@@ -249,7 +257,8 @@ def _of_a_step(sweep: Trained, size: Shape, schemes: int) -> float:
 
 def _fused(sweep: Trained) -> bool:
     """Whether weights are updated in the backward pass, which then gives no gradients of them."""
-    return sweep.architecture.model == "kan" and KERNELS and sweep.clip_norm is None
+    kernels = KERNELS if sweep.architecture.model == "kan" else LINEAR_KERNELS
+    return kernels and not sweep.architecture.own and sweep.clip_norm is None
 
 
 def _of_an_activation(sweep: Trained) -> tuple[float, float, float]:

@@ -49,12 +49,13 @@ def timing(training: Training, threads: int, **origin: str) -> dict[str, object]
 
 
 def _device_name(device: torch.device) -> str:
-    """Name of the GPU, or of the processor with its cores, widest vectors and kernels of KANs."""
+    """Name of the GPU, or of the processor with its cores, widest vectors and kernels."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     name = f"{_processor()}, {os.cpu_count()} cores, {torch.backends.cpu.get_cpu_capability()}"
     # Not imported: the code of an MLP's job would then seem to hold the kernels of KANs.
-    kernels = sys.modules.get("kancore.layers.local_support")
+    modules = (sys.modules.get(f"kancore.layers.{each}") for each in ("local_support", "products"))
+    kernels = next(filter(None, modules), None)
     return f"{name}, kernels: {kernels.FORM}" if kernels else name
 
 

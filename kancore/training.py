@@ -348,15 +348,21 @@ class Training:
         width = self.sweep.architecture.hidden_widths[-1]
         dropout.mask = dropout.draw(len(x), width, x) if dropout.probability else None
         losses = torch.empty_like(self.state.loss)
-        gradients = [torch.empty_like(parameter) for parameter in stack.parameters()]
+        gradients: list[Tensor | None] = [None for _ in stack.parameters()]
         start = 0
         for part in self.state.parts:
             # Copied at once: what a part leaves behind in memory keeps the next from its place.
             part_losses, part_gradients = self._gradients(part, x, y)
             rows_of = slice(start, start := start + len(part_losses))
             losses[rows_of] = part_losses
-            for whole, gradient in zip(gradients, part_gradients, strict=True):
-                whole[rows_of] = gradient
+            for place, (parameter, gradient) in enumerate(
+                zip(stack.parameters(), part_gradients, strict=True)
+            ):
+                if gradient is not None:
+                    whole = gradients[place]
+                    if whole is None:
+                        whole = gradients[place] = torch.empty_like(parameter)
+                    whole[rows_of] = gradient
         dropout.mask = None
         return losses, gradients
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from kancore.activations import FUNCTIONS
-from kancore.layers.linear import stacked_product
+from kancore.layers.products import stacked_product
 from kancore.layers.shapes import check_inputs
 from kancore.splines import basis
 

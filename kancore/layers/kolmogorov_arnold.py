@@ -7,6 +7,7 @@ from torch import Generator, Tensor, nn
 
 from kancore.initialization import fill
 from kancore.layers import dense, local_support, on_chip
+from kancore.layers.compiled import Fused, fused
 from kancore.layers.dense import Edges, Grid, Placement
 from kancore.layers.shapes import check_inputs
 from kancore.layers.variance import activation_gain, spline_size
@@ -103,7 +104,7 @@ class KALayer(nn.Module):
             self.register_buffer("grid_stretch", torch.ones(stack, inputs))
         # Values ``[in]`` that most inputs equal, if any; see `local_support.Plan.of`.
         self.background: Tensor | None = None
-        self._update: local_support.Fused | None = None
+        self.update: Fused | None = None
 
     @property
     def edges(self) -> Edges:
@@ -135,22 +136,22 @@ class KALayer(nn.Module):
             self.spline_scale[index] = scale.T.to(self.spline_scale)
         self.coefficients[index] = coefficients.permute(1, 2, 0).to(self.coefficients)
 
-    def fuse(self, updates: list[dict], steps: Tensor) -> local_support.Fused | None:
+    def fuse(self, updates: list[dict], steps: Tensor) -> Fused | None:
         """Update the parameters in the backward pass from now on, where there are kernels for it.
 
         Parameters
         ----------
         updates, steps
-            As for `kancore.layers.local_support.fused`.
+            As for `kancore.layers.compiled.fused`.
 
         Returns
         -------
-        kancore.layers.local_support.Fused or None
+        kancore.layers.compiled.Fused or None
             What the backward pass reads; ``None`` where there are no kernels.
         """
         if local_support.applies_to(self.base_weight, self.edges):
-            self._update = local_support.fused(updates, steps)
-        return self._update
+            self.update = fused(updates, steps)
+        return self.update
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``[batch, in]`` or ``[S, batch, in]`` to ``[S, batch, out]``.
@@ -164,7 +165,7 @@ class KALayer(nn.Module):
         x, placement = self._placed(x)
         if local_support.applies_to(x, self.edges):
             how = self.activation, self.grid, self.background, placement
-            return local_support.product(local_support.Plan.of(x, *how), self.edges, self._update)
+            return local_support.product(local_support.Plan.of(x, *how), self.edges, self.update)
         if placement is None and on_chip.applies_to(x, self.edges):
             return on_chip.product(x, self.edges, self.activation, self.grid)
         return dense.product(x, self.edges, self.activation, self.grid, placement)

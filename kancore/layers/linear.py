@@ -1,86 +1,13 @@
-"""What every network is made of: stacked products, linear layers, normalization, dropout."""
+"""What every network is made of: linear layers, normalization, dropout."""
 
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from kancore.initialization import fill
+from kancore.layers import products
+from kancore.layers.compiled import Fused, fused
 from kancore.layers.shapes import check_inputs
-
-# Measured on Zen 4: outputs of one network from which, and examples up to which, `_apart` pays.
-_WIDE, _SMALL_BATCH = 128, 1024
-
-
-class _Product(torch.autograd.Function):
-    """`stacked_product` with weight gradients laid out as the weights are.
-
-    Autograd's own gradient of a batched product is transposed, which costs the optimizer a copy.
-    """
-
-    @staticmethod
-    def forward(ctx, features, weight, bias):
-        ctx.biased, ctx.shared = bias is not None, features.dim() == 2
-        if _apart(features, weight):
-            features = features.expand(len(weight), -1, -1)
-        ctx.save_for_backward(features, weight)
-        if features.dim() == 3:
-            if bias is None:
-                return torch.bmm(features, weight.transpose(1, 2))
-            return torch.baddbmm(bias.unsqueeze(1), features, weight.transpose(1, 2))
-        stack, outputs, inputs = weight.shape
-        flat = weight.view(stack * outputs, inputs).t()
-        if bias is None:
-            product = torch.mm(features, flat)
-        else:
-            product = torch.addmm(bias.view(-1), features, flat)
-        return product.view(-1, stack, outputs).transpose(0, 1)
-
-    @staticmethod
-    def backward(ctx, gradient):
-        features, weight = ctx.saved_tensors
-        stack, outputs, inputs = weight.shape
-        to_features = None
-        to_bias = gradient.sum(1) if ctx.biased else None
-        if features.dim() == 3:
-            if ctx.needs_input_grad[0]:
-                to_features = torch.bmm(gradient, weight)
-                if ctx.shared:
-                    to_features = to_features.sum(0)
-            return to_features, torch.bmm(gradient.transpose(1, 2), features), to_bias
-        flat = gradient.transpose(0, 1).reshape(-1, stack * outputs)
-        if ctx.needs_input_grad[0]:
-            to_features = torch.mm(flat, weight.view(stack * outputs, inputs))
-        return to_features, torch.mm(flat.t(), features).view_as(weight), to_bias
-
-
-def _apart(features: Tensor, weight: Tensor) -> bool:
-    """Whether networks multiply shared features one after the other, with the same result.
-
-    One product for the whole stack gives outputs that lie apart in memory, where what follows is
-    slower. On a CPU it is worth that for narrow layers and large batches alone.
-    """
-    shared = features.dim() == 2 and features.device.type == "cpu"
-    return shared and weight.shape[1] >= _WIDE and len(features) <= _SMALL_BATCH
-
-
-def stacked_product(features: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Multiply features with the transposed weights of each network.
-
-    Parameters
-    ----------
-    features
-        ``[batch, in]``, shared by all networks, or ``[S, batch, in]``, one for each.
-    weight
-        ``[S, out, in]``, contiguous.
-    bias
-        ``[S, out]``, added to the outputs.
-
-    Returns
-    -------
-    Tensor
-        ``[S, batch, out]``.
-    """
-    return _Product.apply(features, weight, bias)
 
 
 class Linear(nn.Module):
@@ -111,6 +38,7 @@ class Linear(nn.Module):
         self.uniform_bias, self.gain = uniform_bias, gain
         self.weight = nn.Parameter(torch.empty(stack, outputs, inputs))
         self.bias = nn.Parameter(torch.empty(stack, outputs))
+        self.update: Fused | None = None
 
     @torch.no_grad()
     def initialize(self, index: int, initialization: str, generator: Generator) -> None:
@@ -122,8 +50,25 @@ class Linear(nn.Module):
             bias.uniform_(-bound, bound, generator=generator)
         self.bias[index] = bias.to(self.bias)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map ``[batch, in]`` or ``[S, batch, in]`` to ``[S, batch, out]``.
+    def fuse(self, updates: list[dict], steps: Tensor) -> Fused | None:
+        """Update the parameters in the backward pass from now on, where there are kernels for it.
+
+        Parameters
+        ----------
+        updates, steps
+            As for `kancore.layers.compiled.fused`.
+
+        Returns
+        -------
+        kancore.layers.compiled.Fused or None
+            What the backward pass reads; ``None`` where there are no kernels.
+        """
+        if products.applies_to(self.weight, self.bias):
+            self.update = fused(updates, steps)
+        return self.update
+
+    def forward(self, x: Tensor, activation: str | None = None) -> Tensor:
+        """Map ``[batch, in]`` or ``[S, batch, in]`` to ``[S, batch, out]``, and activate that.
 
         Raises
         ------
@@ -132,7 +77,7 @@ class Linear(nn.Module):
         """
         stack, _, inputs = self.weight.shape
         check_inputs(x, stack, inputs)
-        return stacked_product(x, self.weight, self.bias)
+        return products.affine(x, self.weight, self.bias, self.update, activation)
 
 
 class BatchNorm(nn.Module):

@@ -1,30 +1,21 @@
 """Products of Kolmogorov-Arnold layers on a CPU that touch only the splines that are not zero.
 
-`local_support_cpp` is compiled, where there is a compiler, when the package is installed: once for
-each width of vectors, of which this module takes the widest that the processor has. Without it
-`LIBRARY` is ``None``, and layers multiply all functions of their inputs, in PyTorch.
+Without the kernels, ``local_support_cpp``, `LIBRARY` is ``None``, and layers multiply all functions
+of their inputs, in PyTorch.
 """
 
 import ctypes
-import hashlib
-import importlib.machinery
 import warnings
-from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.autograd.graph import increment_version
 
 from kancore.activations import FUNCTIONS, slope
-from kancore.layers import dense
+from kancore.layers import compiled, dense
+from kancore.layers.compiled import Fused, Update, pointer, pointers
 from kancore.layers.dense import Edges, Grid, Placement
-
-# Compiled forms, widest first, by what PyTorch calls the processors that can run them.
-FORMS = {"AVX512": ("avx512", "avx2", "generic"), "AVX2": ("avx2", "generic")}
-# In the order of their numbers in the source.
-OPTIMIZERS = ("sgd", "sgd_momentum", "adam")
 
 
 class _CPlan(ctypes.Structure):
@@ -34,71 +25,27 @@ class _CPlan(ctypes.Structure):
     )
 
 
-class _CEdges(ctypes.Structure):
-    _fields_ = tuple((name, ctypes.c_void_p) for name in Edges._fields)
-
-
-class _CUpdate(ctypes.Structure):
-    _fields_ = (
-        ("optimizer", ctypes.c_int32),
-        *(
-            (name, ctypes.c_float)
-            for name in ("rate", "momentum", "second_momentum", "epsilon", "decay")
-        ),
-        *((name, _CEdges) for name in ("first", "second")),
-    )
-
-
-def _declare(library: ctypes.CDLL) -> None:
-    plan, edges, updates = map(ctypes.POINTER, (_CPlan, _CEdges, _CUpdate))
-    pointer, real = ctypes.c_void_p, ctypes.c_float
+def load(form: str) -> ctypes.CDLL:
+    """Load a form of the kernels, as `kancore.layers.compiled.load` does."""
+    library = compiled.load("local_support", form)
+    pointer, real, whole = ctypes.c_void_p, ctypes.c_float, ctypes.c_int
+    plan, edges, updates = (ctypes.POINTER(each) for each in (_CPlan, pointer, Update))
     stack = (edges, ctypes.c_int64, ctypes.c_int64)  # parameters, networks, outputs
     for name, arguments in {
-        "plan_size": (plan, ctypes.c_int, ctypes.c_int),
-        "plan": (plan, *(pointer,) * 6, real, real, ctypes.c_int),
-        "forward": (plan, *stack, pointer, ctypes.c_int),
-        "gradient": (plan, pointer, *stack, edges, ctypes.c_int),
-        "update": (plan, pointer, *stack, updates, ctypes.c_double, ctypes.c_int),
-        "input_gradient": (plan, pointer, *stack, pointer, ctypes.c_int),
+        "plan_size": (plan, whole, whole),
+        "plan": (plan, *(pointer,) * 6, real, real, whole),
+        "forward": (plan, *stack, pointer, whole),
+        "gradient": (plan, pointer, *stack, edges, whole),
+        "update": (plan, pointer, *stack, updates, ctypes.c_double, whole),
+        "input_gradient": (plan, pointer, *stack, pointer, whole),
     }.items():
         function = getattr(library, f"kancore_{name}")
         function.argtypes, function.restype = arguments, None
     library.kancore_plan_size.restype = ctypes.c_int64
-
-
-def load(form: str) -> ctypes.CDLL:
-    """Load one compiled form, whether or not this processor can run it.
-
-    Raises
-    ------
-    OSError
-        If it is not there, or was compiled from another version of its source.
-    """
-    here = Path(__file__).parent
-    path = here / f"_local_support_{form}{importlib.machinery.EXTENSION_SUFFIXES[0]}"
-    if not path.is_file():
-        raise OSError("not compiled at installation")
-    library = ctypes.CDLL(str(path))
-    library.kancore_source.restype = ctypes.c_char_p
-    source = b"".join(file.read_bytes() for file in sorted((here / "local_support_cpp").iterdir()))
-    if library.kancore_source().decode() != hashlib.sha256(source).hexdigest()[:16]:
-        raise OSError("compiled from another version of its source: install the package again")
-    _declare(library)
     return library
 
 
-def _widest() -> tuple[ctypes.CDLL | None, str]:
-    """Load the widest form that this processor runs; or say why there is none."""
-    for form in FORMS.get(torch.backends.cpu.get_cpu_capability(), ("generic",)):
-        try:
-            return load(form), form
-        except OSError as error:
-            reason = str(error)
-    return None, f"none ({reason})"
-
-
-# FORM is for people to read: the form's name, or why there is none.
-LIBRARY, FORM = _widest()
+LIBRARY, FORM = compiled.widest(load)
 if LIBRARY is None:
     warnings.warn(f"compiled kernels: {FORM}; KANs train in plain PyTorch", stacklevel=2)
 
@@ -183,16 +130,12 @@ class Plan:
         memory = torch.empty(size, dtype=torch.uint8)
         LIBRARY.kancore_plan(
             fields,
-            *map(_pointer, (memory, values, base, slopes, background, background_base)),
+            *map(pointer, (memory, values, base, slopes, background, background_base)),
             low,
             grid_size / (high - low),
             torch.get_num_threads(),
         )
         return cls(x, activation, grid, fields, (memory, background), placement)
-
-
-def _pointer(tensor: Tensor | None) -> int | None:
-    return None if tensor is None else tensor.data_ptr()
 
 
 def applies_to(x: Tensor, edges: Edges) -> bool:
@@ -207,10 +150,6 @@ def applies_to(x: Tensor, edges: Edges) -> bool:
     )
 
 
-def _pointers(edges: Iterable[Tensor | None]) -> _CEdges:
-    return _CEdges(*map(_pointer, edges))  # null where there is none
-
-
 class _Product(torch.autograd.Function):
     """Outputs ``[S, batch, out]`` of a layer from a plan of its inputs."""
 
@@ -220,7 +159,7 @@ class _Product(torch.autograd.Function):
         ctx.save_for_backward(x, coefficients, base, scale)
         stack, _, outputs = base.shape
         y = torch.empty(stack, plan.fields.batch, outputs)
-        edges = _pointers(Edges(coefficients, base, scale))
+        edges = pointers((coefficients, base, scale))
         threads = torch.get_num_threads()
         LIBRARY.kancore_forward(plan.fields, edges, stack, outputs, y.data_ptr(), threads)
         return y
@@ -243,12 +182,12 @@ class _Product(torch.autograd.Function):
             )
         if torch.is_grad_enabled():  # this gradient is to be differentiated itself
             return *_differentiable(ctx, gradient, x, edges), None, None
-        gradient, pointers = gradient.contiguous(), _pointers(edges)
+        gradient, of_edges = gradient.contiguous(), pointers(edges)
         plan, threads = ctx.plan.fields, torch.get_num_threads()
         to_x, to_edges = None, (None, None, None)
         if ctx.needs_input_grad[0]:
             to_x = torch.empty(stack, *x.shape[-2:])
-            arguments = gradient.data_ptr(), pointers, stack, outputs, to_x.data_ptr()
+            arguments = gradient.data_ptr(), of_edges, stack, outputs, to_x.data_ptr()
             LIBRARY.kancore_input_gradient(plan, *arguments, threads)
             if ctx.plan.placement is not None:
                 to_x *= ctx.plan.placement.stretch
@@ -256,14 +195,14 @@ class _Product(torch.autograd.Function):
                 to_x = to_x.sum(0)
         # Last, because it may change the parameters.
         if any(ctx.needs_input_grad[1:4]):
-            arguments = gradient.data_ptr(), pointers, stack, outputs
+            arguments = gradient.data_ptr(), of_edges, stack, outputs
             if ctx.update is not None:
                 how = ctx.update.updates, ctx.update.steps.item()
                 LIBRARY.kancore_update(plan, *arguments, *how, threads)
                 increment_version(edges.given)
             else:
                 to_edges = edges.map(torch.empty_like)
-                LIBRARY.kancore_gradient(plan, *arguments, _pointers(to_edges), threads)
+                LIBRARY.kancore_gradient(plan, *arguments, pointers(to_edges), threads)
         return to_x, *to_edges, None, None
 
 
@@ -277,43 +216,6 @@ def _differentiable(ctx, gradient: Tensor, x: Tensor, edges: Edges) -> list[Tens
     needed = ctx.needs_input_grad[:4]
     how = ctx.plan.activation, ctx.plan.grid, gradient, needed, ctx.plan.placement
     return dense.gradients(x, edges, *how)
-
-
-@dataclass(frozen=True, eq=False)
-class Fused:
-    """How the weights of each network of a stack are updated, instead of getting a gradient."""
-
-    updates: ctypes.Array
-    steps: Tensor
-    described: list[dict]  # with the buffers that `updates` points to
-
-    def scale_rates(self, factor: float) -> None:
-        """Multiply the learning rates, as they were described, by `factor`."""
-        for update, described in zip(self.updates, self.described, strict=True):
-            update.rate = factor * described["rate"]
-
-
-def fused(updates: list[dict], steps: Tensor) -> Fused:
-    """Let `product` update weights in its backward pass, which saves writing and reading gradients.
-
-    Parameters
-    ----------
-    updates
-        For each network: ``optimizer`` (``sgd``, ``sgd_momentum`` or ``adam``), ``rate``,
-        ``momentum``, ``second_momentum``, ``epsilon``, ``decay``; and its buffers ``first`` and
-        ``second``, `Edges` of one network, or ``None``.
-    steps
-        Number of the current step, from 1, at the time of the backward pass; a scalar.
-    """
-    described = [
-        _CUpdate(
-            **u
-            | {"optimizer": OPTIMIZERS.index(u["optimizer"])}
-            | {name: _pointers(u[name] or ()) for name in ("first", "second")}
-        )
-        for u in updates
-    ]
-    return Fused((_CUpdate * len(updates))(*described), steps, updates)
 
 
 def product(plan: Plan, edges: Edges, update: Fused | None = None) -> Tensor:

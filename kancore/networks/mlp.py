@@ -34,10 +34,14 @@ class _Hidden(nn.Module):
         self.linear = linear
         self.before, self.after = normalizations
         self.shortcut = shortcut
-        self.activation = FUNCTIONS[activation]
+        self.activation = activation
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.after(self.activation(self.before(self.linear(x))))
+        if isinstance(self.before, nn.Identity):
+            y = self.linear(x, self.activation)
+        else:
+            y = FUNCTIONS[self.activation](self.before(self.linear(x)))
+        y = self.after(y)
         return y if self.shortcut is None else y + self.shortcut(x)
 
 

@@ -105,7 +105,8 @@ class Network(Stack):
     def divided(self, size: int) -> list["Network"]:
         """Divide the stack: networks of at most `size` each, which share this one's memory.
 
-        They share its dropout too. Parameters that `select` replaces are no longer shared.
+        They share its dropout too, and how layers update their weights. Parameters that `select`
+        replaces are no longer shared.
         """
         stack = next(self.parameters()).shape[0]
         parts = []
@@ -116,6 +117,9 @@ class Network(Stack):
                 shared[id(parameter)] = nn.Parameter(parameter.data[rows])
             for buffer in self.buffers():
                 shared[id(buffer)] = buffer[rows]
+            for layer in self.modules():
+                if isinstance(layer, Linear) and layer.update is not None:
+                    shared[id(layer.update)] = layer.update.part(start, size)
             parts.append(deepcopy(self, shared))
         return parts
 

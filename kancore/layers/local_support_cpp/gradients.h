@@ -1,8 +1,8 @@
 // Gradients of a layer: by its parameters, which may be updated as they arise, and by its inputs.
 #pragma once
 
+#include "../compiled_cpp/updates.h"
 #include "panels.h"
-#include "updates.h"
 
 namespace {
 
@@ -115,8 +115,9 @@ void weight_all(const Plan& p, const float* y, const Edges& edges, int64_t stack
           continue;
         }
         const Step step(updates[strip.network], steps);
-        const Edges first = step.u.first.of(group, splines, outputs, strip.column);
-        const Edges second = step.u.second.of(group, splines, outputs, strip.column);
+        auto buffers = [](float* const* of) { return Edges{of[0], of[1], of[2]}; };
+        const Edges first = buffers(step.u.first).of(group, splines, outputs, strip.column);
+        const Edges second = buffers(step.u.second).of(group, splines, outputs, strip.column);
         auto update = [&](auto optimizer) __attribute__((always_inline)) {
           gradients.give(own, inputs, strip.width,
                          [&](auto field, int64_t at, Vector v, int count)

@@ -38,18 +38,17 @@
 //     | tile 0        | tile 1    | tile 2| tile 3        | ...
 //     While a tile is done, its results [examples, tile's width] lie side by side, in whole vectors.
 //
-// A file each: vectors.h (operations on vectors), plan.h (from inputs to a plan), tiles.h (what the
-// passes share), panels.h (how they read and update parameters), forward.h, gradients.h (by
-// parameters, and by inputs), updates.h (the optimizers' steps), library.cpp (what is called from
-// outside). They are compiled once for each width of vectors,
-// by compiler flags alone; kancore.layers.local_support chooses at run time. Results do not depend on
-// the number of threads.
+// A file each: plan.h (from inputs to a plan), tiles.h (what the passes share), panels.h (how they
+// read and update parameters), forward.h, gradients.h (by parameters, and by inputs), library.cpp
+// (what is called from outside). Operations on vectors and the optimizers' steps are in compiled_cpp,
+// for all kernels. They are compiled once for each width of vectors, by compiler flags alone;
+// kancore.layers.compiled chooses at run time. Results do not depend on the number of threads.
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
 
-#include "vectors.h"
+#include "../compiled_cpp/vectors.h"
 
 namespace {
 
@@ -90,19 +89,11 @@ struct Edges {
   }
 };
 
-// How one network's parameters are updated; mirrored by local_support.py.
-struct Update {
-  int32_t optimizer;  // 0: SGD, 1: Nesterov's momentum, 2: AdamW
-  float rate, momentum, second_momentum, epsilon, decay;
-  Edges first, second;  // the optimizer's buffers, of this network alone
-};
-
 namespace {
 
 INLINE int64_t blocks_of(const Plan& p) { return (p.batch + BLOCK - 1) / BLOCK; }
 INLINE int64_t examples_of(const Plan& p, int64_t block) {
   return std::min(BLOCK, p.batch - block * BLOCK);
 }
-INLINE int64_t padded(int64_t entries) { return (entries + LANES - 1) / LANES * LANES; }
 
 }  // namespace

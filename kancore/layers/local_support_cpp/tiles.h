@@ -6,7 +6,6 @@
 #endif
 
 #include <cstring>
-#include <type_traits>
 #include <vector>
 
 #include "layout.h"
@@ -63,17 +62,6 @@ void gather(const float* from, int64_t outputs, const Tile& tile, int64_t exampl
   for (int64_t b = 0; b < examples; b++) {
     std::memcpy(to + b * wide, from + b * outputs, sizeof(float) * tile.width);
     std::memset(to + b * wide + tile.width, 0, sizeof(float) * (wide - tile.width));
-  }
-}
-
-// Calls f with the number of vectors of a tile as a constant.
-template <int MOST, class F>
-INLINE void with_vectors(int width, F f) {
-  switch ((width + LANES - 1) / LANES) {
-    case 1: return f(std::integral_constant<int, 1>());
-    case 2: if constexpr (MOST >= 2) return f(std::integral_constant<int, 2>()); break;
-    case 3: if constexpr (MOST >= 3) return f(std::integral_constant<int, 3>()); break;
-    case 4: if constexpr (MOST >= 4) return f(std::integral_constant<int, 4>()); break;
   }
 }
 

@@ -11,16 +11,19 @@ trap 'rm -rf "$folder"' EXIT
 cp -r kancore tests pyproject.toml "$folder"
 cd "$folder"
 rm -f kancore/layers/*.so
-sources=kancore/layers/local_support_cpp
-digest=$(cat $sources/* | sha256sum | cut -c1-16)
+layers=kancore/layers
 suffix=$("$python" -c "import importlib.machinery as m; print(m.EXTENSION_SUFFIXES[0])")
 declare -A flags=([generic]="" [avx2]="-march=x86-64-v3" [avx512]="-march=x86-64-v4")
 (($#)) || set -- generic avx2 avx512
 for form; do
-  # shellcheck disable=SC2086
-  g++ -shared -fPIC -std=c++17 -O1 -g -fno-math-errno -fopenmp ${flags[$form]} \
-    -fsanitize=address,undefined -fno-sanitize-recover=undefined \
-    -DKANCORE_SOURCE="\"$digest\"" $sources/library.cpp -o "kancore/layers/_local_support_$form$suffix"
+  for module in local_support products; do
+    digest=$(cat $layers/compiled_cpp/* $layers/${module}_cpp/* | sha256sum | cut -c1-16)
+    # shellcheck disable=SC2086
+    g++ -shared -fPIC -std=c++17 -O1 -g -fno-math-errno -fopenmp ${flags[$form]} \
+      -fsanitize=address,undefined -fno-sanitize-recover=undefined \
+      -DKANCORE_SOURCE="\"$digest\"" $layers/${module}_cpp/library.cpp \
+      -o "$layers/_${module}_$form$suffix"
+  done
 done
 preload=
 for library in libasan.so libubsan.so libstdc++.so; do

@@ -1,5 +1,6 @@
 """Kernels against dense products in float64, and training against plain PyTorch."""
 
+import forms
 import pytest
 import torch
 from hypothesis import example, given, settings
@@ -16,30 +17,16 @@ from kancore.schemes import ACTIVATIONS, OPTIMIZERS, Scheme
 from kancore.splines import basis
 
 
-def library(form):
-    """A compiled form that this processor runs, or ``None`` for PyTorch alone."""
-    if form == "pytorch":
-        return None
-    if form not in local_support.FORMS.get(torch.backends.cpu.get_cpu_capability(), ("generic",)):
-        pytest.skip(f"this processor has no {form}")
-    try:
-        return local_support.load(form)
-    except OSError as error:
-        if "not compiled" not in str(error):
-            raise
-        pytest.skip("no compiled kernels")
-
-
 @pytest.fixture(params=["avx512", "avx2", "generic", "pytorch"])
 def path(request, monkeypatch):
     """Each way to compute on a CPU."""
-    monkeypatch.setattr(local_support, "LIBRARY", library(request.param))
+    monkeypatch.setattr(local_support, "LIBRARY", forms.library(local_support, request.param))
     return request.param
 
 
 @pytest.fixture(params=["avx512", "avx2", "generic"])
 def compiled(request, monkeypatch):
-    monkeypatch.setattr(local_support, "LIBRARY", library(request.param))
+    monkeypatch.setattr(local_support, "LIBRARY", forms.library(local_support, request.param))
     return request.param
 
 
@@ -331,19 +318,6 @@ def test_slopes_are_autograds(name):
 def test_an_unknown_activation_is_told():
     with pytest.raises(ValueError, match="activation is 'tanh'"):
         slope("tanh", torch.zeros(1))
-
-
-def test_a_library_of_another_source_is_refused(monkeypatch, tmp_path):
-    if local_support.LIBRARY is None:
-        pytest.skip("no compiled kernels")
-    module = tmp_path / "local_support.py"
-    built = local_support.LIBRARY._name
-    (tmp_path / built.rpartition("/")[2]).symlink_to(built)
-    (tmp_path / "local_support_cpp").mkdir()
-    (tmp_path / "local_support_cpp" / "library.cpp").write_text("// another version")
-    monkeypatch.setattr(local_support, "__file__", str(module))
-    with pytest.raises(OSError, match="another version"):
-        local_support.load(local_support.FORM)
 
 
 def test_layers_move_between_types():

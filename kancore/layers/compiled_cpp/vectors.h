@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <type_traits>
 
 #if defined(__AVX512F__) || defined(__AVX2__)
 #include <immintrin.h>
@@ -95,6 +96,20 @@ INLINE float sum(Vector v) {
     for (int i = 0; i < width; i++) buffer[i] += buffer[i + width];
   return buffer[0];
 #endif
+}
+
+// Numbers rounded up to whole vectors.
+INLINE int64_t padded(int64_t numbers) { return (numbers + LANES - 1) / LANES * LANES; }
+
+// Calls f with the number of vectors that hold so many numbers, at most MOST, as a constant.
+template <int MOST, class F>
+INLINE void with_vectors(int64_t numbers, F f) {
+  switch (padded(numbers) / LANES) {
+    case 1: return f(std::integral_constant<int, 1>());
+    case 2: if constexpr (MOST >= 2) return f(std::integral_constant<int, 2>()); break;
+    case 3: if constexpr (MOST >= 3) return f(std::integral_constant<int, 3>()); break;
+    case 4: if constexpr (MOST >= 4) return f(std::integral_constant<int, 4>()); break;
+  }
 }
 
 }  // namespace

@@ -2,8 +2,17 @@
 #pragma once
 
 #include <cmath>
+#include <cstdint>
 
-#include "layout.h"
+#include "vectors.h"
+
+// How one network's parameters are updated; mirrored by compiled.py.
+struct Update {
+  int32_t optimizer;  // 0: SGD, 1: Nesterov's momentum, 2: AdamW
+  float rate, momentum, second_momentum, epsilon, decay;
+  // The optimizer's buffers, of this network alone, for each parameter of the layer.
+  float *first[3], *second[3];
+};
 
 namespace {
 
