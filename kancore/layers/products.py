@@ -27,10 +27,8 @@ def load(form: str) -> ctypes.CDLL:
     shape = parameters, size, size, size, size  # of networks; networks, examples, inputs, outputs
     for name, arguments in {
         "forward": (pointer, whole, *shape, whole, pointer, pointer, whole),
-        "input_gradient": (pointer, *shape, pointer, whole),
-        "gradient": (pointer, pointer, whole, *shape, parameters, whole),
-        "update": (
-            *(pointer, pointer, whole, *shape),
+        "backward": (
+            *(pointer, pointer, pointer, whole, *shape, pointer, parameters),
             *(ctypes.POINTER(Update), ctypes.c_double, whole),
         ),
     }.items():
@@ -153,25 +151,24 @@ class _Affine(torch.autograd.Function):
                     "derivative; expected no create_graph=True after Linear.fuse"
                 )
             return *_differentiable(x, weight, bias, gradient, wanted), None, None
-        gradient = gradient.contiguous() if slopes is None else gradient * slopes
-        shape, threads = _of(weight, bias, x), torch.get_num_threads()
-        to_x = to_weight = to_bias = None
-        if wanted[0]:
-            to_x = x.new_empty(len(weight), *x.shape[-2:])
-            LIBRARY.kancore_input_gradient(gradient.data_ptr(), *shape, to_x.data_ptr(), threads)
-            if x.dim() == 2:
-                to_x = to_x.sum(0)
-        # Last, because it may change the parameters.
-        if any(wanted[1:]):
-            arguments = gradient.data_ptr(), x.data_ptr(), x.dim() == 2, *shape
-            if update is not None:
-                LIBRARY.kancore_update(*arguments, update.updates, update.steps.item(), threads)
-                increment_version([weight, bias])
-            else:
-                to_weight, to_bias = torch.empty_like(weight), torch.empty_like(bias)
-                to = pointers((to_weight, to_bias))
-                LIBRARY.kancore_gradient(*arguments, to, threads)
-        return to_x, to_weight, to_bias, None, None
+        gradient = gradient.contiguous()
+        to_x = x.new_empty(len(weight), *x.shape[-2:]) if wanted[0] else None
+        to = updates = None
+        steps = 0.0
+        if any(wanted[1:]) and update is None:
+            to = torch.empty_like(weight), torch.empty_like(bias)
+        elif any(wanted[1:]):
+            updates, steps = update.updates, update.steps.item()
+        LIBRARY.kancore_backward(
+            *map(compiled.pointer, (gradient, slopes, x)),
+            *(x.dim() == 2, *_of(weight, bias, x), compiled.pointer(to_x)),
+            *(to and pointers(to), updates, steps, torch.get_num_threads()),
+        )
+        if updates is not None:
+            increment_version([weight, bias])
+        if to_x is not None and x.dim() == 2:
+            to_x = to_x.sum(0)
+        return to_x, *(to or (None, None)), None, None
 
 
 def _of(weight: Tensor, bias: Tensor, x: Tensor) -> tuple[ctypes.Array, int, int, int, int]:

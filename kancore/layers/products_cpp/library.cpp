@@ -17,24 +17,13 @@ void kancore_forward(const float* x, int shared, const Affine* own, int64_t stac
                     {activation, slopes}, threads);
 }
 
-void kancore_input_gradient(const float* y, const Affine* own, int64_t stack, int64_t examples,
-                            int64_t inputs, int64_t outputs, float* gradient, int threads) {
-  product_all<false>(y, false, own->weight, nullptr, stack, examples, outputs, inputs, gradient,
-                     {}, threads);
-}
-
-// Writes the gradients by the parameters to `to`, from those by the outputs y.
-void kancore_gradient(const float* y, const float* x, int shared, const Affine* own,
-                      int64_t stack, int64_t examples, int64_t inputs, int64_t outputs,
-                      const Affine* to, int threads) {
-  parameters_all(y, x, shared, *own, stack, examples, inputs, outputs, to, nullptr, 0, threads);
-}
-
-// Updates the parameters of each network, for the time number `steps`, in place of a gradient.
-void kancore_update(const float* y, const float* x, int shared, const Affine* own, int64_t stack,
-                    int64_t examples, int64_t inputs, int64_t outputs, const Update* updates,
-                    double steps, int threads) {
-  parameters_all(y, x, shared, *own, stack, examples, inputs, outputs, nullptr, updates, steps,
-                 threads);
+// Gradients from those by y: of the inputs to `to_x`, and of the parameters to `to`, or updates of
+// them, for the time number `steps`, in place of these; see passes.h.
+void kancore_backward(const float* y, const float* slopes, const float* x, int shared,
+                      const Affine* own, int64_t stack, int64_t examples, int64_t inputs,
+                      int64_t outputs, float* to_x, const Affine* to, const Update* updates,
+                      double steps, int threads) {
+  backward_all(y, slopes, x, shared, *own, stack, examples, inputs, outputs, to_x, to, updates,
+               steps, threads);
 }
 }

@@ -28,6 +28,11 @@
 struct Affine {
   float* weight;  // [networks, outputs, inputs]
   float* bias;    // [networks, outputs]
+
+  // Those from one network on.
+  Affine of(int64_t network, int64_t inputs, int64_t outputs) const {
+    return {weight + network * outputs * inputs, bias + network * outputs};
+  }
 };
 
 // What follows a layer: `function` is 0 for nothing, 1 for SiLU, 2 for GELU. Its slopes are written
@@ -49,7 +54,7 @@ constexpr int64_t PANELS = 4, INPUTS_TOGETHER = 16 * WIDE;
 constexpr int64_t ROWS_TOGETHER = 20 * ROWS;
 // Where the depth is so small that all panels stay near anyway, more are copied together, and a block
 // of rows passes all of them at once.
-constexpr int64_t SHALLOW = 64, SHALLOW_PANELS = 32;
+constexpr int64_t SHALLOW = 64, SHALLOW_PANELS = 16;
 // Examples whose left factors are copied at a time, which bounds the memory for it.
 constexpr int64_t BLOCK = 2048;
 // Numbers of a line of the cache.
@@ -400,20 +405,15 @@ void parameters_all(const float* y, const float* x, bool shared, Affine own, int
         const int64_t some = std::min(INPUTS_TOGETHER, inputs - column);
         const float* gradient = y + s * examples * outputs;
         const float* features = x + (shared ? 0 : s * examples * inputs);
-        auto weights = [&](const Affine& a) { return a.weight + s * outputs * inputs; };
-        auto bias = [&](const Affine& a) { return a.bias + s * outputs; };
+        const Affine mine = own.of(s, inputs, outputs);
         if (to) {
-          gradients.by_weights(
-              gradient, features, column, some,
-              [&](int64_t at, Vector v, int count) __attribute__((always_inline)) {
-                store_some(weights(*to) + at, v, count);
-              },
-              [](int64_t) {});
-          if (column == 0)
-            gradients.by_bias(gradient, [&](int64_t at, Vector v, int count)
-                                            __attribute__((always_inline)) {
-              store_some(bias(*to) + at, v, count);
-            });
+          auto write = [](float* there) {
+            return [=](int64_t at, Vector v, int count) { store_some(there + at, v, count); };
+          };
+          const Affine there = to->of(s, inputs, outputs);
+          gradients.by_weights(gradient, features, column, some, write(there.weight),
+                               [](int64_t) {});
+          if (column == 0) gradients.by_bias(gradient, write(there.bias));
           continue;
         }
         const Step step(updates[s], steps);
@@ -426,18 +426,54 @@ void parameters_all(const float* y, const float* x, bool shared, Affine own, int
                             v, count);
             };
           };
-          gradients.by_weights(gradient, features, column, some, apply(0, weights(own)),
+          gradients.by_weights(gradient, features, column, some, apply(0, mine.weight),
                                [&](int64_t at) __attribute__((always_inline)) {
-            __builtin_prefetch(weights(own) + at, 1);
+            __builtin_prefetch(mine.weight + at, 1);
             if (O > 0) __builtin_prefetch(step.u.first[0] + at, 1);
             if (O > 1) __builtin_prefetch(step.u.second[0] + at, 1);
           });
-          if (column == 0) gradients.by_bias(gradient, apply(1, bias(own)));
+          if (column == 0) gradients.by_bias(gradient, apply(1, mine.bias));
         };
         if (step.u.optimizer == 0) update(std::integral_constant<int, 0>());
         if (step.u.optimizer == 1) update(std::integral_constant<int, 1>());
         if (step.u.optimizer == 2) update(std::integral_constant<int, 2>());
       }
+  }
+}
+
+// Gradients from those by what a layer's activation gives, `y`, [networks, examples, outputs]: of its
+// inputs, to `to_x`, unless that is null; and of its parameters, or updates, as `parameters_all` does,
+// unless both `to` and `updates` are null. `slopes` of the activation may be null, if there is none.
+//
+// As many networks as threads are done at a time, so that their gradients and weights are in the
+// cache from one pass to the next.
+void backward_all(const float* y, const float* slopes, const float* x, bool shared, Affine own,
+                  int64_t stack, int64_t examples, int64_t inputs, int64_t outputs, float* to_x,
+                  const Affine* to, const Update* updates, double steps, int threads) {
+  const int64_t each = examples * outputs;
+  const std::unique_ptr<float[]> scaled(
+      slopes ? new float[std::min<int64_t>(threads, stack) * each] : nullptr);
+  for (int64_t s = 0; s < stack; s += threads) {
+    const int64_t some = std::min<int64_t>(threads, stack - s);
+    const float* gradient = y + s * each;
+    if (slopes) {
+#pragma omp parallel for num_threads(threads) schedule(static)
+      for (int64_t i = 0; i < some * each; i += LANES) {
+        const int count = (int)std::min<int64_t>(LANES, some * each - i);
+        const Vector v = load_some(gradient + i, count) * load_some(slopes + s * each + i, count);
+        store_some(scaled.get() + i, v, count);
+      }
+      gradient = scaled.get();
+    }
+    const Affine mine = own.of(s, inputs, outputs);
+    if (to_x)
+      product_all<false>(gradient, false, mine.weight, nullptr, some, examples, outputs, inputs,
+                         to_x + s * examples * inputs, {}, threads);
+    if (!to && !updates) continue;
+    const Affine there = to ? to->of(s, inputs, outputs) : Affine{};
+    parameters_all(gradient, shared ? x : x + s * examples * inputs, shared, mine, some, examples,
+                   inputs, outputs, to ? &there : nullptr, updates ? updates + s : nullptr, steps,
+                   threads);
   }
 }
 
