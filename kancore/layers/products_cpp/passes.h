@@ -65,6 +65,7 @@ INLINE int64_t part_of(int64_t depth) {
   const int64_t parts = (depth + DEPTH - 1) / DEPTH, even = (depth + parts - 1) / parts;
   return (even + 7) / 8 * 8;
 }
+
 // Where the tiles of a left factor lie: those of a part of the depth one after the other, a line apart,
 // since those of a power of two would share few places of the cache.
 struct Tiles {

@@ -48,12 +48,10 @@ int main() {
   for (int i = 0; i < 6; i++) buffers[i] = Floats(i % 3 ? edges : edges * splines);
   for (int64_t s = 0; s < stack; s++) {
     const int64_t at = s * plan.inputs * outputs;
-    Edges own[2];
-    for (int i = 0; i < 2; i++) {
-      Floats* of = buffers + 3 * i;
-      own[i] = {of[0].data() + at * splines, of[1].data() + at, of[2].data() + at};
-    }
-    updates.push_back({2, 0.01f, 0.9f, 0.999f, 1e-8f, 0.01f, own[0], own[1]});
+    Update update{2, 0.01f, 0.9f, 0.999f, 1e-8f, 0.01f, {}, {}};
+    for (int i = 0; i < 6; i++)
+      (i < 3 ? update.first : update.second)[i % 3] = buffers[i].data() + at * (i % 3 ? 1 : splines);
+    updates.push_back(update);
   }
   kancore_update(&plan, gradient.data(), &all, stack, outputs, updates.data(), 1, 1);
   for (const Floats& values : {coefficients, base, scale}) write(values);
