@@ -71,6 +71,22 @@ INLINE void store_some(float* p, Vector v, int count) {
 #endif
 }
 
+// Writes whole vectors past the caches, to where a vector may begin; `streamed` ends that for others.
+INLINE void stream(float* p, Vector v) {
+#if defined(__AVX512F__)
+  _mm512_stream_ps(p, (__m512)v);
+#elif defined(__AVX2__)
+  _mm256_stream_ps(p, (__m256)v);
+#else
+  store(p, v);
+#endif
+}
+INLINE void streamed() {
+#if defined(__AVX512F__) || defined(__AVX2__)
+  _mm_sfence();
+#endif
+}
+
 INLINE Vector root(Vector v) {
 #if defined(__AVX512F__)
   return (Vector)_mm512_sqrt_ps((__m512)v);

@@ -55,17 +55,29 @@ struct Gelu {
   }
 };
 
-// Puts the values of a function in the place of x, [rows, columns] with rows `pitch` apart, and its
-// slopes there into `slopes`, which lies as x does and may be null.
-template <class F>
-void activate(float* x, float* slopes, int64_t pitch, int64_t rows, int64_t columns) {
+// x itself.
+struct Identity {
+  INLINE_MEMBER static void at(Vector x, Vector* value, Vector*) { *value = x; }
+};
+
+// Writes the values of a function at x, [rows, columns] with rows `x_pitch` apart, to `y`, and its
+// slopes there to `slopes`, unless that is null; their rows are `pitch` apart. STREAM: past the caches.
+template <class F, bool STREAM>
+void activate(const float* x, int64_t x_pitch, float* y, float* slopes, int64_t pitch, int64_t rows,
+              int64_t columns) {
+  auto write = [](float* p, Vector v, int count) __attribute__((always_inline)) {
+    if (STREAM)
+      stream(p, v);
+    else
+      store_some(p, v, count);
+  };
   for (int64_t r = 0; r < rows; r++)
     for (int64_t c = 0; c < columns; c += LANES) {
       const int count = columns - c < LANES ? (int)(columns - c) : LANES;
       Vector value, slope;
-      F::at(load_some(x + r * pitch + c, count), &value, &slope);
-      store_some(x + r * pitch + c, value, count);
-      if (slopes) store_some(slopes + r * pitch + c, slope, count);
+      F::at(load_some(x + r * x_pitch + c, count), &value, &slope);
+      write(y + r * pitch + c, value, count);
+      if (slopes) write(slopes + r * pitch + c, slope, count);
     }
 }
 

@@ -14,7 +14,7 @@ void kancore_forward(const float* x, int shared, const Affine* own, int64_t stac
                      int64_t examples, int64_t inputs, int64_t outputs, int activation, float* y,
                      float* slopes, int threads) {
   product_all<true>(x, shared, own->weight, own->bias, stack, examples, inputs, outputs, y,
-                    {activation, slopes}, threads);
+                    {activation, slopes}, stack * examples * outputs > UNCACHED, threads);
 }
 
 // Gradients from those by y: of the inputs to `to_x`, and of the parameters to `to`, or updates of

@@ -57,6 +57,9 @@ constexpr int64_t ROWS_TOGETHER = 20 * ROWS;
 constexpr int64_t SHALLOW = 64, SHALLOW_PANELS = 16;
 // Examples whose left factors are copied at a time, which bounds the memory for it.
 constexpr int64_t BLOCK = 2048;
+// Results that are more do not stay in any cache until they are read: they are written past them, which
+// saves reading what they take the place of.
+constexpr int64_t UNCACHED = 6 << 20;
 // Numbers of a line of the cache.
 constexpr int64_t LINE = 16;
 
@@ -258,11 +261,11 @@ struct Left {
 
 // to[examples, columns] of each network = left [examples, depth] times its weights, [depth, columns]
 // or TRANSPOSED, plus its bias [columns], which may be null; and then activated. The left factor is
-// `shared` by all networks, or each has its own.
+// `shared` by all networks, or each has its own. `many`: results are of those that go past the caches.
 template <bool TRANSPOSED>
 void product_all(const float* left, bool shared, const float* weight, const float* bias,
                  int64_t stack, int64_t examples, int64_t depth, int64_t columns, float* to,
-                 Activation activation, int threads) {
+                 Activation activation, bool many, int threads) {
   const Tiles tiling(std::min(BLOCK, examples), depth);
   const int64_t part = tiling.part, pitch = TRANSPOSED ? depth : columns;
   const bool shallow = part <= SHALLOW;
@@ -270,10 +273,14 @@ void product_all(const float* left, bool shared, const float* weight, const floa
   const int64_t rows_together = shallow ? ROWS : ROWS_TOGETHER;
   // A left factor that few panels are multiplied with is read as often as it would be copied.
   const bool tiled = shared || columns > PANELS * WIDE;
+  const bool uncached = many && (int64_t)to % sizeof(Vector) == 0 && columns % LANES == 0;
 #pragma omp parallel num_threads(threads)
   {
     const std::unique_ptr<float[]> panels(new float[together * part]);
     const std::unique_ptr<float[]> tiles(tiled ? new float[tiling.room(depth)] : nullptr);
+    // Where results are before they are written past the caches.
+    const std::unique_ptr<float[]> room(
+        uncached ? new float[std::min(BLOCK, examples) * together] : nullptr);
     const float* in_tiles = nullptr;
 #pragma omp for collapse(3) schedule(static)
     for (int64_t s = 0; s < stack; s++)
@@ -285,7 +292,8 @@ void product_all(const float* left, bool shared, const float* weight, const floa
                              tiles.get()};
           if (tiled && in_tiles != rows.rows)
             copy_tiles<false>(in_tiles = rows.rows, high, depth, tiling, tiles.get());
-          const int64_t corner = (s * examples + block) * columns + column;
+          float* const y = to + (s * examples + block) * columns + column;
+          const Sums results = uncached ? Sums{room.get(), together} : Sums{y, columns};
           auto weights = [&](int64_t k, int64_t c) {
             return weight + s * depth * columns + (TRANSPOSED ? c * depth + k : k * columns + c);
           };
@@ -307,13 +315,22 @@ void product_all(const float* left, bool shared, const float* weight, const floa
                 if (bias) std::copy_n(bias + s * columns + column + c, width, begin);
                 rows.times(panels.get() + c * deep, k, deep, first,
                            std::min(first + rows_together, high), width, k ? nullptr : begin,
-                           {to + corner + c, columns}, &ahead, lines);
+                           {results.at + c, results.pitch}, &ahead, lines);
               }
           }
-          float* slopes = activation.slopes ? activation.slopes + corner : nullptr;
-          if (activation.function == 1) activate<Silu>(to + corner, slopes, columns, high, some);
-          if (activation.function == 2) activate<Gelu>(to + corner, slopes, columns, high, some);
+          auto finish = [&](auto function) {
+            using F = decltype(function);
+            float* slopes = activation.slopes ? activation.slopes + (y - to) : nullptr;
+            if (uncached)
+              activate<F, true>(results.at, results.pitch, y, slopes, columns, high, some);
+            else
+              activate<F, false>(results.at, results.pitch, y, slopes, columns, high, some);
+          };
+          if (activation.function == 0 && uncached) finish(Identity());
+          if (activation.function == 1) finish(Silu());
+          if (activation.function == 2) finish(Gelu());
         }
+    streamed();
   }
 }
 
@@ -469,7 +486,8 @@ void backward_all(const float* y, const float* slopes, const float* x, bool shar
     const Affine mine = own.of(s, inputs, outputs);
     if (to_x)
       product_all<false>(gradient, false, mine.weight, nullptr, some, examples, outputs, inputs,
-                         to_x + s * examples * inputs, {}, threads);
+                         to_x + s * examples * inputs, {},
+                         stack * examples * inputs > UNCACHED, threads);
     if (!to && !updates) continue;
     const Affine there = to ? to->of(s, inputs, outputs) : Affine{};
     parameters_all(gradient, shared ? x : x + s * examples * inputs, shared, mine, some, examples,

@@ -97,14 +97,33 @@ def test_threads_change_no_bit(kernels, threads):
         assert torch.equal(one, other)
 
 
-@pytest.mark.parametrize(("batch", "inputs", "outputs"), [(64, 300, 70), (300, 20, 530)])
-def test_a_network_alone_has_the_bits_that_it_has_in_a_stack(kernels, batch, inputs, outputs):
+@pytest.mark.parametrize("activation", ["gelu", None])
+@pytest.mark.parametrize(
+    ("batch", "inputs", "outputs"),
+    # Of the last two, results of the stack are so many that they are written past the caches.
+    [(64, 300, 70), (300, 20, 530), (2050, 8, 1040), (2050, 1040, 8)],
+)
+def test_a_network_alone_has_the_bits_that_it_has_in_a_stack(
+    kernels, activation, batch, inputs, outputs
+):
     torch.manual_seed(0)
-    x, weight, bias = draw(4, batch, inputs, outputs, shared=True)
-    for given_x in (x, x.expand(4, -1, -1)):
-        one = given_x if given_x.dim() == 2 else given_x[2:3]
-        whole = products.affine(given_x, weight, bias)
-        assert torch.equal(products.affine(one, weight[2:3], bias[2:3]), whole[2:3])
+    x = torch.randn(4, batch, inputs)
+    whole, alone = Linear(inputs, outputs, stack=4), Linear(inputs, outputs)
+    for index in range(4):
+        whole.initialize(index, "kaiming_normal", torch.Generator().manual_seed(index))
+    alone.load_state_dict({name: value[2:3] for name, value in whole.state_dict().items()})
+    found = []
+    for layer, given_x in ((whole, x), (alone, x[2:3])):
+        schemes = [Scheme("sgd", 0.05, "kaiming_normal")] * len(given_x)
+        StackedOptimizer(list(layer.parameters()), schemes).fuse(layer)
+        leaf = given_x.clone().requires_grad_()
+        y = layer(leaf, activation)
+        (to_x,) = torch.autograd.grad(y.square().mean((1, 2)).sum(), leaf)
+        found.append([each[-2:][:1] for each in (y, to_x, layer.weight, layer.bias)])
+    for one, other in zip(*found, strict=True):
+        assert torch.equal(one, other)
+    shared = products.affine(x[0], whole.weight, whole.bias)
+    assert torch.equal(shared, products.affine(x[:1].expand(4, -1, -1), whole.weight, whole.bias))
 
 
 def layers(inputs, outputs):
