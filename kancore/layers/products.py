@@ -6,6 +6,7 @@ it is PyTorch that multiplies.
 """
 
 import ctypes
+import warnings
 
 import torch
 from torch import Tensor
@@ -38,11 +39,11 @@ def load(form: str) -> ctypes.CDLL:
 
 
 # Where vectors are not wide, PyTorch's products are made for the processor, and ours are not.
-LIBRARY, FORM = (
-    compiled.widest(load)
-    if torch.backends.cpu.get_cpu_capability() in compiled.FORMS
-    else (None, "none")
-)
+LIBRARY, FORM = None, "none"
+if torch.backends.cpu.get_cpu_capability() in compiled.FORMS:
+    LIBRARY, FORM = compiled.widest(load)
+    if LIBRARY is None:
+        warnings.warn(f"compiled kernels: {FORM}; MLPs train in plain PyTorch", stacklevel=2)
 
 
 class _Product(torch.autograd.Function):
