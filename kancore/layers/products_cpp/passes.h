@@ -141,25 +141,42 @@ void copy_panels(const float* from, int64_t pitch, int64_t depth, int64_t column
   }
 }
 
-// Copies a left factor, [rows, depth] or TRANSPOSED, into tiles; what the last rows are filled up with
-// does not matter.
-template <bool TRANSPOSED>
+// Copies a left factor, [rows, depth], into tiles; what the last rows are filled up with does not matter.
 void copy_tiles(const float* from, int64_t rows, int64_t depth, const Tiles& tiles, float* to) {
   for (int64_t k = 0; k < depth; k += tiles.part) {
     const int64_t deep = std::min(tiles.part, depth - k);
-    for (int64_t r = 0; r < rows && !TRANSPOSED; r += ROWS) {
+    for (int64_t r = 0; r < rows; r += ROWS) {
       // Eight rows at once, where there are vectors for it: what is too much is written over.
       const int64_t some = LANES >= 8 && rows - r >= 8 ? 8 : std::min<int64_t>(ROWS, rows - r);
       transpose(from + r * depth + k, depth, some, deep, to + tiles.at(r, k), ROWS);
     }
-    for (int64_t j = 0; j < deep && TRANSPOSED; j++) {
-      const float* row = from + (k + j) * rows;
-      float* at = to + tiles.at(0, k) + j * ROWS;
-      int64_t r = 0;
-      for (; r + ROWS <= rows; r += ROWS, at += tiles.pitch)
-        std::memcpy(at, row + r, sizeof(float) * ROWS);
-      std::copy(row + r, row + rows, at);
+  }
+}
+
+// Rows of numbers, to be multiplied with others unless `factors` is null.
+struct Rows {
+  const float *numbers, *factors;
+};
+
+// The same for the transpose of a left factor, `rows` [depth, columns]. Sums over the depth are added
+// to `totals`, unless that is null; `line` has room for a row.
+void copy_tiles(Rows rows, int64_t columns, int64_t depth, const Tiles& tiles, float* to,
+                float* totals, float* line) {
+  for (int64_t k = 0; k < depth; k++) {
+    const float* row = rows.numbers + k * columns;
+    for (int64_t c = 0; c < columns && (rows.factors || totals); c += LANES) {
+      const int count = (int)std::min<int64_t>(LANES, columns - c);
+      Vector v = load_some(row + c, count);
+      if (rows.factors) v *= load_some(rows.factors + k * columns + c, count);
+      if (totals) store(totals + c, load(totals + c) + v);
+      store(line + c, v);
     }
+    if (rows.factors) row = line;
+    float* at = to + tiles.at(0, k);
+    int64_t c = 0;
+    for (; c + ROWS <= columns; c += ROWS, at += tiles.pitch)
+      std::memcpy(at, row + c, sizeof(float) * ROWS);
+    std::copy(row + c, row + columns, at);
   }
 }
 
@@ -291,7 +308,7 @@ void product_all(const float* left, bool shared, const float* weight, const floa
           const Left rows = {left + ((shared ? 0 : s * examples) + block) * depth, depth, tiling,
                              tiles.get()};
           if (tiled && in_tiles != rows.rows)
-            copy_tiles<false>(in_tiles = rows.rows, high, depth, tiling, tiles.get());
+            copy_tiles(in_tiles = rows.rows, high, depth, tiling, tiles.get());
           float* const y = to + (s * examples + block) * columns + column;
           const Sums results = uncached ? Sums{room.get(), together} : Sums{y, columns};
           auto weights = [&](int64_t k, int64_t c) {
@@ -334,8 +351,8 @@ void product_all(const float* left, bool shared, const float* weight, const floa
   }
 }
 
-// The gradients by the weights and the bias of one network, from those by its outputs, `y` [examples,
-// outputs]: of a group of inputs, `x` [examples, inputs] from there on.
+// The gradients by the weights and the bias of one network, from those by its outputs, `rows` [examples,
+// outputs], and its inputs, `x` [examples, inputs].
 class Gradients {
  public:
   Gradients(int64_t examples, int64_t inputs, int64_t outputs)
@@ -349,17 +366,24 @@ class Gradients {
         panels(copied ? new float[INPUTS_TOGETHER * part] : nullptr),
         tiles(new float[tiling.room(std::min(BLOCK, examples))]),
         sums(new float[(in_parts ? tiling.tiles : 1) * ROWS * INPUTS_TOGETHER]),
-        totals(new float[padded(outputs)]) {}
+        totals(new float[padded(outputs)]),
+        line(new float[padded(outputs)]) {}
 
   // `sink(at, v, count)` takes `count` numbers of the gradient by the weights, of `some` inputs from
   // number `column` on; `soon(at)` is told the weights that come next, a line of each row.
   template <class F, class H>
-  INLINE_MEMBER void by_weights(const float* y, const float* x, int64_t column, int64_t some,
-                                F sink, H soon) {
+  INLINE_MEMBER void by_weights(Rows rows, const float* x, int64_t column, int64_t some, F sink,
+                                H soon) {
+    if (column == 0) std::fill_n(totals.get(), padded(outputs), 0.f);
     for (int64_t b = 0; b < examples;) {
       const int64_t block = b / BLOCK * BLOCK, in_block = std::min(BLOCK, examples - block);
-      if (in_tiles != y + block * outputs)
-        copy_tiles<true>(in_tiles = y + block * outputs, outputs, in_block, tiling, tiles.get());
+      const float* numbers = rows.numbers + block * outputs;
+      if (in_tiles != numbers) {  // always, for the first inputs
+        const float* factors = rows.factors ? rows.factors + block * outputs : nullptr;
+        copy_tiles({numbers, factors}, outputs, in_block, tiling, tiles.get(),
+                   column == 0 ? totals.get() : nullptr, line.get());
+        in_tiles = numbers;
+      }
       const int64_t deep = std::min(part, block + in_block - b);
       const bool ends = b + deep == examples;
       const float* features = x + b * inputs + column;
@@ -386,14 +410,9 @@ class Gradients {
     }
   }
 
-  // The same of the biases.
+  // The same of the biases, after that by the weights of the first inputs.
   template <class F>
-  INLINE_MEMBER void by_bias(const float* y, F sink) {
-    for (int64_t b = 0; b < examples; b++)
-      for (int64_t o = 0; o < outputs; o += LANES) {
-        const Vector v = load_some(y + b * outputs + o, (int)std::min<int64_t>(LANES, outputs - o));
-        store(totals.get() + o, b ? load(totals.get() + o) + v : v);
-      }
+  INLINE_MEMBER void by_bias(F sink) {
     for (int64_t o = 0; o < outputs; o += LANES)
       sink(o, load(totals.get() + o), (int)std::min<int64_t>(LANES, outputs - o));
   }
@@ -405,13 +424,13 @@ class Gradients {
   const Tiles tiling;
   const int64_t part;
   const bool in_parts;  // whose sums are kept from one to the next
-  const std::unique_ptr<float[]> panels, tiles, sums, totals;
+  const std::unique_ptr<float[]> panels, tiles, sums, totals, line;
   const float* in_tiles = nullptr;
 };
 
-// Gradients by the parameters of each network, from those by its outputs, `y`; or updates of the
-// parameters by them: `updates` where `to` is null.
-void parameters_all(const float* y, const float* x, bool shared, Affine own, int64_t stack,
+// Gradients by the parameters of each network, from those by its outputs, which are `y` times `slopes`,
+// or y if that is null; or updates of the parameters by them: `updates` where `to` is null.
+void parameters_all(const float* y, const float* slopes, const float* x, bool shared, Affine own, int64_t stack,
                     int64_t examples, int64_t inputs, int64_t outputs, const Affine* to,
                     const Update* updates, double steps, int threads) {
 #pragma omp parallel num_threads(threads)
@@ -421,7 +440,8 @@ void parameters_all(const float* y, const float* x, bool shared, Affine own, int
     for (int64_t s = 0; s < stack; s++)
       for (int64_t column = 0; column < inputs; column += INPUTS_TOGETHER) {
         const int64_t some = std::min(INPUTS_TOGETHER, inputs - column);
-        const float* gradient = y + s * examples * outputs;
+        const Rows rows = {y + s * examples * outputs,
+                           slopes ? slopes + s * examples * outputs : nullptr};
         const float* features = x + (shared ? 0 : s * examples * inputs);
         const Affine mine = own.of(s, inputs, outputs);
         if (to) {
@@ -429,9 +449,8 @@ void parameters_all(const float* y, const float* x, bool shared, Affine own, int
             return [=](int64_t at, Vector v, int count) { store_some(there + at, v, count); };
           };
           const Affine there = to->of(s, inputs, outputs);
-          gradients.by_weights(gradient, features, column, some, write(there.weight),
-                               [](int64_t) {});
-          if (column == 0) gradients.by_bias(gradient, write(there.bias));
+          gradients.by_weights(rows, features, column, some, write(there.weight), [](int64_t) {});
+          if (column == 0) gradients.by_bias(write(there.bias));
           continue;
         }
         const Step step(updates[s], steps);
@@ -444,13 +463,13 @@ void parameters_all(const float* y, const float* x, bool shared, Affine own, int
                             v, count);
             };
           };
-          gradients.by_weights(gradient, features, column, some, apply(0, mine.weight),
+          gradients.by_weights(rows, features, column, some, apply(0, mine.weight),
                                [&](int64_t at) __attribute__((always_inline)) {
             __builtin_prefetch(mine.weight + at, 1);
             if (O > 0) __builtin_prefetch(step.u.first[0] + at, 1);
             if (O > 1) __builtin_prefetch(step.u.second[0] + at, 1);
           });
-          if (column == 0) gradients.by_bias(gradient, apply(1, mine.bias));
+          if (column == 0) gradients.by_bias(apply(1, mine.bias));
         };
         if (step.u.optimizer == 0) update(std::integral_constant<int, 0>());
         if (step.u.optimizer == 1) update(std::integral_constant<int, 1>());
@@ -470,18 +489,19 @@ void backward_all(const float* y, const float* slopes, const float* x, bool shar
                   const Affine* to, const Update* updates, double steps, int threads) {
   const int64_t each = examples * outputs;
   const std::unique_ptr<float[]> scaled(
-      slopes ? new float[std::min<int64_t>(threads, stack) * each] : nullptr);
+      slopes && to_x ? new float[std::min<int64_t>(threads, stack) * each] : nullptr);
   for (int64_t s = 0; s < stack; s += threads) {
     const int64_t some = std::min<int64_t>(threads, stack - s);
-    const float* gradient = y + s * each;
-    if (slopes) {
+    const float *gradient = y + s * each, *factors = slopes ? slopes + s * each : nullptr;
+    if (scaled) {
 #pragma omp parallel for num_threads(threads) schedule(static)
       for (int64_t i = 0; i < some * each; i += LANES) {
         const int count = (int)std::min<int64_t>(LANES, some * each - i);
-        const Vector v = load_some(gradient + i, count) * load_some(slopes + s * each + i, count);
+        const Vector v = load_some(gradient + i, count) * load_some(factors + i, count);
         store_some(scaled.get() + i, v, count);
       }
       gradient = scaled.get();
+      factors = nullptr;
     }
     const Affine mine = own.of(s, inputs, outputs);
     if (to_x)
@@ -490,9 +510,9 @@ void backward_all(const float* y, const float* slopes, const float* x, bool shar
                          stack * examples * inputs > UNCACHED, threads);
     if (!to && !updates) continue;
     const Affine there = to ? to->of(s, inputs, outputs) : Affine{};
-    parameters_all(gradient, shared ? x : x + s * examples * inputs, shared, mine, some, examples,
-                   inputs, outputs, to ? &there : nullptr, updates ? updates + s : nullptr, steps,
-                   threads);
+    parameters_all(gradient, factors, shared ? x : x + s * examples * inputs, shared, mine, some,
+                   examples, inputs, outputs, to ? &there : nullptr,
+                   updates ? updates + s : nullptr, steps, threads);
   }
 }
 
