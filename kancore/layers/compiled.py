@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 # Compiled forms, widest first, by what PyTorch calls the processors that can run them.
 FORMS = {"AVX512": ("avx512", "avx2", "generic"), "AVX2": ("avx2", "generic")}
@@ -118,6 +118,13 @@ class Fused:
         return Fused(updates, self.steps, described)
 
 
+def suit(x: Tensor, *parameters: Tensor) -> bool:
+    """Whether inputs, of some, and parameters have the device and the type that kernels are for."""
+    return x.numel() > 0 and all(
+        tensor.device.type == "cpu" and tensor.dtype == torch.float32 for tensor in (x, *parameters)
+    )
+
+
 def fused(updates: list[dict], steps: Tensor) -> Fused:
     """Let kernels update weights in the backward pass, which saves writing and reading gradients.
 
@@ -139,3 +146,30 @@ def fused(updates: list[dict], steps: Tensor) -> Fused:
         for u in updates
     ]
     return Fused((Update * len(updates))(*described), steps, updates)
+
+
+class KernelLayer(nn.Module):
+    """A layer that updates its parameters in the backward pass, where it has kernels for it."""
+
+    update: Fused | None = None
+
+    def has_kernels(self) -> bool:
+        """Whether there are kernels for the parameters as they are."""
+        raise NotImplementedError
+
+    def fuse(self, updates: list[dict], steps: Tensor) -> Fused | None:
+        """Update the parameters in the backward pass from now on, where there are kernels for it.
+
+        Parameters
+        ----------
+        updates, steps
+            As for `fused`.
+
+        Returns
+        -------
+        Fused or None
+            What the backward pass reads; ``None`` where there are no kernels.
+        """
+        if self.has_kernels():
+            self.update = fused(updates, steps)
+        return self.update

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from kancore.activations import FUNCTIONS
-from kancore.layers.products import stacked_product
+from kancore.layers.products import recorded_gradients, stacked_product
 from kancore.layers.shapes import check_inputs
 from kancore.splines import basis
 
@@ -141,8 +141,5 @@ def gradients(
     placement
         Of `product`.
     """
-    tensors = zip((x, *edges), needed, strict=True)
-    wanted = [tensor for tensor, need in tensors if need and tensor is not None]
     y = product(x, edges, activation, grid, placement)
-    found = iter(torch.autograd.grad(y, wanted, gradient, create_graph=True))
-    return [next(found) if need else None for need in needed]
+    return recorded_gradients(y, (x, *edges), gradient, needed)

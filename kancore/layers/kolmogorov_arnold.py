@@ -7,7 +7,7 @@ from torch import Generator, Tensor, nn
 
 from kancore.initialization import fill
 from kancore.layers import dense, local_support, on_chip
-from kancore.layers.compiled import Fused, fused
+from kancore.layers.compiled import KernelLayer
 from kancore.layers.dense import Edges, Grid, Placement
 from kancore.layers.shapes import check_inputs
 from kancore.layers.variance import activation_gain, spline_size
@@ -21,7 +21,7 @@ GAINS = ("rectifier", "leaky", "preserving", "balanced")
 _TAIL = 0.01
 
 
-class KALayer(nn.Module):
+class KALayer(KernelLayer):
     """Edges ``phi_ij(x) = w_ij act(x) + s_ij sum_m c_ijm B_m(x)``, summed over inputs j.
 
     All three are trained, w, s and c: G + k + 2 parameters an edge. With the scale folded into the
@@ -104,7 +104,6 @@ class KALayer(nn.Module):
             self.register_buffer("grid_stretch", torch.ones(stack, inputs))
         # Values ``[in]`` that most inputs equal, if any; see `local_support.Plan.of`.
         self.background: Tensor | None = None
-        self.update: Fused | None = None
 
     @property
     def edges(self) -> Edges:
@@ -136,22 +135,9 @@ class KALayer(nn.Module):
             self.spline_scale[index] = scale.T.to(self.spline_scale)
         self.coefficients[index] = coefficients.permute(1, 2, 0).to(self.coefficients)
 
-    def fuse(self, updates: list[dict], steps: Tensor) -> Fused | None:
-        """Update the parameters in the backward pass from now on, where there are kernels for it.
-
-        Parameters
-        ----------
-        updates, steps
-            As for `kancore.layers.compiled.fused`.
-
-        Returns
-        -------
-        kancore.layers.compiled.Fused or None
-            What the backward pass reads; ``None`` where there are no kernels.
-        """
-        if local_support.applies_to(self.base_weight, self.edges):
-            self.update = fused(updates, steps)
-        return self.update
+    def has_kernels(self) -> bool:
+        """Whether there are kernels for the parameters as they are."""
+        return local_support.applies_to(self.base_weight, self.edges)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``[batch, in]`` or ``[S, batch, in]`` to ``[S, batch, out]``.

@@ -6,11 +6,11 @@ from torch import Generator, Tensor, nn
 
 from kancore.initialization import fill
 from kancore.layers import products
-from kancore.layers.compiled import Fused, fused
+from kancore.layers.compiled import KernelLayer
 from kancore.layers.shapes import check_inputs
 
 
-class Linear(nn.Module):
+class Linear(KernelLayer):
     """Affine maps of a stack of networks; ``weight [S, out, in]``, ``bias [S, out]``.
 
     Parameters
@@ -38,7 +38,6 @@ class Linear(nn.Module):
         self.uniform_bias, self.gain = uniform_bias, gain
         self.weight = nn.Parameter(torch.empty(stack, outputs, inputs))
         self.bias = nn.Parameter(torch.empty(stack, outputs))
-        self.update: Fused | None = None
 
     @torch.no_grad()
     def initialize(self, index: int, initialization: str, generator: Generator) -> None:
@@ -50,22 +49,9 @@ class Linear(nn.Module):
             bias.uniform_(-bound, bound, generator=generator)
         self.bias[index] = bias.to(self.bias)
 
-    def fuse(self, updates: list[dict], steps: Tensor) -> Fused | None:
-        """Update the parameters in the backward pass from now on, where there are kernels for it.
-
-        Parameters
-        ----------
-        updates, steps
-            As for `kancore.layers.compiled.fused`.
-
-        Returns
-        -------
-        kancore.layers.compiled.Fused or None
-            What the backward pass reads; ``None`` where there are no kernels.
-        """
-        if products.applies_to(self.weight, self.bias):
-            self.update = fused(updates, steps)
-        return self.update
+    def has_kernels(self) -> bool:
+        """Whether there are kernels for the parameters as they are."""
+        return products.applies_to(self.weight, self.bias)
 
     def forward(self, x: Tensor, activation: str | None = None) -> Tensor:
         """Map ``[batch, in]`` or ``[S, batch, in]`` to ``[S, batch, out]``, and activate that.

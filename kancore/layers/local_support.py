@@ -140,14 +140,7 @@ class Plan:
 
 def applies_to(x: Tensor, edges: Edges) -> bool:
     """Whether there are kernels for the device and the type of inputs, of some, and parameters."""
-    return (
-        LIBRARY is not None
-        and x.numel() > 0
-        and all(
-            tensor.device.type == "cpu" and tensor.dtype == torch.float32
-            for tensor in (x, *edges.given)
-        )
-    )
+    return LIBRARY is not None and compiled.suit(x, *edges.given)
 
 
 class _Product(torch.autograd.Function):

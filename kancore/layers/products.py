@@ -7,6 +7,7 @@ it is PyTorch that multiplies.
 
 import ctypes
 import warnings
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -106,14 +107,7 @@ def stacked_product(features: Tensor, weight: Tensor, bias: Tensor | None = None
 
 def applies_to(x: Tensor, *parameters: Tensor) -> bool:
     """Whether there are kernels for the device and the type of inputs, of some, and parameters."""
-    return (
-        LIBRARY is not None
-        and x.numel() > 0
-        and all(
-            tensor.device.type == "cpu" and tensor.dtype == torch.float32
-            for tensor in (x, *parameters)
-        )
-    )
+    return LIBRARY is not None and compiled.suit(x, *parameters)
 
 
 class _Affine(torch.autograd.Function):
@@ -151,7 +145,8 @@ class _Affine(torch.autograd.Function):
                     "the layer updates its parameters in the backward pass, which has no "
                     "derivative; expected no create_graph=True after Linear.fuse"
                 )
-            return *_differentiable(x, weight, bias, gradient, wanted), None, None
+            expected = x @ weight.mT + bias.unsqueeze(1)
+            return *recorded_gradients(expected, (x, weight, bias), gradient, wanted), None, None
         gradient = gradient.contiguous()
         to_x = x.new_empty(len(weight), *x.shape[-2:]) if wanted[0] else None
         to = updates = None
@@ -190,12 +185,14 @@ def _agree(x: Tensor, weight: Tensor, bias: Tensor) -> bool:
     )
 
 
-def _differentiable(x, weight, bias, gradient, wanted) -> list[Tensor | None]:
-    """Gradients by `x` and the parameters as autograd records them, for higher derivatives."""
-    leaves = [tensor for tensor, want in zip((x, weight, bias), wanted, strict=True) if want]
-    y = x @ weight.mT + bias.unsqueeze(1)
-    found = iter(torch.autograd.grad(y, leaves, gradient, create_graph=True))
-    return [next(found) if want else None for want in wanted]
+def recorded_gradients(
+    y: Tensor, tensors: Iterable[Tensor | None], gradient: Tensor, needed: Sequence[bool]
+) -> list[Tensor | None]:
+    """Gradients of `y` by those tensors that need one, as autograd records them."""
+    pairs = zip(tensors, needed, strict=True)
+    wanted = [tensor for tensor, need in pairs if need and tensor is not None]
+    found = iter(torch.autograd.grad(y, wanted, gradient, create_graph=True))
+    return [next(found) if need else None for need in needed]
 
 
 def affine(

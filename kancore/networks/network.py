@@ -7,6 +7,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Generator, Tensor, nn
 
+from kancore.layers.compiled import KernelLayer
 from kancore.layers.linear import BatchNorm, Dropout, LayerNorm, Linear
 from kancore.schemes import PLACES, Architecture
 
@@ -118,7 +119,7 @@ class Network(Stack):
             for buffer in self.buffers():
                 shared[id(buffer)] = buffer[rows]
             for layer in self.modules():
-                if isinstance(layer, Linear) and layer.update is not None:
+                if isinstance(layer, KernelLayer) and layer.update is not None:
                     shared[id(layer.update)] = layer.update.part(start, size)
             parts.append(deepcopy(self, shared))
         return parts

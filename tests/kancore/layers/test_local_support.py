@@ -223,25 +223,6 @@ def definition_of_slopes(x, edges, grid):
     return y + torch.einsum("bi,sio->sbo", FUNCTIONS["gelu"](x), edges.base)
 
 
-def test_fused_updates_refuse_what_they_cannot_do(compiled):
-    layer = KALayer(3, 4, stack=2)
-    for index in range(2):
-        layer.initialize(index, "kaiming_normal", torch.Generator().manual_seed(index))
-    schemes = [Scheme("adam", 0.01, name) for name in ("kaiming_normal", "orthogonal")]
-    StackedOptimizer(list(layer.parameters()), schemes).fuse(layer)
-    x = torch.randn(5, 3, requires_grad=True)
-    with pytest.raises(RuntimeError, match="no derivative"):
-        torch.autograd.grad(layer(x).sum(), x, create_graph=True)
-    y = layer(x)
-    y.sum().backward(retain_graph=True)
-    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
-        y.sum().backward()  # the weights are not those of the forward pass any more
-    for parameter in layer.parameters():
-        parameter.data = parameter.data[:1]
-    with pytest.raises(ValueError, match="updates of 2 networks"):
-        layer(x)
-
-
 def test_shapes_that_do_not_fit_never_reach_the_kernels(compiled):
     grid = (5, 3, (-1.0, 1.0))
     edges = draw_edges(grid, 2, 4, 3)

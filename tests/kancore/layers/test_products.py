@@ -209,23 +209,6 @@ def test_second_derivatives_are_pytorchs(path):
         torch.testing.assert_close(one.double(), other, rtol=1e-4, atol=1e-4)
 
 
-def test_fused_updates_refuse_what_they_cannot_do(kernels):
-    layer, _ = layers(3, 4)
-    schemes = [Scheme("adam", 0.01, name) for name in ("kaiming_normal", "orthogonal")]
-    StackedOptimizer(list(layer.parameters()), schemes).fuse(layer)
-    x = torch.randn(5, 3, requires_grad=True)
-    with pytest.raises(RuntimeError, match="no derivative"):
-        torch.autograd.grad(layer(x).sum(), x, create_graph=True)
-    y = layer(x)
-    y.sum().backward(retain_graph=True)
-    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
-        y.sum().backward()  # the weights are not those of the forward pass any more
-    for parameter in layer.parameters():
-        parameter.data = parameter.data[:1]
-    with pytest.raises(ValueError, match="updates of 2 networks"):
-        layer(x)
-
-
 def test_shapes_that_do_not_fit_never_reach_the_kernels(kernels):
     x, weight, bias = draw(2, 6, 4, 3, shared=True)
     for wrong in ((x, weight, bias[:, :2]), (x[:, :3], weight, bias), (x[0], weight, bias)):
