@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import increment_version
 
-from kancore.activations import FUNCTIONS, slope
+from kancore.activations import AT_FINITE, LIMITS, slope
 from kancore.layers import compiled, dense
 from kancore.layers.compiled import Fused, Update, pointer, pointers
 from kancore.layers.dense import Edges, Grid, Placement
@@ -33,7 +33,7 @@ def load(form: str) -> ctypes.CDLL:
     stack = (edges, ctypes.c_int64, ctypes.c_int64)  # parameters, networks, outputs
     for name, arguments in {
         "plan_size": (plan, whole, whole),
-        "plan": (plan, *(pointer,) * 6, real, real, whole),
+        "plan": (plan, *(pointer,) * 6, ctypes.POINTER(real), real, real, whole),
         "forward": (plan, *stack, pointer, whole),
         "gradient": (plan, pointer, *stack, edges, whole),
         "update": (plan, pointer, *stack, updates, ctypes.c_double, whole),
@@ -113,12 +113,12 @@ class Plan:
                 f"background has shape {tuple(background.shape)}, expected ({x.shape[-1]},)"
             )
         values = x.detach().contiguous()
-        base, slopes = FUNCTIONS[activation](values), None
+        base, slopes = AT_FINITE[activation](values), None
         if x.requires_grad:
             slopes, background = slope(activation, values), None
         elif background is not None:
             background = background.float().contiguous()
-        background_base = None if background is None else FUNCTIONS[activation](background)
+        background_base = None if background is None else AT_FINITE[activation](background)
         if placement is not None:
             values = placement.on_grid(values)
             slopes = None if slopes is None else slopes / placement.stretch
@@ -131,6 +131,7 @@ class Plan:
         LIBRARY.kancore_plan(
             fields,
             *map(pointer, (memory, values, base, slopes, background, background_base)),
+            (ctypes.c_float * 2)(*LIMITS[activation]),
             low,
             grid_size / (high - low),
             torch.get_num_threads(),

@@ -38,15 +38,19 @@ _PART = 512
 # With 8 warps a tile fits the registers of an H100, in all precisions.
 _OPTIONS = {"num_warps": 8, "num_stages": 2}
 _ROOT_HALF = tl.constexpr(0.5**0.5)
+# Where GELU and SiLU have reached their limits: there an infinite number times 0 would be none.
+_FAR = tl.constexpr(1e4)
 _ROOT_TWO_PI = tl.constexpr(0.3989422804014327)
 
 
 @triton.jit
 def _activate(x, ACTIVATION: tl.constexpr):
-    """Evaluate the base activation; where it has no value, as in PyTorch."""
+    """Evaluate the base activation; at infinity its limit."""
     if ACTIVATION == "gelu":
+        x = tl.where(x < -_FAR, -_FAR, x)
         return 0.5 * x * (1.0 + tl.erf(x * _ROOT_HALF))
     elif ACTIVATION == "silu":
+        x = tl.where(x < -_FAR, -_FAR, x)
         return x / (1.0 + tl.exp(-x))
     elif ACTIVATION == "elu":
         return tl.where(x > 0, x, tl.exp(x) - 1.0)
@@ -59,7 +63,9 @@ def _activate(x, ACTIVATION: tl.constexpr):
 
 @triton.jit
 def _slope(x, ACTIVATION: tl.constexpr):
-    """Differentiate the base activation; at a kink from the left."""
+    """Differentiate the base activation; at a kink from the left, at infinity the limit."""
+    if ACTIVATION == "gelu" or ACTIVATION == "silu":
+        x = tl.where(x < -_FAR, -_FAR, tl.where(x > _FAR, _FAR, x))
     if ACTIVATION == "gelu":
         below = 0.5 * (1.0 + tl.erf(x * _ROOT_HALF))
         return below + x * (_ROOT_TWO_PI * tl.exp(-0.5 * x * x))

@@ -25,15 +25,17 @@ int64_t kancore_plan_size(const Plan* plan, int slopes, int background) {
 }
 
 // Makes the plan of inputs x, [networks, batch, inputs], in memory of that size. `slope`, the
-// activation's derivative, and `background`, with its activation, may be null.
+// activation's derivative, and `background`, with its activation, may be null. `limits` are the
+// activation at minus and plus infinity, where `activation` is not to be relied on.
 void kancore_plan(Plan* plan, char* memory, const float* x, const float* activation,
                   const float* slope, const float* background, const float* background_activation,
-                  float low, float per_interval, int threads) {
+                  const float* limits, float low, float per_interval, int threads) {
   plan->background = background;
   divide(*plan, slope, background, memory);
   fill_offsets(*plan, x);
 #define CALL(K)                                                                              \
-  plan_all<K>(*plan, x, activation, slope, background_activation, low, per_interval, threads)
+  plan_all<K>(*plan, x, activation, slope, background_activation, limits, low, per_interval, \
+              threads)
   FOR_DEGREE(CALL)
 #undef CALL
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstring>
+#include <limits>
 #include <vector>
 
 #include "layout.h"
@@ -151,10 +152,17 @@ INLINE void sort(const int32_t* span, const uint32_t* who, int64_t count, int sp
 #endif
 }
 
+// The activation v at x, with its limits where x is minus or plus infinity.
+INLINE Vector limited(Vector x, Vector v, const float* limits) {
+  const float most = std::numeric_limits<float>::max();
+  v = x < -most ? fill(limits[0]) : v;
+  return x > most ? fill(limits[1]) : v;
+}
+
 // One cell from columns of its examples, of which it keeps those that are not background.
 template <int K, bool SLOPES>
-void plan_cell(const Plan& p, float* x, float* activation, float* slope, float low,
-               float per_interval, int64_t cell, int64_t input, int64_t examples) {
+void plan_cell(const Plan& p, float* x, float* activation, float* slope, const float* limits,
+               float low, float per_interval, int64_t cell, int64_t input, int64_t examples) {
   constexpr int R = K + 2;
   const int G = (int)p.grid_size;
   uint32_t who[BLOCK + LANES];
@@ -169,10 +177,11 @@ void plan_cell(const Plan& p, float* x, float* activation, float* slope, float l
   float* slopes = SLOPES ? p.slopes + p.offsets[cell] * R : nullptr;
   for (int64_t e = 0; e < room; e += LANES) {
     Vector v[K + 1], s[K + 1];
-    Integers at = evaluate<K, SLOPES>(load(x + e), low, per_interval, G, v, s);
+    const Vector here = load(x + e);
+    Integers at = evaluate<K, SLOPES>(here, low, per_interval, G, v, s);
     std::memcpy(span + e, &at, sizeof at);
     UNROLL for (int r = 0; r <= K; r++) store(values + r * room + e, v[r]);
-    store(values + (K + 1) * room + e, load(activation + e));
+    store(values + (K + 1) * room + e, limited(here, load(activation + e), limits));
     if (SLOPES) {
       UNROLL for (int r = 0; r <= K; r++) store(slopes + r * room + e, s[r]);
       store(slopes + (K + 1) * room + e, load(slope + e));
@@ -183,7 +192,7 @@ void plan_cell(const Plan& p, float* x, float* activation, float* slope, float l
 
 template <int K, bool SLOPES>
 void plan_cells(const Plan& p, const float* x, const float* activation, const float* slope,
-                float low, float per_interval, int threads) {
+                const float* limits, float low, float per_interval, int threads) {
   const int64_t blocks = blocks_of(p), groups = (p.inputs + LANES - 1) / LANES;
 #pragma omp parallel for collapse(3) num_threads(threads) schedule(static)
   for (int64_t network = 0; network < p.networks; network++)
@@ -198,18 +207,19 @@ void plan_cells(const Plan& p, const float* x, const float* activation, const fl
         if (SLOPES) slopes.fill(slope + first, p.inputs, examples, some);
         for (int i = 0; i < some; i++)
           plan_cell<K, SLOPES>(p, xs.of[i], activations.of[i], SLOPES ? slopes.of[i] : nullptr,
-                               low, per_interval, (network * blocks + block) * p.inputs + input + i,
+                               limits, low, per_interval, (network * blocks + block) * p.inputs + input + i,
                                input + i, examples);
       }
 }
 
 template <int K>
 void plan_all(const Plan& p, const float* x, const float* activation, const float* slope,
-              const float* background_activation, float low, float per_interval, int threads) {
+              const float* background_activation, const float* limits, float low,
+              float per_interval, int threads) {
   if (slope)
-    plan_cells<K, true>(p, x, activation, slope, low, per_interval, threads);
+    plan_cells<K, true>(p, x, activation, slope, limits, low, per_interval, threads);
   else
-    plan_cells<K, false>(p, x, activation, slope, low, per_interval, threads);
+    plan_cells<K, false>(p, x, activation, slope, limits, low, per_interval, threads);
   for (int64_t j = 0; p.background && j < p.inputs; j++) {
     Vector v[K + 1], s[K + 1];
     Integers at =

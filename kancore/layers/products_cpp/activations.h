@@ -24,12 +24,18 @@ INLINE Vector exponential(Vector x) {
   return p * (Vector)(((Integers)shifted << 23) + (127 << 23));  // times 2^n
 }
 
+// Where functions have reached their limits: there an infinite number times 0 would be none.
+constexpr float FAR = 1e4f;
+INLINE Vector from_below(Vector x) { return x < -FAR ? fill(-FAR) : x; }
+INLINE Vector from_above(Vector x) { return x > FAR ? fill(FAR) : x; }
+
 // x / (1 + e^-x).
 struct Silu {
   INLINE_MEMBER static void at(Vector x, Vector* value, Vector* slope) {
+    x = from_below(x);
     const Vector e = exponential(-x), s = 1.f / (1.f + e);
     *value = x * s;
-    *slope = s + x * s * (e * s);
+    *slope = s + from_above(x) * s * (e * s);
   }
 };
 
@@ -38,6 +44,7 @@ struct Gelu {
   INLINE_MEMBER static void at(Vector x, Vector* value, Vector* slope) {
     // What the distribution has beyond |x|, as t e^(-x^2 / 2) times a polynomial in t, which was
     // fitted with a relative error of at most 1.3e-7.
+    x = from_below(x);
     const Vector size = x < 0.f ? -x : x;
     const Vector e = exponential(-0.5f * x * x), t = 1.f / (1.f + 0.282842712f * size);
     Vector p = fill(0.0251314621f);
@@ -51,7 +58,7 @@ struct Gelu {
     p = p * t + 0.112837933f;
     const Vector beyond = p * t * e, below = x < 0.f ? beyond : 1.f - beyond;
     *value = x * below;
-    *slope = below + 0.398942280f * x * e;
+    *slope = below + 0.398942280f * from_above(x) * e;
   }
 };
 

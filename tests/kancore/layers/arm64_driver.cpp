@@ -30,9 +30,10 @@ int main() {
   const Floats gradient = read(stack * plan.batch * outputs);
   const Edges all{coefficients.data(), base.data(), scale.data()};
 
+  const float limits[2] = {0, INFINITY};
   std::vector<char> memory(kancore_plan_size(&plan, 1, 0));
   kancore_plan(&plan, memory.data(), x.data(), activation.data(), slope.data(), nullptr, nullptr,
-               -1, plan.grid_size / 2.0f, 1);
+               limits, -1, plan.grid_size / 2.0f, 1);
   Floats y(stack * plan.batch * outputs), to_x(stack * plan.batch * plan.inputs);
   kancore_forward(&plan, &all, stack, outputs, y.data(), 1);
   kancore_input_gradient(&plan, gradient.data(), &all, stack, outputs, to_x.data(), 1);

@@ -1,5 +1,6 @@
 """Kernels against dense products in float64, and training against plain PyTorch."""
 
+import far
 import forms
 import pytest
 import torch
@@ -101,14 +102,29 @@ def test_products_of_all_shapes(stack, batch, inputs, outputs, shared, backgroun
     compare((5, 3, (-1.0, 1.0)), stack, batch, inputs, outputs, shared, background, folded)
 
 
-@pytest.mark.parametrize("x", [-1e30, -3.5, -1.0, 0.2, 1.0, 2.6, 1e30, float("inf")])
-def test_inputs_far_beyond_the_grid_reach_the_base_alone(compiled, x):
-    edges = Edges(torch.ones(1, 1, 8, 2), torch.ones(1, 1, 2), torch.ones(1, 1, 2))
-    inputs = torch.full((3, 1), x)
-    plan = local_support.Plan.of(inputs, "relu", (5, 3, (-1.0, 1.0)))
-    y = local_support.product(plan, edges)
-    splines = basis(inputs.clamp(-1e6, 1e6), 5, 3).sum(-2)
-    torch.testing.assert_close(y, (splines + inputs.relu()).expand(1, 3, 2))
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("moving_grid", [False, True])
+@pytest.mark.parametrize("copies", [1, 40])  # PyTorch has another formula for what fills a vector
+def test_inputs_far_beyond_the_grid_and_infinite_ones_reach_the_base_alone(
+    path, activation, moving_grid, copies
+):
+    layer = KALayer(1, 2, activation=activation, moving_grid=moving_grid)
+    for parameter in layer.parameters():
+        parameter.data.fill_(1)
+    if moving_grid:
+        layer.grid_stretch.fill_(0.5)
+    values, expected, slopes = (each.repeat(copies) for each in far.values(activation))
+    x = values.unsqueeze(1).requires_grad_()
+    y = layer(x)[0]
+    places = values.clamp(-1e6, 1e6) * (0.5 if moving_grid else 1)
+    splines = basis(places.double().unsqueeze(1), 5, 3).sum(-2)
+    wanted = (splines + expected.unsqueeze(1)).expand(-1, 2)
+    torch.testing.assert_close(y.double(), wanted, rtol=2e-6, atol=2e-6, equal_nan=True)
+    (to_x,) = torch.autograd.grad(y.sum(), x)
+    beyond = splines[:, 0] == 0
+    torch.testing.assert_close(
+        to_x[beyond, 0].double(), 2 * slopes[beyond], rtol=2e-6, atol=2e-6, equal_nan=True
+    )
 
 
 def test_a_nan_is_a_nan_in_the_outputs(compiled):

@@ -1,5 +1,6 @@
 """Kernels of linear layers against their formula in float64, and training against PyTorch."""
 
+import far
 import forms
 import pytest
 import torch
@@ -189,8 +190,25 @@ def test_activations_and_slopes_are_as_exact_as_pytorchs(kernels, activation):
     # What is left of large negative inputs has its digits, where PyTorch's GELU has none.
     left = (x < -2) & (x > -5)
     torch.testing.assert_close(y[0][left].double(), expected[left], rtol=2e-5, atol=0)
-    for bad in (float("nan"), float("inf")):
-        assert not layer(torch.tensor([[bad], [1.0]]), activation)[0, 0].isfinite().any()
+    assert layer(torch.tensor([[torch.nan], [1.0]]), activation)[0, 0].isnan().all()
+
+
+@pytest.mark.parametrize("activation", ["gelu", "silu", "elu"])
+@pytest.mark.parametrize("copies", [1, 40])  # PyTorch has another formula for what fills a vector
+def test_activations_far_from_zero_and_at_infinity_are_those_of_the_definition(
+    path, activation, copies
+):
+    layer = Linear(1, 1)
+    layer.weight.data.fill_(1)
+    layer.bias.data.zero_()
+    if products.LIBRARY is not None:
+        StackedOptimizer(list(layer.parameters()), [Scheme("sgd", 0.0, "orthogonal")]).fuse(layer)
+    values, expected, slopes = (each.repeat(copies) for each in far.values(activation))
+    x = values.unsqueeze(1).requires_grad_()
+    y = layer(x, activation)
+    (to_x,) = torch.autograd.grad(y.sum(), x)
+    for ours, theirs in ((y[0, :, 0], expected), (to_x[:, 0], slopes)):
+        torch.testing.assert_close(ours.double(), theirs, rtol=1e-6, atol=1e-6)
 
 
 def test_second_derivatives_are_pytorchs(path):
