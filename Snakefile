@@ -35,13 +35,15 @@ import kancore
 
 sys.path.remove(str(HERE))
 
-from kancore import memory, networks, objectives, resources, trials
-from kancore.checksums import content_digest
-from kancore.datasets import PUBLISHED
-from kancore.files import write_atomically
-from kancore.locks import lock
-from kancore.provenance import planned_digest, set_environment
-from kancore.config import ConfigError, resolve
+from kancore import networks, objectives
+from kancore.machine import memory, resources
+from kancore.studies import trials
+from kancore.machine.checksums import content_digest
+from kancore.data import PUBLISHED
+from kancore.machine.files import write_atomically
+from kancore.machine.locks import lock
+from kancore.machine.provenance import planned_digest, set_environment
+from kancore.studies.config import ConfigError, resolve
 
 
 include: "rules/common.smk"

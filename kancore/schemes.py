@@ -188,10 +188,9 @@ class HsicBottleneck:
 
 
 class Trained:
-    """What `kancore.training.Training` asks of what it trains, a `Sweep` or what stands in for one.
+    """What `kancore.training.loop.Training` reads of a `Sweep`, or of what stands in for one.
 
-    Fields are as of a sweep; those that have a value here are of what only sweeps do. Each of its
-    `schemes` has an `initialization`.
+    Those with defaults are for sweeps only. Each of the `schemes` has an `initialization`.
     """
 
     dataset: str

@@ -6,7 +6,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from kancore.files import write_atomically
+from kancore.machine.files import write_atomically
 from kancore.schemes import Scheme, Trained
 
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from kancore.audit import by_protocol, effects, evidence, verdicts
+from kancore.claims.audit import by_protocol, effects, evidence, verdicts
 from kancore.claims.comparisons import published
-from kancore.files import run_plainly, write_atomically
 from kancore.intrinsic_dimension.estimates import paper_dimensions
-from kancore.provenance import check_code
-from kancore.study import Study
+from kancore.machine.files import run_plainly, write_atomically
+from kancore.machine.provenance import check_code
+from kancore.studies.study import Study
 from kancore.tables import AUDIT, RUNS, read_table, write_table
 
 

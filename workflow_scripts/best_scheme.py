@@ -5,9 +5,9 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from kancore.files import run_plainly, write_atomically
-from kancore.provenance import check_code
-from kancore.statistics import best_kan_scheme
+from kancore.analysis.statistics import best_kan_scheme
+from kancore.machine.files import run_plainly, write_atomically
+from kancore.machine.provenance import check_code
 from kancore.tables import RUNS, read_table
 
 

@@ -10,9 +10,9 @@ from kancore.claims.comparisons import measured, published
 from kancore.claims.declared import THRESHOLDS
 from kancore.claims.own_models import compare
 from kancore.claims.verdicts import judge
-from kancore.files import run_plainly, write_atomically
 from kancore.intrinsic_dimension.estimates import measured_complexity, paper_dimensions
-from kancore.provenance import check_code
+from kancore.machine.files import run_plainly, write_atomically
+from kancore.machine.provenance import check_code
 from kancore.tables import INTRINSIC_DIMENSIONS, RUNS, TIMINGS, read_table
 
 

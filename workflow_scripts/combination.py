@@ -4,10 +4,10 @@ import argparse
 import json
 from pathlib import Path
 
-from kancore.files import run_plainly, write_atomically
-from kancore.provenance import check_code
-from kancore.stability import combined_jobs, effects, helpful
-from kancore.study import Study
+from kancore.analysis.stability import combined_jobs, effects, helpful
+from kancore.machine.files import run_plainly, write_atomically
+from kancore.machine.provenance import check_code
+from kancore.studies.study import Study
 from kancore.tables import HISTORY, RUNS, read_table
 
 

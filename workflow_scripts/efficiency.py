@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from kancore.efficiency import efficiency_by_source, rank_correlations
-from kancore.files import run_plainly, write_atomically
+from kancore.analysis.efficiency import efficiency_by_source, rank_correlations
 from kancore.intrinsic_dimension.estimates import dimensions_for_efficiency
-from kancore.provenance import check_code
+from kancore.machine.files import run_plainly, write_atomically
+from kancore.machine.provenance import check_code
 from kancore.tables import (
     EFFICIENCY,
     EFFICIENCY_RANKS,

@@ -5,8 +5,8 @@ import os
 from pathlib import Path
 
 from kancore.data.download import fetch
-from kancore.files import run_plainly, write_atomically
-from kancore.provenance import check_code
+from kancore.machine.files import run_plainly, write_atomically
+from kancore.machine.provenance import check_code
 
 
 def main() -> None:

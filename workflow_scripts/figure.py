@@ -7,8 +7,8 @@ from pathlib import Path
 
 from kancore import figures
 from kancore.figures.style import apply
-from kancore.files import run_plainly, write_atomically
-from kancore.provenance import check_code
+from kancore.machine.files import run_plainly, write_atomically
+from kancore.machine.provenance import check_code
 from kancore.tables import SCHEMAS, read_table
 
 

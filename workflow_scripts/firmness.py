@@ -6,9 +6,9 @@ from pathlib import Path
 import pandas as pd
 
 from kancore.claims.firmness import Material, firmness
-from kancore.files import run_plainly, write_atomically
 from kancore.intrinsic_dimension.estimates import measured_complexity, paper_dimensions
-from kancore.provenance import check_code
+from kancore.machine.files import run_plainly, write_atomically
+from kancore.machine.provenance import check_code
 from kancore.tables import (
     FIRMNESS,
     HISTORY,

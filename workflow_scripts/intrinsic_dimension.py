@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from kancore.files import run_plainly, write_atomically
 from kancore.intrinsic_dimension.estimates import (
     estimate_landscapes,
     published_curves,
     published_estimates,
 )
-from kancore.provenance import check_code
-from kancore.study import Study
+from kancore.machine.files import run_plainly, write_atomically
+from kancore.machine.provenance import check_code
+from kancore.studies.study import Study
 from kancore.tables import INTRINSIC_DIMENSIONS, LANDSCAPES, read_table, write_table
 
 

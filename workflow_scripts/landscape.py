@@ -6,17 +6,18 @@ from pathlib import Path
 
 import torch
 
-from kancore import checkpoints, networks
-from kancore.data import load
-from kancore.devices import lease
-from kancore.files import run_plainly
-from kancore.interruption import resumable
+from kancore import networks
+from kancore.data.dataset import load
 from kancore.intrinsic_dimension.landscape import measure_landscape
 from kancore.intrinsic_dimension.subspaces import Landscape
-from kancore.memory import keep_freed_memory
-from kancore.progress import progress
-from kancore.provenance import check_code
+from kancore.machine.devices import lease
+from kancore.machine.files import run_plainly
+from kancore.machine.interruption import resumable
+from kancore.machine.memory import keep_freed_memory
+from kancore.machine.provenance import check_code
 from kancore.tables import LANDSCAPES, write_table
+from kancore.training import checkpoints
+from kancore.training.progress import progress
 
 
 def main() -> None:

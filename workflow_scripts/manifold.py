@@ -6,11 +6,11 @@ from pathlib import Path
 
 import torch
 
-from kancore.data import load
-from kancore.devices import lease
-from kancore.files import run_plainly
+from kancore.data.dataset import load
 from kancore.intrinsic_dimension.manifold import estimate_dimension
-from kancore.provenance import check_code
+from kancore.machine.devices import lease
+from kancore.machine.files import run_plainly
+from kancore.machine.provenance import check_code
 from kancore.tables import INTRINSIC_DIMENSIONS, write_table
 
 

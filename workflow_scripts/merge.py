@@ -8,7 +8,7 @@ import shutil
 from filecmp import cmp
 from pathlib import Path
 
-from kancore.files import run_plainly, write_atomically
+from kancore.machine.files import run_plainly, write_atomically
 
 # Prepared data, sweeps and their traces, and Snakemake's records of what made them.
 KINDS = (

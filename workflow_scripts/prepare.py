@@ -4,10 +4,10 @@ import argparse
 import json
 from pathlib import Path
 
-from kancore.data import save, summary
-from kancore.datasets import dataset_module
-from kancore.files import run_plainly, write_atomically
-from kancore.provenance import check_code
+from kancore.data import dataset_module
+from kancore.data.dataset import save, summary
+from kancore.machine.files import run_plainly, write_atomically
+from kancore.machine.provenance import check_code
 
 
 def main() -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from kancore.files import run_plainly, write_atomically
-from kancore.provenance import check_code
+from kancore.machine.files import run_plainly, write_atomically
+from kancore.machine.provenance import check_code
 from kancore.report import contents, html, markdown
 from kancore.tables import AUDIT, FIRMNESS, RUNS, STABILITY, TIMINGS, read_table
 

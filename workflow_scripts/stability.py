@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from kancore.files import run_plainly, write_atomically
-from kancore.provenance import check_code
-from kancore.stability import effects
+from kancore.analysis.stability import effects
+from kancore.machine.files import run_plainly, write_atomically
+from kancore.machine.provenance import check_code
 from kancore.tables import HISTORY, RUNS, STABILITY, read_table, write_table
 
 

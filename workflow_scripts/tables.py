@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from kancore.files import run_plainly, write_atomically
-from kancore.provenance import check_code
-from kancore.statistics import summarize_runs
-from kancore.study import Study
+from kancore.analysis.statistics import summarize_runs
+from kancore.machine.files import run_plainly, write_atomically
+from kancore.machine.provenance import check_code
+from kancore.studies.study import Study
 from kancore.tables import HISTORY, KEY_NAMES, RUNS, TIMINGS, read_table, write_table
 
 

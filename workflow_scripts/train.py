@@ -7,17 +7,17 @@ from pathlib import Path
 import torch
 
 from kancore import networks, objectives
-from kancore.data import load
-from kancore.devices import lease
-from kancore.files import run_plainly
-from kancore.follow_ups import FollowUp
-from kancore.interruption import resumable
-from kancore.jobs import Job, history_rows
-from kancore.memory import keep_freed_memory, last_words, usable_mb
-from kancore.provenance import check_code
+from kancore.data.dataset import load
+from kancore.machine.devices import lease
+from kancore.machine.files import run_plainly
+from kancore.machine.interruption import resumable
+from kancore.machine.memory import keep_freed_memory, last_words, usable_mb
+from kancore.machine.provenance import check_code
 from kancore.schemes import Scheme, Sweep
+from kancore.studies.follow_ups import FollowUp
 from kancore.tables import HISTORY, TIMINGS, write_table
-from kancore.timings import timing
+from kancore.training.runner import Job, history_rows
+from kancore.training.timings import timing
 
 
 def arguments() -> argparse.Namespace:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from kancore.files import run_plainly
+from kancore.machine.files import run_plainly
 from kancore.networks.own import load, measure
 
 

@@ -17,13 +17,13 @@ from torch import Tensor
 
 from kancore.bench import accuracy, hsic, kernels, ours, peers
 from kancore.bench.measure import interleaved
-from kancore.files import write_atomically
 from kancore.layers import local_support
-from kancore.memory import keep_freed_memory
+from kancore.machine.files import write_atomically
+from kancore.machine.memory import keep_freed_memory
 from kancore.networks.kan import KAN
 from kancore.objectives.hsic_bottleneck import losses
 from kancore.schemes import OPTIMIZERS
-from kancore.training import Training
+from kancore.training.loop import Training
 
 # Geometric means are over these; the second entry of each says what the inputs are.
 MEAN_OF = ("784-256-10", "784-256-256-10", "3072-512-10", "5000-64-2", "28-256-256-2")

@@ -7,9 +7,10 @@ from torch import Tensor, nn
 
 from kancore.bench import peers
 from kancore.bench.peers import optimizer_of
-from kancore.data import Dataset, mnist_sample
+from kancore.data import mnist_sample
+from kancore.data.dataset import Dataset
 from kancore.schemes import Architecture, Sweep
-from kancore.training import Training
+from kancore.training.loop import Training
 
 HIDDEN = (32, 8)
 # Optimizers, with rates that show how robust training is.

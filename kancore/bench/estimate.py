@@ -27,11 +27,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from kancore import networks, objectives
-from kancore.config import resolve
 from kancore.layers import on_chip
-from kancore.optimizers import StackedOptimizer
-from kancore.resources import Shape, shape
+from kancore.machine.resources import Shape, shape
 from kancore.schemes import Sweep, Trained
+from kancore.studies.config import resolve
+from kancore.training.optimizers import StackedOptimizer
 
 # Seconds between the end of an operation and the start of the next, already launched.
 _GAP = 1.5e-6

@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, one_hot
 
-from kancore.hsic import EPSILON
 from kancore.networks.mlp import from_architecture
 from kancore.networks.network import Network
-from kancore.optimizers import StackedOptimizer
+from kancore.objectives.hsic import EPSILON
 from kancore.schemes import Architecture, HsicBottleneck, Scheme, Sweep
+from kancore.training.optimizers import StackedOptimizer
 
 WIDTHS = (784, 128, 64, 32, 10)
 _SCHEME = Scheme("sgd_momentum", 0.0005, "kaiming_normal")

@@ -9,10 +9,11 @@ from torch import Tensor
 
 from kancore.bench.measure import growth
 from kancore.bench.peers import DEGREE, GRID_SIZE
-from kancore.data import Dataset, mnist_sample
+from kancore.data import mnist_sample
+from kancore.data.dataset import Dataset
 from kancore.data.preparation import make_dataset
 from kancore.schemes import INITIALIZATIONS, OPTIMIZERS, Architecture, Sweep
-from kancore.training import Training
+from kancore.training.loop import Training
 
 # Steps of training, about five epochs of the 4,000 images in batches of 128.
 STEPS = 150

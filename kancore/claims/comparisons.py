@@ -11,8 +11,8 @@ from itertools import combinations, pairwise
 import numpy as np
 import pandas as pd
 
-from kancore.efficiency import efficiency
-from kancore.statistics import SCHEME, SETTING, best_schemes, counted, main_grid
+from kancore.analysis.efficiency import efficiency
+from kancore.analysis.statistics import SCHEME, SETTING, best_schemes, counted, main_grid
 from kancore.tables import RUNS
 
 # What two runs of a pair have in common unless they differ in it.
@@ -81,7 +81,7 @@ def measured(
 
     The best scheme is chosen on validation data, one for all seeds of a setting; it is one of which
     a run diverged only where each scheme has such a run. Runs that diverged count as
-    `kancore.statistics.counted` has them.
+    `kancore.analysis.statistics.counted` has them.
 
     Parameters
     ----------

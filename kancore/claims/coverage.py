@@ -16,8 +16,8 @@ from scipy.special import stdtr, stdtrit
 from kancore.claims.comparisons import Evidence, measured
 from kancore.claims.declared import CLAIMS, CONFIDENCE, FEWEST_PAIRS, SUMMARIES, Claim
 from kancore.claims.verdicts import estimate, interval, seeds_of
-from kancore.files import run_plainly
 from kancore.intrinsic_dimension.estimates import measured_complexity, paper_dimensions
+from kancore.machine.files import run_plainly
 from kancore.tables import INTRINSIC_DIMENSIONS, RUNS, TIMINGS, read_table
 
 _PUBLISHED = Path(__file__).resolve().parents[2] / "published" / "intrinsic_dimension.csv"

@@ -13,6 +13,12 @@ from math import inf, log
 import numpy as np
 import pandas as pd
 
+from kancore.analysis.statistics import (
+    FEWEST_SEEDS,
+    SCHEME,
+    interquartile_mean,
+    probability_of_improvement,
+)
 from kancore.claims.comparisons import (
     CELL,
     PAIR,
@@ -33,12 +39,6 @@ from kancore.claims.comparisons import (
     size_for_efficiency,
     spread,
     under,
-)
-from kancore.statistics import (
-    FEWEST_SEEDS,
-    SCHEME,
-    interquartile_mean,
-    probability_of_improvement,
 )
 
 # With fewer pairs than this a claim is not tested.

@@ -11,10 +11,10 @@ from typing import Any
 
 import pandas as pd
 
+from kancore.analysis.statistics import summarize_runs
 from kancore.claims.comparisons import Evidence, measured, published, select, under
 from kancore.claims.declared import CLAIMS, RANGES, Claim, Thresholds, declare
 from kancore.claims.verdicts import judge
-from kancore.statistics import summarize_runs
 from kancore.tables import FIRMNESS
 
 # Shares of the epochs after which training is judged, as if it had ended there.

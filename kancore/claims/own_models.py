@@ -2,10 +2,10 @@
 
 from typing import Any
 
+from kancore.analysis.statistics import SCHEME
 from kancore.claims.comparisons import CELL, Evidence, backprop, paired
 from kancore.claims.verdicts import measure
 from kancore.schemes import MODELS
-from kancore.statistics import SCHEME
 
 
 def compare(evidence: Evidence) -> list[dict[str, Any]]:

@@ -6,6 +6,14 @@ from typing import Any
 
 import pandas as pd
 
+from kancore.analysis.statistics import (
+    FEWEST_SEEDS,
+    OverSeeds,
+    Resampled,
+    holm,
+    over_seeds,
+    resampled,
+)
 from kancore.claims.comparisons import Evidence
 from kancore.claims.declared import (
     CLAIMS,
@@ -15,7 +23,6 @@ from kancore.claims.declared import (
     Claim,
     Part,
 )
-from kancore.statistics import FEWEST_SEEDS, OverSeeds, Resampled, holm, over_seeds, resampled
 
 
 def judge(

@@ -5,7 +5,7 @@ from pathlib import Path
 import sklearn.datasets
 import torch
 
-from kancore.data import Dataset, split
+from kancore.data.dataset import Dataset, split
 from kancore.data.preparation import make_dataset
 from kancore.schemes import derive_seed
 

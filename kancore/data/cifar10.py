@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import torch
 
-from kancore.data import Dataset
+from kancore.data.dataset import Dataset
 from kancore.data.preparation import make_dataset
 from kancore.data.raw_files import RawFile, describe, read_tar
 

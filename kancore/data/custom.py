@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from kancore.data import PARTS, Dataset
+from kancore.data.dataset import PARTS, Dataset
 from kancore.data.labels import encode, listed
 from kancore.data.parquet import read_parquet
 from kancore.data.preparation import make_dataset

@@ -12,9 +12,9 @@ from collections.abc import Callable, Generator
 from pathlib import Path, PurePath
 from typing import BinaryIO
 
+from kancore.data import dataset_module
 from kancore.data.raw_files import RawFile, mismatch, rows_name
-from kancore.datasets import dataset_module
-from kancore.files import write_atomically
+from kancore.machine.files import write_atomically
 
 _CHUNK = 1 << 16  # bytes; also how much a stream reads beyond the last row it needs
 _ATTEMPTS = 5  # in a row without a byte of progress

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from kancore.data import Dataset
+from kancore.data.dataset import Dataset
 from kancore.data.preparation import make_dataset
 from kancore.data.raw_files import RawFile, rows_name
 

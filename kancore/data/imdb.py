@@ -15,7 +15,7 @@ from scipy.sparse import csr_array
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
 
-from kancore.data import Dataset
+from kancore.data.dataset import Dataset
 from kancore.data.preparation import make_dataset
 from kancore.data.raw_files import RawFile, describe, read_tar
 from kancore.schemes import derive_seed

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from kancore.data import Dataset
+from kancore.data.dataset import Dataset
 from kancore.data.idx import STEMS, dataset_from_idx
 from kancore.data.raw_files import RawFile
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from kancore.data import Dataset, split
+from kancore.data.dataset import Dataset, split
 from kancore.data.preparation import make_dataset
 from kancore.schemes import derive_seed
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from kancore.data import PARTS, Dataset, rows, subset
+from kancore.data.dataset import PARTS, Dataset, rows, subset
 from kancore.data.labels import doubled, listed
 from kancore.schemes import derive_seed
 

@@ -6,8 +6,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
+from kancore.analysis.statistics import counted, main_grid
 from kancore.figures import style
-from kancore.statistics import counted, main_grid
 
 TABLE = "runs"
 

@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullLocator
 
 from kancore.figures import style
-from kancore.protocols import PUBLISHED
+from kancore.studies.protocols import PUBLISHED
 
 TABLE = "audit"
 

@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from kancore.efficiency import best_scheme_efficiency
+from kancore.analysis.efficiency import best_scheme_efficiency
 from kancore.figures import style
 from kancore.figures.style import Look
 from kancore.intrinsic_dimension.estimates import PAPER

@@ -5,8 +5,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from kancore.analysis.statistics import best_schemes, main_grid
 from kancore.figures import style
-from kancore.statistics import best_schemes, main_grid
 
 TABLE = "runs"
 

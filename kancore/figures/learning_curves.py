@@ -10,9 +10,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
+from kancore.analysis.statistics import SCHEME, SETTING, best_schemes, main_grid, summarize_runs
 from kancore.figures import style
 from kancore.figures.style import Look
-from kancore.statistics import SCHEME, SETTING, best_schemes, main_grid, summarize_runs
 
 TABLE = "history"
 

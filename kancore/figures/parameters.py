@@ -17,7 +17,7 @@ def parameters_panel(best: pd.DataFrame, column: str, label: str) -> Figure:
     Parameters
     ----------
     best
-        Rows of `kancore.statistics.best_schemes`.
+        Rows of `kancore.analysis.statistics.best_schemes`.
     column
         The value; rows without it have no mark.
     label

@@ -3,9 +3,9 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
+from kancore.analysis.statistics import best_schemes, main_grid
 from kancore.figures import style
 from kancore.figures.parameters import parameters_panel
-from kancore.statistics import best_schemes, main_grid
 
 TABLE = "runs"
 

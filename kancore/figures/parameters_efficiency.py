@@ -4,7 +4,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
-from kancore.efficiency import best_scheme_efficiency
+from kancore.analysis.efficiency import best_scheme_efficiency
 from kancore.figures.parameters import parameters_panel
 from kancore.intrinsic_dimension.estimates import PAPER
 

@@ -7,9 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from kancore.analysis.statistics import average_seeds, main_grid
 from kancore.figures import style
 from kancore.figures.style import Look
-from kancore.statistics import average_seeds, main_grid
 
 TABLE = "runs"
 

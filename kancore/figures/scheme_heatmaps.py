@@ -5,8 +5,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from kancore.analysis.statistics import counted, main_grid
 from kancore.figures import heat_map, style
-from kancore.statistics import counted, main_grid
 
 TABLE = "runs"
 

@@ -4,8 +4,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from kancore.analysis.statistics import best_schemes, main_grid
 from kancore.figures import style
-from kancore.statistics import best_schemes, main_grid
 
 TABLE = "runs"
 

@@ -5,8 +5,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from kancore.analysis.stability import ALL, BASELINE
 from kancore.figures import style
-from kancore.stability import ALL, BASELINE
 
 TABLE = "stability"
 

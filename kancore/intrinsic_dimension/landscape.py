@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from kancore import networks
-from kancore.data import Dataset
+from kancore.data.dataset import Dataset
 from kancore.intrinsic_dimension.projections import (
     DenseProjection,
     FastfoodProjection,
@@ -24,10 +24,10 @@ from kancore.intrinsic_dimension.projections import (
 )
 from kancore.intrinsic_dimension.search import refine, thresholds
 from kancore.intrinsic_dimension.subspaces import Landscape, Subspace
-from kancore.optimizers import ADAM_EPSILON, BETAS
 from kancore.schemes import derive_seed
-from kancore.state import State
-from kancore.training import Training
+from kancore.training.loop import Training
+from kancore.training.optimizers import ADAM_EPSILON, BETAS
+from kancore.training.state import State
 
 _PROJECTIONS: dict[str, Callable[[int, int, int], Projection]] = {
     "dense": DenseProjection,
@@ -95,7 +95,7 @@ class SubspaceAdam:
         """Adam's step in the coordinates of each subspace."""
         self._steps += 1
         moves = [torch.zeros_like(gradient) for gradient in gradients]
-        # Called directly for the reason that kancore.optimizers gives.
+        # Called directly for the reason that kancore.training.optimizers gives.
         torch._fused_adam_(
             moves,
             [gradient.contiguous() for gradient in gradients],
@@ -138,7 +138,7 @@ class SubspaceAdam:
 class SubspaceTraining(Training):
     """Train one network of a landscape in each of its subspaces, from the same weights.
 
-    The parameters are those of `kancore.training.Training`, with a landscape for the sweep. A
+    The parameters are those of `kancore.training.loop.Training`, with a landscape for the sweep. A
     network whose accuracy is no longer rising, as the landscape's `patience` has it, is trained no
     further, while the others go on.
     """
@@ -213,7 +213,7 @@ def measure_landscape(
         Where the checkpoint of each stack is kept, or ``None`` for none. Called again with the same
         folder, it goes on where it was stopped.
     checkpoint_seconds, identity, should_stop
-        As for `kancore.training.Training`.
+        As for `kancore.training.loop.Training`.
     report
         Called after each epoch.
 

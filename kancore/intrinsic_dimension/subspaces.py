@@ -26,8 +26,8 @@ class Subspace:
 class Landscape(Trained):
     """Subspaces of one network's parameters on one data set: what one landscape job trains.
 
-    It stands in for a `kancore.schemes.Sweep` in `kancore.training.Training`: its schemes are its
-    subspaces, here of `dimensions`, and the directly trained network if `direct`.
+    It stands in for a `kancore.schemes.Sweep` in `kancore.training.loop.Training`: its schemes are
+    its subspaces, here of `dimensions`, and the directly trained network if `direct`.
 
     Attributes
     ----------

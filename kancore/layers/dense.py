@@ -6,10 +6,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from kancore.activations import FUNCTIONS
+from kancore.layers.activations import FUNCTIONS
 from kancore.layers.products import recorded_gradients, stacked_product
 from kancore.layers.shapes import check_inputs
-from kancore.splines import basis
+from kancore.layers.splines import basis
 
 # Number of intervals, degree and ends of a spline grid.
 Grid = tuple[int, int, tuple[float, float]]

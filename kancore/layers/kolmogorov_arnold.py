@@ -5,13 +5,13 @@ from math import sqrt
 import torch
 from torch import Generator, Tensor, nn
 
-from kancore.initialization import fill
 from kancore.layers import dense, local_support, on_chip
 from kancore.layers.compiled import KernelLayer
 from kancore.layers.dense import Edges, Grid, Placement
+from kancore.layers.initialization import fill
 from kancore.layers.shapes import check_inputs
+from kancore.layers.splines import basis, fit_matrix, knots
 from kancore.layers.variance import activation_gain, spline_size
-from kancore.splines import basis, fit_matrix, knots
 
 # Size of the noise, times 1 / grid_size, that the spline coefficients are fitted to at first.
 NOISE = 0.1
@@ -36,16 +36,16 @@ class KALayer(KernelLayer):
     inputs, outputs
         Widths.
     grid_size, degree, grid_range
-        The uniform spline grid; see `kancore.splines.knots`.
+        The uniform spline grid; see `kancore.layers.splines.knots`.
     activation
         Base activation.
     spline_scale
         ``trained``, or ``folded`` into the coefficients.
     gain
         ``rectifier`` or ``leaky``: of Kaiming initializations of w and s, as for
-        `kancore.initialization.fill`. Or for all initializations, so that units of normal inputs
-        have variance 1: ``preserving``, by the base branch, as splines are small at first (see
-        `kancore.layers.variance`); ``balanced``, by both branches in equal parts, with splines
+        `kancore.layers.initialization.fill`. Or for all initializations, so that units of normal
+        inputs have variance 1: ``preserving``, by the base branch, as splines are small at first
+        (see `kancore.layers.variance`); ``balanced``, by both branches in equal parts, with splines
         that are as large as the base activation.
     moving_grid
         Whether each input's grid can be moved to its values, by `move_grid`.

@@ -4,9 +4,9 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
-from kancore.initialization import fill
 from kancore.layers import products
 from kancore.layers.compiled import KernelLayer
+from kancore.layers.initialization import fill
 from kancore.layers.shapes import check_inputs
 
 
@@ -23,7 +23,7 @@ class Linear(KernelLayer):
         Whether biases begin as in `torch.nn.Linear`, uniform within ``1 / sqrt(inputs)``, and not
         as zeros.
     gain
-        As for `kancore.initialization.fill`.
+        As for `kancore.layers.initialization.fill`.
     """
 
     def __init__(

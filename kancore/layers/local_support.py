@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import increment_version
 
-from kancore.activations import AT_FINITE, LIMITS, slope
 from kancore.layers import compiled, dense
+from kancore.layers.activations import AT_FINITE, LIMITS, slope
 from kancore.layers.compiled import Fused, Update, pointer, pointers
 from kancore.layers.dense import Edges, Grid, Placement
 

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import increment_version
 
-from kancore.activations import FUNCTIONS
 from kancore.layers import compiled
+from kancore.layers.activations import FUNCTIONS
 from kancore.layers.compiled import Fused, Update, pointers
 
 # Activations that the kernels have, in the order of their numbers in the source; 0 is none.

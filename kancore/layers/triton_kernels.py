@@ -28,7 +28,7 @@ from torch import Tensor
 
 from kancore.layers.dense import Edges, Grid
 from kancore.layers.on_chip import tiles
-from kancore.splines import central_piece, terms
+from kancore.layers.splines import central_piece, terms
 
 # Programs that fill an H100, two on each of its 132 processors. Fixed: sums over parts of a batch
 # are to be the same on every device.
@@ -85,7 +85,7 @@ def _slope(x, ACTIVATION: tl.constexpr):
 def _central_spline(
     offset, POWER: tl.constexpr, PIECE: tl.constexpr, REACHES: tl.constexpr, SCALES: tl.constexpr
 ):
-    """Central B-spline, or left of 0 its slope; as `kancore.splines._central_spline`."""
+    """Central B-spline, or left of 0 its slope; as `kancore.layers.splines._central_spline`."""
     distance = tl.abs(offset)
     piece = distance * PIECE[0] + PIECE[1]
     for place in tl.static_range(2, POWER + 1):

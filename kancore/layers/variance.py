@@ -5,9 +5,9 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from kancore.activations import FUNCTIONS
+from kancore.layers.activations import FUNCTIONS
 from kancore.layers.dense import Grid
-from kancore.splines import basis, fit_matrix
+from kancore.layers.splines import basis, fit_matrix
 
 
 def _normal_mean(values: Tensor, points: Tensor) -> float:

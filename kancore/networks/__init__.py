@@ -6,7 +6,7 @@ Each model's module is imported by name, so that a job's code holds its own mode
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from kancore.resources import Needs
+from kancore.machine.resources import Needs
 from kancore.schemes import Architecture
 
 if TYPE_CHECKING:  # plans are made without PyTorch
@@ -22,7 +22,7 @@ OWN = "kancore.networks.own"
 
 
 def modules(model: str) -> tuple[str, ...]:
-    """Modules that a model's networks need, for `kancore.provenance.code_digest`."""
+    """Modules that a model's networks need, for `kancore.machine.provenance.code_digest`."""
     return (OWN, model) if ":" in model else (MODULES[model],)
 
 

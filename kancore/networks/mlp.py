@@ -5,7 +5,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from kancore.activations import FUNCTIONS
+from kancore.layers.activations import FUNCTIONS
 from kancore.layers.linear import Linear
 from kancore.networks.network import (
     Network,

@@ -23,11 +23,11 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 from torch.func import functional_call, vmap
 
-from kancore import own_models
-from kancore.devices import random_generator
-from kancore.initialization import fill
+from kancore.layers.initialization import fill
+from kancore.machine import own_code
+from kancore.machine.devices import random_generator
+from kancore.machine.resources import CACHED, Needs
 from kancore.networks.network import Stack
-from kancore.resources import CACHED, Needs
 from kancore.schemes import INITIALIZATIONS, Architecture
 
 # Examples of the batch that a network is tried on.
@@ -45,9 +45,9 @@ def load(model: str) -> Build:
         If there is none, or its module cannot be imported.
     """
     name, _, function = model.partition(":")
-    file = own_models.source(model)
-    if file is None and not own_models.code_files(model):
-        folders = " or ".join(dict.fromkeys(map(str, own_models.folders())))
+    file = own_code.source(model)
+    if file is None and not own_code.code_files(model):
+        folders = " or ".join(dict.fromkeys(map(str, own_code.folders())))
         files = "" if "." in name else f"{name}.py in {folders}, and no "
         raise ValueError(f"{model}: there is no {files}installed module {name}")
     try:
@@ -308,7 +308,7 @@ def measure(model: str, widths: Sequence[int]) -> Needs:
         or gives another network or other outputs for the same seed.
     """
     widths = tuple(widths)
-    build, file = load(model), own_models.source(model)
+    build, file = load(model), own_code.source(model)
 
     def attempt(what: str, work: Callable[[], Any]) -> Any:
         try:

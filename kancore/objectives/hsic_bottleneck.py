@@ -16,15 +16,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kancore.hsic import (
+from kancore.networks.network import Network
+from kancore.objectives.backprop import cross_entropy
+from kancore.objectives.hsic import (
     gaussian_kernel_minus_one,
     label_factor,
     nhsic_with,
     nhsic_with_factor,
     normalized,
 )
-from kancore.networks.network import Network
-from kancore.objectives.backprop import cross_entropy
 from kancore.schemes import HsicBottleneck, Sweep
 
 # Added to variances of output units, as in batch normalization.

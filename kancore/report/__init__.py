@@ -16,12 +16,12 @@ from docutils.writers import html5_polyglot
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from kancore.analysis.statistics import SCHEME, best_schemes
 from kancore.figures.style import display_name, in_order
 from kancore.report import audit as audit_tables
 from kancore.report import firmness as firmness_table
 from kancore.report import stability as stability_tables
 from kancore.report import tables, verdicts
-from kancore.statistics import SCHEME, best_schemes
 from kancore.status import duration
 
 # Data sets give the same architecture different widths, so widths do not count here.
@@ -63,7 +63,7 @@ def contents(
     published
         Published figures.
     datasets
-        Summaries of the data sets, from `kancore.data.summary`.
+        Summaries of the data sets, from `kancore.data.dataset.summary`.
     figures
         For each figure its ``name``, its ``caption`` (reStructuredText, a title and then text), its
         image ``svg`` (the text of the file) and the ``experiment`` that it shows.

@@ -8,9 +8,9 @@ import pandas as pd
 
 from kancore.claims.declared import FEWEST_PAIRS
 from kancore.figures.style import display_name, in_order
-from kancore.protocols import CLEAN
 from kancore.report.tables import MISSING, Table
 from kancore.report.verdicts import MARKS, quantity
+from kancore.studies.protocols import CLEAN
 
 _HEADINGS = {
     "best_accuracy": "Best scheme",

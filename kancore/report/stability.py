@@ -6,9 +6,9 @@ from typing import Any
 
 import pandas as pd
 
+from kancore.analysis.stability import ALL, BASELINE, costs, recommendations
 from kancore.figures.style import display_name, in_order
 from kancore.report.tables import MISSING, Table
-from kancore.stability import ALL, BASELINE, costs, recommendations
 
 # Column of each measure: its heading, and by what it is multiplied.
 _COLUMNS = {

@@ -6,8 +6,8 @@ from typing import Any
 
 import pandas as pd
 
+from kancore.analysis.statistics import SCHEME, SETTING, average_seeds, counted, main_grid
 from kancore.figures.style import display_name, in_order
-from kancore.statistics import SCHEME, SETTING, average_seeds, counted, main_grid
 
 MISSING = "\N{EN DASH}"
 

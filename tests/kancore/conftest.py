@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 import torch
 
+from kancore.analysis.stability import effects
+from kancore.analysis.statistics import SCHEME, summarize_runs
 from kancore.data.preparation import make_dataset
 from kancore.schemes import INITIALIZATIONS, MODELS, OPTIMIZERS, derive_seed
-from kancore.stability import effects
-from kancore.statistics import SCHEME, summarize_runs
 from kancore.tables import (
     AUDIT,
     FIRMNESS,

@@ -4,7 +4,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from kancore.files import write_atomically
+from kancore.machine.files import write_atomically
 from kancore.schemes import AXES, Architecture, Sweep
 from kancore.tables import HISTORY, KEY_NAMES, RUNS, TIMINGS, read_table, sweep_key, write_table
 

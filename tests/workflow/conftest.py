@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 import pytest
 
-from kancore.locks import first_free
+from kancore.machine.locks import first_free
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = (

@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 
 from kancore.figures import FIGURES, load
-from kancore.locks import first_free
+from kancore.machine.locks import first_free
 
 # One from each table that figures are drawn from.
 SOME_FIGURES = ("accuracy_bars", "learning_curves", "time_parameters", "grid_size")
@@ -47,7 +47,7 @@ def test_touching_and_commenting_code_re_runs_nothing(project):
     for folder in ("kancore", "workflow_scripts", "rules"):
         for file in (project.path / folder).rglob("*.*"):
             file.touch()
-    project.append("kancore/splines.py", "# a comment")
+    project.append("kancore/layers/splines.py", "# a comment")
     project.append("rules/training.smk", "# a comment")
     assert project.plan() == {}
 
@@ -59,7 +59,7 @@ def test_an_edit_in_a_figure_re_runs_it_and_the_report(figure, project):
 
 
 def test_an_edit_in_splines_retrains_kans_and_no_mlp(project):
-    project.append("kancore/splines.py")
+    project.append("kancore/layers/splines.py")
     output = project.snakemake("--cores", "1", "--dry-run")
     assert "train digits/backprop/kan" in output
     assert "train digits/backprop/mlp" not in output
@@ -182,7 +182,7 @@ def test_code_edited_during_a_run_is_refused(project):
         # The first job has taken its digest when it waits for its lock.
         logs = partial(results.glob, "logs/train/**/*.log")
         assert project.wait_until(lambda: any("waiting" in log.read_text() for log in logs()), run)
-        project.append("kancore/training.py")
+        project.append("kancore/training/loop.py")
     output, _ = run.communicate()
     assert run.returncode != 0
     assert "the code has changed since this job was planned" in output

@@ -8,7 +8,7 @@ import struct
 import numpy as np
 import pytest
 
-from kancore.data import load
+from kancore.data.dataset import load
 from kancore.tables import RUNS, read_table
 
 

@@ -50,7 +50,7 @@ def test_a_network_of_ones_own_runs_through_the_study(with_example):
     assert re.findall(r"train (digits\S*)", output) == [
         "digits/backprop/rbf_kan.build-32/0.005/seed0"
     ]
-    project.append("kancore/splines.py")
+    project.append("kancore/layers/splines.py")
     assert project.plan(*options)["train"] == 2
 
 

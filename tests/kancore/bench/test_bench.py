@@ -12,8 +12,8 @@ from kancore.bench import __main__ as program
 from kancore.bench import accuracy, hsic, kernels, measure, ours, peers
 from kancore.bench.measure import growth, interleaved
 from kancore.data import mnist_sample
+from kancore.layers.splines import basis
 from kancore.objectives.hsic_bottleneck import losses
-from kancore.splines import basis
 
 
 @pytest.mark.parametrize("degree", range(1, 6))

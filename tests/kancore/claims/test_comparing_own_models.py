@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from kancore.analysis.statistics import interquartile_mean
 from kancore.claims.comparisons import measured
 from kancore.claims.own_models import compare
 from kancore.report.verdicts import own_models
-from kancore.statistics import interquartile_mean
 
 OWN = "rbf_kan:build"
 

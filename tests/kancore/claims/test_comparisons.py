@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 from scipy.stats import kendalltau
 
+from kancore.analysis.statistics import SCHEME, best_schemes, summarize_runs
 from kancore.claims import comparisons
 from kancore.claims.comparisons import CELL, backprop, kans, measured, paired, published
-from kancore.statistics import SCHEME, best_schemes, summarize_runs
 
 DIMENSIONS = pd.Series({"mnist": 750, "cifar10": 9000})
 MNIST_KANS = {"dataset": "mnist", "model": "kan", "depth": "3layers"}

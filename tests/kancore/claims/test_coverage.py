@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from kancore.analysis.statistics import SCHEME, summarize_runs
 from kancore.claims.comparisons import Evidence, published
 from kancore.claims.coverage import coverage
 from kancore.claims.declared import CLAIMS
 from kancore.claims.verdicts import judge
-from kancore.statistics import SCHEME, summarize_runs
 
 NOTHING = published(
     pd.DataFrame(

@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 from scipy.stats import ttest_1samp
 
+from kancore.analysis.statistics import over_seeds, summarize_runs
 from kancore.claims.comparisons import Evidence, measured, published
 from kancore.claims.declared import CLAIMS, FEWEST_PAIRS, THRESHOLDS, Claim, Part
 from kancore.claims.verdicts import judge
 from kancore.intrinsic_dimension.estimates import paper_dimensions
-from kancore.statistics import over_seeds, summarize_runs
 
 FOLDER = Path(__file__).parents[3] / "published"
 FIGURES = pd.read_csv(FOLDER / "accuracies.csv")

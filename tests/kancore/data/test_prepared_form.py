@@ -11,9 +11,9 @@ from scipy.sparse import random_array
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
-from kancore.data import dense_rows, load, longest_row, rows, save, split, subset
+from kancore.data import DATASETS, dataset_module
+from kancore.data.dataset import dense_rows, load, longest_row, rows, save, split, subset
 from kancore.data.preparation import checks, make_dataset, take
-from kancore.datasets import DATASETS, dataset_module
 
 
 def table(n=60, features=5, seed=0):

@@ -10,11 +10,11 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from kancore import figures
-from kancore.efficiency import efficiency_by_source, rank_correlations
+from kancore.analysis.efficiency import efficiency_by_source, rank_correlations
+from kancore.analysis.statistics import best_schemes, counted, summarize_runs
 from kancore.figures import heat_map, style
 from kancore.intrinsic_dimension.estimates import estimate_landscapes
 from kancore.intrinsic_dimension.subspaces import REFERENCE
-from kancore.statistics import best_schemes, counted, summarize_runs
 from kancore.tables import INTRINSIC_DIMENSIONS, LANDSCAPES
 
 STYLE = {"dpi": 60, "font_size": 9, "font_family": "DejaVu Sans", "width_inches": 7}
@@ -611,7 +611,7 @@ def test_ticks_differ_however_small_the_range():
 
 def test_planning_imports_neither_torch_nor_a_figure():
     code = (
-        "import sys, kancore.report, kancore.statistics, kancore.figures;"
+        "import sys, kancore.report, kancore.analysis.statistics, kancore.figures;"
         "assert 'torch' not in sys.modules and 'matplotlib.pyplot' not in sys.modules;"
         "assert not any(f'kancore.figures.{n}' in sys.modules for n in kancore.figures.FIGURES)"
     )

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy.stats import spearmanr
 
-from kancore.efficiency import efficiency, efficiency_by_source, rank_correlations
+from kancore.analysis.efficiency import efficiency, efficiency_by_source, rank_correlations
 from kancore.intrinsic_dimension.estimates import (
     dimensions_for_efficiency,
     estimate_landscapes,

@@ -8,8 +8,8 @@ from kancore import KAN
 from kancore.layers import dense, local_support, on_chip, triton_kernels
 from kancore.layers.dense import Edges
 from kancore.layers.kolmogorov_arnold import SPLINE_SCALES, KALayer
-from kancore.optimizers import StackedOptimizer
 from kancore.schemes import ACTIVATIONS, INITIALIZATIONS, Scheme
+from kancore.training.optimizers import StackedOptimizer
 
 DEVICE = "cpu" if on_chip.INTERPRETED else "cuda"
 ENDS = (-1.0, 1.0)

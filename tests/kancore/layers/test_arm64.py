@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from kancore.activations import slope
 from kancore.layers import dense
+from kancore.layers.activations import slope
 from kancore.layers.dense import Edges
 
 COMPILER, EMULATOR = "aarch64-linux-gnu-g++", "qemu-aarch64-static"

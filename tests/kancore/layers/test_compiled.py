@@ -7,8 +7,8 @@ import torch
 from kancore.layers import compiled, local_support, products
 from kancore.layers.kolmogorov_arnold import KALayer
 from kancore.layers.linear import Linear
-from kancore.optimizers import StackedOptimizer
 from kancore.schemes import Scheme
+from kancore.training.optimizers import StackedOptimizer
 
 
 @pytest.mark.parametrize("module", [local_support, products])

@@ -8,14 +8,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from kancore import KAN
-from kancore.activations import FUNCTIONS, slope
 from kancore.bench.peers import RecursiveLayer, optimizer_of
 from kancore.layers import local_support
+from kancore.layers.activations import FUNCTIONS, slope
 from kancore.layers.dense import Edges
 from kancore.layers.kolmogorov_arnold import SPLINE_SCALES, KALayer
-from kancore.optimizers import StackedOptimizer
+from kancore.layers.splines import basis
 from kancore.schemes import ACTIVATIONS, OPTIMIZERS, Scheme
-from kancore.splines import basis
+from kancore.training.optimizers import StackedOptimizer
 
 
 @pytest.fixture(params=["avx512", "avx2", "generic", "pytorch"])

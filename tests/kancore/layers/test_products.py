@@ -8,12 +8,12 @@ import torch.nn.functional as F
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from kancore.activations import FUNCTIONS
 from kancore.bench.peers import optimizer_of
 from kancore.layers import products
+from kancore.layers.activations import FUNCTIONS
 from kancore.layers.linear import Linear
-from kancore.optimizers import StackedOptimizer
 from kancore.schemes import OPTIMIZERS, Scheme
+from kancore.training.optimizers import StackedOptimizer
 
 # Those inside the kernels, one that is not, and none.
 ACTIVATIONS = ("gelu", "silu", "elu", None)

@@ -10,12 +10,12 @@ import pytest
 import yaml
 
 from kancore import figures
+from kancore.analysis.statistics import best_schemes, summarize_runs
 from kancore.claims.comparisons import measured, published
 from kancore.claims.verdicts import judge
 from kancore.figures.style import display_name
 from kancore.intrinsic_dimension.estimates import paper_dimensions
 from kancore.report import contents, html, markdown
-from kancore.statistics import best_schemes, summarize_runs
 from kancore.tables import FIRMNESS
 
 REPORT = Path(__file__).parents[3] / "report"

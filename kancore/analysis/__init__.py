@@ -1,0 +1,1 @@
+"""What is computed from tables of runs: statistics, efficiency, the effects of changed settings."""

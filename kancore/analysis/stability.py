@@ -1,0 +1,268 @@
+"""The experiment on stability: what each factor changes in how KANs of all schemes train.
+
+The paper's conclusion names residual connections, regularization and adaptive optimizers at low
+rates as what may make larger KANs trainable; here they and others are measured. A *cell* is all
+schemes of one data set, depth and seed; factors are compared with the baseline cell by cell.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from kancore.analysis.statistics import (
+    FEWEST_SEEDS,
+    counted,
+    interval_over_seeds,
+    stratified_interval,
+)
+from kancore.schemes import Sweep
+from kancore.studies.study import BASELINE
+from kancore.tables import KEY_NAMES, STABILITY
+
+# Schemes this close to the best of a cell, as a fraction, are as good.
+CLOSE = 0.02
+# A scheme that stays below this share of the best one's accuracy has failed.
+FAILED = 0.5
+# Share of its best validation accuracy at which a run has arrived.
+ARRIVED = 0.95
+# What pooled rows have in place of a data set or a depth.
+ALL = "all"
+
+CELL = ("dataset", "depth", "seed", "protocol")
+
+
+def cells(history: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+    """Measure each cell of the baseline and of each factor.
+
+    Parameters
+    ----------
+    history, runs
+        Of the experiment, with the columns of `kancore.tables.HISTORY` and `kancore.tables.RUNS`;
+        the factor is their `protocol`.
+
+    Returns
+    -------
+    DataFrame
+        A row each of `CELL`, with ``median`` and ``best``, test accuracies of the median scheme
+        and of the one best on validation data; their difference ``spread``; shares of schemes
+        ``close`` to the best, and ``failed``, which diverged or stay below half of it; ``gap``, the
+        median generalization gap; ``epochs`` to 95% of its best validation accuracy, of the median
+        scheme; ``outside_grid``, the mean share of inputs of layers but the first beyond the
+        extended grid, and ``outside_grid_N`` of layer N alone, from 1. Runs that diverged count
+        with what they had reached, with 0 if they never were evaluated.
+    """
+    runs = counted(runs)
+    arrived = _arrivals(history)
+    outside = _outside(history)
+    return pd.DataFrame(
+        {
+            **dict(zip(CELL, key, strict=True)),
+            **_accuracies(rows),
+            "gap": rows["generalization_gap"].astype(float).median(),
+            "epochs": arrived.get(key, np.nan),
+            **outside.get(key, {}),
+        }
+        for key, rows in runs.groupby(list(CELL), sort=False)
+    )
+
+
+def _accuracies(rows: pd.DataFrame) -> dict[str, float]:
+    accuracy = rows["test_accuracy"].to_numpy(float)
+    score = rows["validation_accuracy"].astype(float).fillna(rows["test_accuracy"])
+    best, median = float(accuracy[int(score.to_numpy().argmax())]), float(np.median(accuracy))
+    failed = rows["diverged"].to_numpy(bool) | (accuracy < FAILED * best)
+    return {
+        "median": median,
+        "best": best,
+        "spread": best - median,
+        "close": float((accuracy >= best - CLOSE).mean()),
+        "failed": float(failed.mean()),
+    }
+
+
+def _arrivals(history: pd.DataFrame) -> dict[tuple, float]:
+    """Epochs of the median scheme of each cell to `ARRIVED` of its own best."""
+    column = "validation_accuracy"
+    if history[column].isna().all():
+        column = "test_accuracy"
+    rows = history.dropna(subset=column)
+    best = rows.groupby(list(KEY_NAMES), dropna=False)[column].transform("max")
+    rows = rows[rows[column] >= ARRIVED * best]
+    first = rows.groupby(list(KEY_NAMES), dropna=False)["epoch"].min().reset_index()
+    return first.groupby(list(CELL))["epoch"].median().astype(float).to_dict()
+
+
+def _outside(history: pd.DataFrame) -> dict[tuple, dict[str, float]]:
+    """Mean shares of inputs beyond the grid, over schemes that did not diverge."""
+    found = {}
+    for key, rows in history.dropna(subset="outside_grid").groupby(list(CELL)):
+        shares = np.stack(rows["outside_grid"].to_list()).mean(axis=0)
+        found[key] = {f"outside_grid_{layer}": share for layer, share in enumerate(shares, start=1)}
+        found[key]["outside_grid"] = float(shares[1:].mean())
+    return found
+
+
+def effects(history: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+    """Compare the cells of each factor with those of the baseline.
+
+    Parameters
+    ----------
+    history, runs
+        As for `cells`.
+
+    Returns
+    -------
+    DataFrame
+        With the columns of `kancore.tables.STABILITY`: for each factor and measure the mean paired
+        difference over all cells, over those of each data set and depth, and over all of a depth;
+        with an interval over seeds, or of few seeds one that resamples cells.
+    """
+    measured = cells(history, runs)
+    columns = [name for name in measured if name not in CELL]
+    baseline = measured[measured["protocol"] == BASELINE].set_index(list(CELL[:3]))[columns]
+    study, rows = runs["study"].iloc[0], []
+    for factor, own in measured.groupby("protocol", sort=False):
+        values = own.set_index(list(CELL[:3]))[columns]
+        common = values.index.intersection(baseline.index, sort=False)
+        before, after = baseline.loc[common], values.loc[common]
+        for (dataset, depth), chosen in _parts(common):
+            for measure in columns:
+                pair = before[measure][chosen], after[measure][chosen]
+                place = {"study": study, "factor": factor, "dataset": dataset, "depth": depth}
+                rows.append({**place, "measure": measure, **_effect(*pair)})
+    return pd.DataFrame(rows, columns=STABILITY.names)
+
+
+def _parts(index: pd.MultiIndex) -> Iterator[tuple[tuple[str, str], np.ndarray]]:
+    """Give all cells, those of each depth, and those of each data set and depth."""
+    datasets, depths = (index.get_level_values(name).to_numpy(str) for name in ("dataset", "depth"))
+    yield (ALL, ALL), np.ones(len(index), dtype=bool)
+    for depth in np.unique(depths):
+        yield (ALL, depth), depths == depth
+        for dataset in np.unique(datasets):
+            yield (dataset, depth), (datasets == dataset) & (depths == depth)
+
+
+def _effect(before: pd.Series, after: pd.Series) -> dict[str, float | int | None]:
+    differences = (after - before).dropna()
+    names = "baseline", "value", "effect", "low", "high"
+    if differences.empty:
+        return {**dict.fromkeys(names), "pairs": 0, "seeds": 0}
+    values = differences.to_numpy(float)
+    datasets, seeds = (
+        differences.index.get_level_values(n).to_numpy() for n in ("dataset", "seed")
+    )
+    fewest = min(len(np.unique(seeds[datasets == name])) for name in np.unique(datasets))
+    if fewest >= FEWEST_SEEDS:
+        low, high = interval_over_seeds(values, datasets, seeds, _mean)
+    else:
+        low, high = stratified_interval(values, datasets, _mean)
+    kept = differences.index
+    found = before.loc[kept].mean(), after.loc[kept].mean(), values.mean(), low, high
+    return {
+        **{name: float(value) for name, value in zip(names, found, strict=True)},
+        "pairs": len(values),
+        "seeds": int(fewest),
+    }
+
+
+def _mean(values: np.ndarray) -> np.ndarray:
+    return np.asarray(values).mean(axis=-1)
+
+
+def helpful(table: pd.DataFrame, factors: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Choose the factors that raise the median scheme for sure, best first.
+
+    Parameters
+    ----------
+    table
+        Effects, from `effects`.
+    factors
+        The settings that each factor changes, by its name; of factors that change the same one,
+        the better is chosen, as of the two normalizations.
+
+    Returns
+    -------
+    list of str
+        Names of factors.
+    """
+    rows = table[(table["dataset"] == ALL) & (table["depth"] == ALL)]
+    rows = rows[(rows["measure"] == "median") & rows["factor"].isin(list(factors))]
+    rows = rows[rows["low"] > 0].sort_values("effect", ascending=False, kind="stable")
+    chosen: list[str] = []
+    taken: set[str] = set()
+    for factor in rows["factor"]:
+        keys = {"batch_norm" if key == "layer_norm" else key for key in factors[factor]}
+        if not keys & taken:
+            chosen.append(factor)
+            taken |= keys
+    return chosen
+
+
+def recommendations(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Say of each factor whether it helps, and where that does not hold.
+
+    Parameters
+    ----------
+    table
+        Effects, from `effects`.
+
+    Returns
+    -------
+    list of dict
+        Best first, for each factor ``factor``; ``advice``: ``use``, ``avoid``, or ``no difference``
+        where the interval of the median scheme's effect holds zero; ``firm``, whether the interval
+        is over seeds; and ``except``, places, (data set, depth), with an effect of the other sign.
+    """
+    rows = table[(table["measure"] == "median") & ~table["factor"].isin([BASELINE])]
+    rows = rows.dropna(subset="effect")
+    pooled = rows[(rows["dataset"] == ALL) & (rows["depth"] == ALL)]
+    found = []
+    for row in pooled.sort_values("effect", ascending=False, kind="stable").itertuples():
+        advice = "use" if row.low > 0 else "avoid" if row.high < 0 else "no difference"
+        own = rows[(rows["factor"] == row.factor) & (rows["dataset"] != ALL)]
+        other = own[own["effect"] * row.effect < 0]
+        found.append(
+            {
+                "factor": row.factor,
+                "advice": advice,
+                "firm": bool(row.seeds >= FEWEST_SEEDS),
+                "except": list(zip(other["dataset"], other["depth"], strict=True)),
+            }
+        )
+    return found
+
+
+def costs(timings: pd.DataFrame) -> pd.Series:
+    """Training time of each factor over that of the baseline: geometric means over sweeps.
+
+    Parameters
+    ----------
+    timings
+        Of the experiment, with the columns of `kancore.tables.TIMINGS`.
+    """
+    rows = timings.assign(step=timings["training_seconds"] / timings["steps"])
+    wide = rows.pivot_table(index=["dataset", "depth", "seed"], columns="protocol", values="step")
+    return np.exp(np.log(wide.div(wide[BASELINE], axis=0)).mean())
+
+
+def combined_jobs(
+    sweeps: Sequence[Sweep], jobs: Mapping[str, Sequence[Sweep]]
+) -> dict[str, list[Sweep]]:
+    """Give each job of the combination its sweeps.
+
+    Parameters
+    ----------
+    sweeps
+        All sweeps of the study under the factors chosen.
+    jobs
+        The baseline's sweeps in whose place they are trained, by the name of the job.
+    """
+
+    def place(sweep: Sweep) -> tuple:
+        return sweep.dataset, sweep.architecture.depth, sweep.seed, sweep.part
+
+    found = {place(sweep): sweep for sweep in sweeps}
+    return {name: [found[place(sweep)] for sweep in series] for name, series in jobs.items()}

@@ -1,0 +1,64 @@
+"""Checksums of what users' files hold, kept so that a large file is read once."""
+
+import hashlib
+import json
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+
+from kancore.machine.files import write_atomically
+
+# Bytes from which on reading a file again would be felt at every start.
+LARGE = 2**24
+
+
+@cache
+def content_digest(path: Path, kept: Path) -> str:
+    """Digest of what a file, or all files of a folder, hold; time stamps do not count.
+
+    Parameters
+    ----------
+    path
+        The file or folder.
+    kept
+        JSON file for the digests of large files. One holds for as long as the file's size and
+        times are the same: those of its content, and of any change of the file itself.
+
+    Returns
+    -------
+    str
+        16 hexadecimal digits, or ``missing``.
+    """
+    if not path.exists():
+        return "missing"
+    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    found = [
+        (file.relative_to(path).as_posix(), _digest(file, kept)) for file in files if file.is_file()
+    ]
+    return hashlib.sha256(repr(found).encode()).hexdigest()[:16]
+
+
+def _digest(file: Path, kept: Path) -> str:
+    status = file.stat()
+    if status.st_size < LARGE:
+        return _read(file)
+    name = str(file.resolve())
+    stamp = [status.st_size, status.st_mtime_ns, status.st_ctime_ns]
+    known = _known(kept)
+    if name not in known or known[name]["stamp"] != stamp:
+        known[name] = {"stamp": stamp, "digest": _read(file)}
+        with suppress(OSError):  # it is read again next time
+            write_atomically(kept, lambda part: part.write_text(json.dumps(known, indent=2)))
+    return known[name]["digest"]
+
+
+def _read(file: Path) -> str:
+    with open(file, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _known(kept: Path) -> dict[str, dict]:
+    try:
+        return json.loads(kept.read_text())
+    except (OSError, ValueError):
+        return {}

@@ -1,0 +1,70 @@
+"""Which device a training job gets: a GPU of its own where there are any."""
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from kancore.machine.locks import first_free
+
+
+def visible_gpus() -> list[str]:
+    """Give the names, numbers or UUIDs, of the GPUs that this process may use."""
+    listed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    count = torch.cuda.device_count()
+    return listed.split(",")[:count] if listed else [str(number) for number in range(count)]
+
+
+def random_generator(device: torch.device) -> torch.Generator:
+    """Give the generator that PyTorch draws from on a device."""
+    if device.type == "cuda":
+        return torch.cuda.default_generators[device.index or 0]
+    return torch.default_generator
+
+
+@contextmanager
+def lease(device: str, check: Callable[[], object] = lambda: None) -> Iterator[torch.device]:
+    """Hold a device that no other training job of this user on this machine has.
+
+    Under Slurm that is the GPU that the job was given.
+
+    Parameters
+    ----------
+    device
+        ``cpu``, ``cuda``, or ``auto``: a GPU where there is one.
+    check
+        Called again and again while none is free; what it raises ends the wait.
+
+    Yields
+    ------
+    torch.device
+        The device. Waits until one is free.
+
+    Raises
+    ------
+    ValueError
+        If `device` is ``cuda`` and there is no GPU.
+    """
+    gpus = [] if device == "cpu" else visible_gpus()
+    if not gpus:
+        if device == "cuda":
+            raise ValueError("device is cuda, but PyTorch finds no GPU here; expected cpu or auto")
+        yield torch.device("cpu")
+    elif "SLURM_JOB_ID" in os.environ:
+        yield torch.device("cuda", 0)
+    else:
+        folder = Path(tempfile.gettempdir(), f"kancore-gpus-{os.getuid()}")
+        files = [folder / gpu.replace("/", "-") for gpu in gpus]
+        waiting = f"waiting for one of {len(gpus)} GPUs to be free"
+        with first_free(files, waiting, check) as index:
+            yield torch.device("cuda", index)
+
+
+def send(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Copy a tensor from the CPU's memory to a device, without waiting for what it is at."""
+    if device.type == "cuda":
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)

@@ -1,0 +1,341 @@
+"""What a training job needs of a machine, estimated before it runs: memory and time.
+
+Of memory it is the peak, within a quarter of what is measured; of time it is generous, since a
+scheduler ends a job that takes longer than it asked for.
+"""
+
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from kancore.schemes import Scheme, Trained
+
+# MB of a process that has imported PyTorch; of one that uses CUDA, and of what starts it.
+BASE_MB, CUDA_BASE_MB = 640, 2500
+# Minutes to start, read the data and write the tables.
+BASE_MINUTES = 10
+# Jobs that need more are put back into the queue at their checkpoint; partitions often allow a day.
+MAX_MINUTES = 24 * 60
+# Floating-point operations a second, and seconds a step beyond them. A quarter or less of what was
+# measured (72 GFLOP/s a core): machines differ, small networks are slow and GPUs are shared.
+CORE_RATE, GPU_RATE = 1.5e10, 2e12
+STEP_SECONDS = 0.02
+# Examples of a batch in evaluations: few, so that a stack's features stay in a processor's cache.
+EVALUATION_BATCH = 256
+# Numbers of activations of one layer that stay in a processor's cache between two passes over them.
+CACHED = 1_000_000
+# Numbers that an optimizer keeps for each weight.
+_MOMENTS = {"sgd": 0, "sgd_momentum": 1, "adam": 2}
+# What freed activations of a part of a stack take up beside those of the next.
+_PIECES = 2.5
+# Whether this machine has a GPU; PyTorch would take seconds to tell.
+GPU_HERE = Path("/dev/nvidiactl").exists()
+# Whether layers train by compiled kernels on a CPU, which need less memory; linear ones have them
+# only where vectors are wide.
+KERNELS = any(Path(__file__).parents[1].glob("layers/_local_support_*"))
+LINEAR_KERNELS = platform.machine().lower() in ("x86_64", "amd64") and any(
+    Path(__file__).parents[1].glob("layers/_products_*")
+)
+# Numbers of activations of one layer of all networks of a stack that train at once on a CPU.
+AT_ONCE = 16_000_000 if LINEAR_KERNELS else CACHED
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What one network of the user's own was found to need.
+
+    Attributes
+    ----------
+    parameters, buffers : int
+        Numbers that are trained, and that are not.
+    activations : int
+        Numbers kept of each example for the gradients.
+    together : bool
+        Whether a stack of them is one program.
+    """
+
+    parameters: int
+    buffers: int
+    activations: int
+    together: bool
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Size of a data set: inputs, outputs and examples, and the bytes that store an input.
+
+    With it goes what networks of the user's own need that are trained on it.
+    """
+
+    features: int
+    classes: int
+    train: int
+    test: int
+    bytes: float = 4
+    own: Needs | None = None
+
+
+# The paper, section 4. One of the user's own is taken to be as large as the largest of these.
+_SHAPES = {
+    "mnist": Shape(784, 10, 60_000, 10_000, 1),
+    "fashion_mnist": Shape(784, 10, 60_000, 10_000, 1),
+    "cifar10": Shape(3072, 10, 50_000, 10_000, 1),
+    "imdb": Shape(5000, 2, 25_000, 25_000),
+    "higgs": Shape(28, 2, 50_000, 50_000),
+    "digits": Shape(64, 10, 1438, 359, 1),
+    "breast_cancer": Shape(30, 2, 455, 114),
+    "mnist_sample": Shape(784, 10, 4000, 1000, 1),
+}
+# Of the words of a review 2.6% are among the most frequent; each takes a number and its place.
+_SPARSE_BYTES = 0.026 * 12
+
+
+def shape(dataset: str, data: Mapping[str, Any]) -> Shape:
+    """Size of a data set.
+
+    Parameters
+    ----------
+    dataset
+        Its name.
+    data
+        The study's settings of data.
+    """
+    if dataset == "imdb":
+        if data["imdb"]["weighting"] == "svd":
+            return Shape(data["imdb"]["components"], 2, 25_000, 25_000)
+        return Shape(data["imdb"]["words"], 2, 25_000, 25_000, _SPARSE_BYTES)
+    if dataset == "higgs":
+        return Shape(28, 2, data["higgs"]["train_rows"], data["higgs"]["test_rows"])
+    return _SHAPES.get(dataset, _SHAPES["cifar10"])
+
+
+def needs_of_unknown(widths: Sequence[int]) -> Needs:
+    """Guess, on the safe side, what a network of the user's own needs that was not tried."""
+    edges = sum(before * after for before, after in pairwise(widths))
+    return Needs(parameters=20 * edges, buffers=0, activations=20 * sum(widths), together=True)
+
+
+def _numbers_an_edge(sweep: Trained) -> int:
+    """Numbers stored and multiplied for each edge of a network."""
+    if sweep.architecture.model != "kan":
+        return 1
+    grid_size, degree, _ = sweep.architecture.grid
+    return grid_size + degree + 2
+
+
+def _layers(sweep: Trained, size: Shape) -> list[int]:
+    """Weights of each layer of a network, with those of the projection around it.
+
+    One of the user's own counts as a single layer.
+    """
+    if size.own is not None:
+        return [size.own.parameters]
+    widths = sweep.architecture.widths(size.features, size.classes)
+    edges, last = _numbers_an_edge(sweep), len(widths) - 2
+    return [
+        (edges + (sweep.architecture.residual and before != after and place < last))
+        * (before * after)
+        for place, (before, after) in enumerate(pairwise(widths))
+    ]
+
+
+def networks_at_once(sweep: Trained, parameters: int) -> int | None:
+    """Networks of a stack of MLPs that train at once on a CPU, where it pays to divide the stack.
+
+    The kernels pass over activations so rarely that only much memory is to be avoided. In PyTorch a
+    pass over activations that come from memory takes as long as a product, so parts are to fit the
+    cache, although dividing costs a copy of the gradients. Layers of KANs share more than their
+    inputs, and kernels of HSIC are larger than activations, so their stacks are left whole.
+
+    Parameters
+    ----------
+    sweep
+        What is trained.
+    parameters
+        Parameters of one network.
+
+    Returns
+    -------
+    int or None
+        ``None`` for all of them.
+    """
+    widths = sweep.architecture.hidden_widths
+    if (
+        sweep.architecture.model == "kan"
+        or sweep.architecture.own  # nothing is known of what its layers share
+        or sweep.objective == "hsic"
+        or sweep.batch_size * sum(widths) < parameters
+    ):
+        return None
+    return max(1, AT_ONCE // (sweep.batch_size * max(widths)))
+
+
+def memory_mb(
+    sweep: Trained, size: Shape, schemes: Sequence[Scheme] | None = None, cuda: bool = False
+) -> int:
+    """Estimate the most memory that the process that trains a sweep takes.
+
+    Parameters
+    ----------
+    sweep, size
+        What it trains, and on how much.
+    schemes
+        Those that it trains side by side; ``None`` for all of the sweep.
+    cuda
+        Whether it trains on a GPU, where only data and checkpoints are in the machine's memory.
+
+    Returns
+    -------
+    int
+        MB of the process, of the data, of weights and moments of all networks, and of the largest
+        of what only a step, an evaluation, the start of a network or a selection of them needs.
+    """
+    schemes = sweep.schemes if schemes is None else schemes
+    layers = _layers(sweep, size)
+    moments = sum(layers) * sum(_MOMENTS[scheme.optimizer] for scheme in schemes)
+    kept = sum(layers) * len(schemes) + moments
+    if size.own is not None:
+        kept += size.own.buffers * len(schemes)
+    if sweep.warm_start:  # networks to start from, and those that the next are to start from
+        kept += 2 * sum(layers) * len(schemes)
+    if cuda:
+        return CUDA_BASE_MB + round((_data_bytes(sweep, size) + 4 * kept) / 1e6)
+    passing = max(
+        _of_a_step(sweep, size, len(schemes)),
+        _of_an_evaluation(sweep, size, len(schemes)),
+        5 * max(layers),  # drawn for one network
+        moments,  # copied where a network has diverged
+    )
+    return BASE_MB + round((_data_bytes(sweep, size) + 4 * (kept + passing)) / 1e6)
+
+
+def _of_an_evaluation(sweep: Trained, size: Shape, schemes: int) -> int:
+    """Numbers that an evaluation of a stack needs beside weights and moments."""
+    if size.own is not None:  # of as many networks as the cache has room for, or one
+        return 3 * max(CACHED, EVALUATION_BATCH * size.own.activations)
+    return 3 * schemes * EVALUATION_BATCH * max(sweep.architecture.hidden_widths)
+
+
+def _data_bytes(sweep: Trained, size: Shape) -> float:
+    """Bytes of a data set as stored, of the examples taken of it, and of these once divided."""
+    stored = size.train + size.test
+    used = (sweep.train_examples or size.train) + (sweep.test_examples or size.test)
+    examples = stored + (2 * used if used < stored else used)
+    return examples * (size.bytes * size.features + 8)
+
+
+def _of_a_step(sweep: Trained, size: Shape, schemes: int) -> float:
+    """Numbers that a training step of a stack needs beside weights and moments.
+
+    Counted are what all layers save for the backward pass, all gradients, and what passes in the
+    largest layer. Little of it takes the place of what is free by then, which is of other sizes.
+    """
+    architecture, layers = sweep.architecture, _layers(sweep, size)
+    # The smaller, last batch is left out, unless it is the only one.
+    batch = min(sweep.batch_size, sweep.train_examples or size.train)
+    if (own := size.own) is not None:
+        # Three times what is kept: as much passes in functions and in their gradients.
+        of_batch = batch * size.features + 3 * schemes * batch * own.activations
+        return of_batch + 2 * schemes * own.parameters
+    together = min(schemes, networks_at_once(sweep, sum(layers)) or schemes)
+    hidden, largest = sum(architecture.hidden_widths), max(architecture.hidden_widths)
+    save_input, save, pass_by = _of_an_activation(sweep)
+    activations = batch * (save * hidden + pass_by * largest)
+    numbers: float = batch * size.features * save_input + together * activations
+    if not _fused(sweep):  # gradients; in PyTorch, KANs' scaled coefficients and theirs too
+        numbers += (3 if architecture.model == "kan" else 1) * schemes * sum(layers)
+    if together < schemes:  # where parts follow one another, memory is left in pieces
+        numbers += (_PIECES - 1) * together * activations + together * sum(layers)
+    if sweep.hsic is not None:
+        terms = len(architecture.hidden_widths) * (1 if sweep.hsic.term == "n" else 3)
+        numbers += (terms + 6) * schemes * batch**2
+    return numbers
+
+
+def _fused(sweep: Trained) -> bool:
+    """Whether weights are updated in the backward pass, which then gives no gradients of them."""
+    kernels = KERNELS if sweep.architecture.model == "kan" else LINEAR_KERNELS
+    return kernels and not sweep.architecture.own and sweep.clip_norm is None
+
+
+def _of_an_activation(sweep: Trained) -> tuple[float, float, float]:
+    """Numbers for each input of a network, each activation, and each of the layer at work."""
+    architecture = sweep.architecture
+    normalized = 2 * ((architecture.batch_norm or architecture.layer_norm) is not None)
+    if architecture.model != "kan":
+        return 3, 2 + normalized, 3
+    grid_size, degree, _ = architecture.grid
+    if KERNELS:  # values and slopes of the splines that are not zero, and of the base activation
+        functions = degree + 2
+        return functions + 3, 2 * functions + 2.5 + normalized, 3
+    functions = grid_size + degree + 1
+    return 2 * functions + 3, functions + 2 + normalized, 6 * functions
+
+
+def part_sizes(
+    sweep: Trained, size: Shape, schemes: Sequence[Scheme], limit_mb: float
+) -> list[int]:
+    """Divide schemes into the fewest parts, about equal, that each fit into memory.
+
+    Parameters
+    ----------
+    sweep, size
+        What is trained, and on how much.
+    schemes
+        The schemes that are left to train, in stack order.
+    limit_mb
+        MB that the process may take.
+
+    Returns
+    -------
+    list of int
+        Schemes of each part; 1 each where not even single networks fit.
+    """
+    for count in range(1, len(schemes) + 1):
+        bounds = [len(schemes) * number // count for number in range(count + 1)]
+        parts = [schemes[start:end] for start, end in pairwise(bounds)]
+        if all(memory_mb(sweep, size, part) <= limit_mb for part in parts):
+            break
+    return [len(part) for part in parts]
+
+
+def runtime_minutes(sweep: Trained, size: Shape, threads: int, gpu: bool) -> int:
+    """Estimate the time of the job that trains a sweep.
+
+    Parameters
+    ----------
+    sweep, size
+        What it trains, and on how much.
+    threads
+        Threads on the CPU.
+    gpu
+        Whether it gets a GPU.
+
+    Returns
+    -------
+    int
+        Minutes, at most a day.
+    """
+    train = sweep.train_examples or size.train
+    evaluated = train + (sweep.test_examples or size.test)
+    evaluations = sweep.epochs / sweep.evaluate_every + 1
+    schemes, steps = len(sweep.schemes), sweep.epochs * max(1, train // sweep.batch_size)
+    work: float = 2 * schemes * (sum(_layers(sweep, size)) + _passes(size))
+    work *= 3 * train * sweep.epochs + evaluated * evaluations
+    if sweep.hsic is not None:
+        layers = len(sweep.architecture.hidden_widths)
+        work += 8 * schemes * layers * steps * sweep.batch_size**3
+    programs = 1 if size.own is None or size.own.together else schemes
+    seconds = work / (GPU_RATE if gpu else CORE_RATE * threads) + STEP_SECONDS * steps * programs
+    return min(MAX_MINUTES, BASE_MINUTES + round(seconds / 60))
+
+
+def _passes(size: Shape) -> int:
+    """Operations that take as long as elementwise functions of a network of the user's own do.
+
+    Of its layers only the numbers are known that they keep; each counts as ten.
+    """
+    return 10 * size.own.activations if size.own is not None else 0

@@ -1,0 +1,138 @@
+"""Trials of the user's own networks when a study is planned: do they train, and what do they need.
+
+A trial takes PyTorch, which planning does without; so it is a process of its own, and what it found
+is kept for as long as the code is the same.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from kancore import networks
+from kancore.machine.files import write_atomically
+from kancore.machine.provenance import ROOT, code_digest
+from kancore.machine.resources import Needs, Shape, needs_of_unknown, shape
+from kancore.schemes import Architecture
+from kancore.studies.config import ConfigError
+from kancore.studies.study import Study
+
+_SCRIPT = "workflow_scripts/try_models.py"
+
+
+def own_networks(study: Study, data: Path, kept: Path) -> dict[tuple[str, Architecture], Shape]:
+    """Try all networks of the user's own that a study trains.
+
+    Parameters
+    ----------
+    study
+        The study. One without such models costs nothing.
+    data
+        Folder of the data sets that are prepared, for the size of those of the user's own. On one
+        that is not prepared yet networks are not tried, and what they need is guessed.
+    kept
+        JSON file for what was found.
+
+    Returns
+    -------
+    dict
+        By data set and architecture, the size of the data set with what the network needs.
+
+    Raises
+    ------
+    ConfigError
+        If one of them cannot be built or trained; see `kancore.networks.own.measure`.
+    """
+    audited = study.settings["audit"]["settings"].get("models", [])
+    models = [*study.settings["models"], *audited]
+    own = [model for model in dict.fromkeys(models) if ":" in model]
+    if not own:
+        return {}
+    sizes = {
+        (dataset, architecture): _size(study, dataset, data)
+        for dataset, architecture in _trained(study)
+        if architecture.own
+    }
+    wanted = {
+        key: key[1].widths(size.features, size.classes) if known else None
+        for key, (size, known) in sizes.items()
+    }
+    tried = [(key[1].model, widths) for key, widths in wanted.items() if widths]
+    # Those that no data set is known for are imported, at least.
+    alone = [(model, ()) for model in own if model not in dict(tried)]
+    found = _try([*dict.fromkeys(tried), *alone], kept)
+    return {
+        key: replace(size, own=_needs(found, key[1], wanted[key], size))
+        for key, (size, _) in sizes.items()
+    }
+
+
+def _needs(found: dict, architecture: Architecture, widths: Sequence[int] | None, size: Shape):
+    if widths is None:
+        return needs_of_unknown(architecture.widths(size.features, size.classes))
+    return found[architecture.model, widths]
+
+
+def _trained(study: Study) -> Iterator[tuple[str, Architecture]]:
+    audited = (sweep for _, _, sweep in study.audit_plan())
+    for each in (*study.sweeps(), *audited, *study.landscapes()):
+        yield each.dataset, each.architecture
+
+
+def _size(study: Study, dataset: str, data: Path) -> tuple[Shape, bool]:
+    """Size of a data set, and whether that is known."""
+    size = shape(dataset, study.settings["data"])
+    if dataset not in study.settings["data"]["own"]:
+        return size, True
+    try:
+        summary = json.loads((data / f"{dataset}.json").read_text())
+    except (OSError, ValueError):
+        return size, False
+    return replace(size, features=summary["features"], classes=len(summary["class_names"])), True
+
+
+def _try(wanted: Iterable[tuple[str, tuple[int, ...]]], kept: Path) -> dict[tuple, Needs | None]:
+    """Give what is known of models and widths, and try what is not."""
+    known = _known(kept)
+    keys = {(model, widths): _key(model, widths) for model, widths in wanted}
+    todo = [pair for pair, key in keys.items() if key not in known]
+    if todo:
+        found = _run(todo)
+        known |= {keys[pair]: needs for pair, needs in zip(todo, found, strict=True)}
+        with suppress(OSError):  # it is tried again next time
+            write_atomically(kept, lambda part: part.write_text(json.dumps(known, indent=2)))
+    needs = {pair: known[key] for pair, key in keys.items()}
+    return {pair: Needs(**each) if each else None for pair, each in needs.items()}
+
+
+def _key(model: str, widths: Sequence[int]) -> str:
+    code = code_digest(_SCRIPT, *networks.modules(model))
+    return f"{model} {'x'.join(map(str, widths))} {code} torch {version('torch')}"
+
+
+def _known(kept: Path) -> dict[str, dict | None]:
+    try:
+        return json.loads(kept.read_text())
+    except (OSError, ValueError):
+        return {}
+
+
+def _run(wanted: Sequence[tuple[str, tuple[int, ...]]]) -> list[dict | None]:
+    with TemporaryDirectory() as folder:
+        out = Path(folder, "needs.json")
+        command = [sys.executable, "-P", str(ROOT / "workflow_scripts" / "run.py"), _SCRIPT]
+        done = subprocess.run(
+            [*command, "--models", json.dumps(wanted), "--out", out],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            *_, reason = ["it cannot be tried", *done.stderr.strip().splitlines()]
+            raise ConfigError(f"config: models: {reason}")
+        return json.loads(out.read_text())

@@ -1,0 +1,124 @@
+"""What factors change, against numbers worked out one cell at a time."""
+
+import numpy as np
+import pytest
+
+from kancore.analysis.stability import cells, combined_jobs, effects, helpful, recommendations
+from kancore.analysis.statistics import interval_over_seeds, summarize_runs
+from kancore.schemes import Architecture, Sweep
+
+
+@pytest.fixture(scope="module")
+def stability_runs(stability_history):
+    return summarize_runs(stability_history)
+
+
+def one(table, factor, measure, dataset="all", depth="all"):
+    rows = table[(table["factor"] == factor) & (table["measure"] == measure)]
+    (row,) = rows[(rows["dataset"] == dataset) & (rows["depth"] == depth)].itertuples()
+    return row
+
+
+def test_a_cell_sums_up_its_schemes(stability_history, stability_runs):
+    found = cells(stability_history, stability_runs)
+    assert len(found) == 5 * 2 * 2 * 3
+    key = {"protocol": "baseline", "dataset": "mnist", "depth": "4layers", "seed": 1}
+    (cell,) = (
+        row for row in found.itertuples() if all(getattr(row, k) == v for k, v in key.items())
+    )
+    own = stability_runs
+    for name, value in key.items():
+        own = own[own[name] == value]
+    assert len(own) == 27
+    accuracy = own["test_accuracy"].astype(float).fillna(0).to_numpy()
+    best = own.loc[own["validation_accuracy"].astype(float).idxmax(), "test_accuracy"]
+    assert (cell.median, cell.best) == (np.median(accuracy), best)
+    assert cell.spread == best - np.median(accuracy)
+    assert cell.close == np.mean(accuracy >= best - 0.02)
+    assert cell.failed == np.mean(own["diverged"].to_numpy(bool) | (accuracy < best / 2))
+    assert cell.gap == own["generalization_gap"].astype(float).median()
+    assert cell.outside_grid == pytest.approx(0.3)
+    assert cell.outside_grid_1 == pytest.approx(0.5)
+    epochs = []
+    history = stability_history
+    for name, value in key.items():
+        history = history[history[name] == value]
+    for _, rows in history.groupby(["initialization", "optimizer", "learning_rate"]):
+        rows = rows.dropna(subset="validation_accuracy").sort_values("epoch")
+        if len(rows):
+            reached = rows["validation_accuracy"] >= 0.95 * rows["validation_accuracy"].max()
+            epochs.append(rows.loc[reached, "epoch"].iloc[0])
+    assert cell.epochs == np.median(epochs)
+
+
+def test_diverged_runs_that_were_never_evaluated_count_as_nothing_right(stability_history):
+    lost = stability_history["protocol"] == "residual"
+    lost &= stability_history["optimizer"] != "sgd"
+    history = stability_history[~lost | (stability_history["epoch"] == 2)].copy()
+    at_once = history["protocol"].eq("residual") & history["optimizer"].ne("sgd")
+    history.loc[at_once, ["validation_accuracy", "test_accuracy", "train_accuracy"]] = np.nan
+    history.loc[at_once, "diverged"] = True
+    found = cells(history, summarize_runs(history))
+    own = found[found["protocol"] == "residual"]
+    assert (own["median"] == 0).all()
+    assert (own["failed"] >= 18 / 27).all()
+
+
+def test_effects_are_paired_with_intervals_over_seeds(stability_history, stability_runs):
+    found = effects(stability_history, stability_runs)
+    measured = cells(stability_history, stability_runs)
+    wide = measured.pivot(index=["dataset", "depth", "seed"], columns="protocol", values="median")
+    differences = wide["residual"] - wide["baseline"]
+    row = one(found, "residual", "median")
+    assert row.effect == pytest.approx(differences.mean())
+    places = differences.index.to_frame()
+    expected = interval_over_seeds(
+        differences.to_numpy(),
+        places["dataset"].to_numpy(),
+        places["seed"].to_numpy(),
+        lambda values: values.mean(axis=-1),
+    )
+    assert (row.low, row.high) == pytest.approx(expected)
+    assert (row.pairs, row.seeds) == (12, 3)
+    deep = one(found, "residual", "median", depth="4layers")
+    assert deep.effect == pytest.approx(differences.xs("4layers", level="depth").mean())
+    assert one(found, "baseline", "median").effect == 0
+    assert one(found, "layer_norm", "outside_grid").effect == pytest.approx(-0.2)
+    assert np.isnan(one(found, "residual", "outside_grid_4", depth="2layers").effect)
+
+
+def test_factors_that_help_are_combined_unless_they_change_the_same(stability):
+    factors = {
+        "residual": {"residual": True},
+        "layer_norm": {"layer_norm": "before_activation"},
+        "clipping": {"clip_norm": 1},
+        "warm_up": {"warmup_epochs": 1},
+    }
+    assert helpful(stability, factors) == ["residual", "layer_norm"]
+    factors["residual"] = {"batch_norm": "before_activation"}
+    assert helpful(stability, factors) == ["residual"]
+
+
+def test_recommendations_follow_the_intervals(stability):
+    found = {each["factor"]: each for each in recommendations(stability)}
+    assert found["residual"]["advice"] == found["combined"]["advice"] == "use"
+    assert found["clipping"]["advice"] == "avoid"
+    assert found["warm_up"]["advice"] == "no difference"
+    places = {place[0] for place in found["warm_up"]["except"]}
+    assert len(places) == 1
+    assert found["residual"]["except"] == []
+    assert all(each["firm"] for each in found.values())
+
+
+def test_jobs_of_the_combination_have_its_sweeps_in_the_places_of_the_baselines():
+    def sweep(depth, seed, **changes):
+        kan = {"degree": 3, "grid_size": 5, "grid_range": (-1.0, 1.0)}
+        architecture = Architecture("kan", (4,) * depth, **kan, **changes)
+        axes = (("sgd",), (0.1,), ("orthogonal",))
+        return Sweep("digits", "backprop", architecture, *axes, seed, 1, 10)
+
+    jobs = {f"combined/{seed}": [sweep(depth, seed) for depth in (1, 2)] for seed in (0, 1)}
+    changed = [sweep(depth, seed, residual=True) for seed in (1, 0) for depth in (2, 1)]
+    found = combined_jobs(changed, jobs)
+    assert found["combined/1"] == [sweep(1, 1, residual=True), sweep(2, 1, residual=True)]
+    assert list(found) == list(jobs)

@@ -1,0 +1,143 @@
+"""Locks: one owner at a time, freed when it dies; GPUs are leased by them."""
+
+import errno
+import itertools
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from kancore.machine import devices, locks
+from kancore.machine.locks import first_free, lock
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from kancore.machine.locks import first_free
+with first_free([Path(path) for path in sys.argv[2:]], "all are taken") as index:
+    print(index, time.monotonic(), flush=True)
+    time.sleep(float(sys.argv[1]))
+    print(time.monotonic(), flush=True)
+"""
+
+
+def hold(seconds, *paths):
+    """Start a process that holds the first free of some locks."""
+    command = [sys.executable, "-c", HOLD, str(seconds), *map(str, paths)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_a_lock_has_one_owner_and_is_removed_at_the_end(tmp_path):
+    path = tmp_path / "folder" / "lock"
+    with first_free([path], "") as index:
+        assert index == 0
+        assert lock(path) is None
+    assert not path.exists()
+    lock(path).close()
+
+
+def test_kill_frees_a_lock(tmp_path):
+    path = tmp_path / "lock"
+    owner = hold(60, path)
+    owner.stdout.readline()
+    assert lock(path) is None
+    owner.send_signal(signal.SIGKILL)
+    owner.communicate()
+    with first_free([path], "") as index:
+        assert index == 0
+
+
+def test_jobs_share_devices_one_at_a_time(tmp_path):
+    paths = [tmp_path / "0", tmp_path / "1"]
+    with first_free(paths, ""), first_free(paths, ""):
+        owners = [hold(0.1, *paths) for _ in range(6)]
+        for owner in owners:
+            assert owner.stderr.readline() == "all are taken\n"
+    spans = {0: [], 1: []}
+    for owner in owners:
+        output, errors = owner.communicate()
+        assert not errors
+        index, start, end = output.split()
+        spans[int(index)].append((float(start), float(end)))
+    for leases in map(sorted, spans.values()):
+        assert all(end <= start for (_, end), (start, _) in itertools.pairwise(leases))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EIO])
+def test_a_file_system_without_locks_stops_no_job(number, tmp_path, monkeypatch):
+    def refuse(file, operation):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(locks.fcntl, "flock", refuse)
+    if number == errno.EIO:
+        with pytest.raises(OSError, match="Input/output error"):
+            lock(tmp_path / "lock")
+    else:
+        lock(tmp_path / "lock").close()
+
+
+@pytest.fixture
+def machine(monkeypatch, tmp_path):
+    """A machine that seems to have GPUs."""
+
+    def with_gpus(count, visible=None):
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+        monkeypatch.setattr(devices.tempfile, "gettempdir", lambda: str(tmp_path))
+        monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+        if visible:
+            monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+        return tmp_path / f"kancore-gpus-{os.getuid()}"
+
+    return with_gpus
+
+
+def test_each_lease_is_another_gpu(machine):
+    machine(2)
+    with devices.lease("auto") as first, devices.lease("cuda") as second:
+        assert [first, second] == [torch.device("cuda", 0), torch.device("cuda", 1)]
+    with devices.lease("auto") as again:
+        assert again == torch.device("cuda", 0)
+
+
+def test_leases_are_of_physical_gpus(machine):
+    folder = machine(2, visible="3,MIG-a/1")
+    owner = hold(60, folder / "3")
+    owner.stdout.readline()
+    with devices.lease("auto") as device:
+        assert device == torch.device("cuda", 1)
+        assert sorted(path.name for path in folder.iterdir()) == ["3", "MIG-a-1"]
+    owner.kill()
+    owner.communicate()
+
+
+def test_slurm_has_chosen_already(machine, monkeypatch):
+    folder = machine(1, visible="2")
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    with devices.lease("auto") as device:
+        assert device == torch.device("cuda", 0)
+        assert not folder.exists()
+
+
+def test_without_gpus(machine):
+    machine(0)
+    for name in ("cpu", "auto"):
+        with devices.lease(name) as device:
+            assert device == torch.device("cpu")
+    with pytest.raises(ValueError, match="device is cuda"), devices.lease("cuda"):
+        pass
+
+
+def test_a_removed_lock_is_not_owned_by_who_waited_for_it(tmp_path):
+    path = tmp_path / "lock"
+    owner = lock(path)
+    path.unlink()
+    other = lock(path)  # another file of the same name
+    assert other is not None
+    assert lock(path) is None
+    owner.close()
+    other.close()

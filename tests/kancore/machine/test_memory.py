@@ -1,0 +1,117 @@
+"""What a process may take of a machine's memory, by made-up files of the system; and its end."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from kancore.machine.memory import capacity_mb, peak_mb, usable_mb
+
+MIB = 2**20
+LINUX = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells")
+
+
+@pytest.fixture
+def system(tmp_path):
+    """Make a system of 8 GiB, 6 of them free, whose process has 256 MiB, from further files."""
+
+    def make(**files):
+        files = {
+            "proc/meminfo": f"MemTotal: {8 * MIB // 2**10 * 2**10} kB\nMemAvailable: {6 * MIB} kB",
+            "proc/self/status": "Name: x\nVmRSS:\t 262144 kB",
+            **{name.replace("__", "/"): text for name, text in files.items()},
+        }
+        for name, text in files.items():
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_text(str(text))
+        return tmp_path
+
+    return make
+
+
+def mb(mib):
+    return int(mib * MIB / 1e6)
+
+
+def test_without_limits_it_is_the_machines(system):
+    root = system()
+    assert capacity_mb(root, {}) == mb(8 * 1024)
+    assert usable_mb(root, {}) == mb(6 * 1024 + 256)
+
+
+def test_a_control_group_of_version_2_limits_and_so_do_those_above_it(system):
+    group = "sys/fs/cgroup/jobs"
+    root = system(
+        **{
+            "proc/self/cgroup": "0::/jobs/mine",
+            f"{group}/memory.max": 3 * 1024 * MIB,
+            f"{group}/memory.current": 1024 * MIB,
+            f"{group}/memory.stat": f"anon 5\ninactive_file {512 * MIB}",
+            f"{group}/mine/memory.max": "max",
+        }
+    )
+    assert capacity_mb(root, {}) == mb(3 * 1024)
+    assert usable_mb(root, {}) == mb(2.5 * 1024 + 256)
+
+
+def test_a_control_group_of_version_1_limits_where_the_path_is_the_hosts(system):
+    group = "sys/fs/cgroup/memory"
+    root = system(
+        **{
+            "proc/self/cgroup": "5:cpu:/\n4:memory:/docker/abc\n0::/",
+            f"{group}/memory.limit_in_bytes": 2 * 1024 * MIB,
+            f"{group}/memory.usage_in_bytes": 512 * MIB,
+            f"{group}/memory.stat": "total_inactive_file 0",
+        }
+    )
+    assert capacity_mb(root, {}) == mb(2 * 1024)
+    assert usable_mb(root, {}) == mb(1.5 * 1024 + 256)
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({"SLURM_MEM_PER_NODE": "2048"}, 2048),
+        ({"SLURM_MEM_PER_CPU": "1024", "SLURM_CPUS_ON_NODE": "3"}, 3072),
+        ({"SLURM_MEM_PER_NODE": "0"}, 8192),  # all of the node
+    ],
+)
+def test_slurm_limits(environment, expected, system):
+    assert capacity_mb(system(), environment) == mb(expected)
+
+
+@LINUX
+def test_a_killed_process_tells_its_peak_and_the_limit():
+    program = """
+import os, signal, sys, time
+from kancore.machine.memory import last_words
+with last_words(5000):
+    block = bytearray(200_000_000)
+    time.sleep(1)
+    print("at work", file=sys.stderr)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    first, last = done.stderr.splitlines()
+    assert first == "at work"
+    assert last.startswith("killed: its memory had reached 2")
+    assert last.endswith(" MB, of 5,000 MB that it might take")
+
+
+@LINUX
+def test_a_process_that_ends_by_itself_tells_nothing():
+    program = """
+from kancore.machine.memory import last_words
+with last_words(5000):
+    raise ValueError("so")
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stderr.splitlines()[-1] == "ValueError: so"
+
+
+@LINUX
+def test_the_peak_is_that_of_the_process():
+    import resource
+
+    assert 0 < peak_mb() <= resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6 + 1

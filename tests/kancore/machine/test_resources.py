@@ -1,0 +1,157 @@
+"""Estimates: of memory what is measured; of time growing with the work, at most a day."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import yaml
+
+from kancore import networks
+from kancore.data import BUNDLED, dataset_module
+from kancore.machine.resources import (
+    MAX_MINUTES,
+    Shape,
+    _layers,
+    memory_mb,
+    part_sizes,
+    runtime_minutes,
+    shape,
+)
+from kancore.studies.config import resolve
+
+ROOT = Path(__file__).resolve().parents[3]
+SCHEMA = yaml.safe_load((ROOT / "schemas" / "config.schema.yaml").read_text())
+CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text())
+
+
+def study(name, **overrides):
+    return resolve({**CONFIG, "study": name, **overrides}, SCHEMA)
+
+
+DATA = study("paper").settings["data"]
+
+
+@pytest.mark.parametrize("name", BUNDLED)
+def test_shapes_are_those_of_the_data(name):
+    dataset = dataset_module(name).prepare(None)
+    examples, stored = (len(dataset.y_train), len(dataset.y_test)), dataset.x_train.element_size()
+    expected = Shape(dataset.features, dataset.classes, *examples, stored)
+    assert shape(name, DATA) == expected
+
+
+def test_shapes_follow_the_settings():
+    assert shape("imdb", DATA).features == 5000
+    assert shape("imdb", {"imdb": {"weighting": "svd", "words": 9, "components": 7}}).features == 7
+    higgs = shape("higgs", {"higgs": {"train_rows": 5, "test_rows": 6}})
+    assert (higgs.train, higgs.test) == (5, 6)
+    assert shape("my_own", DATA) == shape("cifar10", DATA)
+
+
+def test_numbers_of_a_network_are_its_parameters():
+    """All but the biases, which are few."""
+    for sweep in study("quick").sweeps():
+        size = shape(sweep.dataset, DATA)
+        network = networks.build(sweep.architecture, size.features, size.classes, 1)
+        stored = sum(value.numel() for value in network.parameters())
+        estimated = sum(_layers(sweep, size))
+        biases = sum(sweep.architecture.hidden_widths) + size.classes
+        assert stored in (estimated, estimated + biases)
+
+
+def test_every_job_of_the_paper_fits_a_day_and_small_ones_ask_for_little():
+    for sweep in study("paper").sweeps():
+        size = shape(sweep.dataset, DATA)
+        assert 10 <= runtime_minutes(sweep, size, 1, True) <= MAX_MINUTES
+        assert runtime_minutes(sweep, size, 1, True) <= runtime_minutes(sweep, size, 1, False)
+        assert memory_mb(sweep, size, cuda=True) > 2500
+    for sweep in study("quick").sweeps():
+        size = shape(sweep.dataset, DATA)
+        assert memory_mb(sweep, size) < 2500
+        assert runtime_minutes(sweep, size, 1, False) < 30
+
+
+def test_more_work_is_more_time_and_memory():
+    def largest(**overrides):
+        sweeps = study("paper", datasets=["cifar10"], seeds=[0], **overrides).sweeps()
+        sizes = [shape(sweep.dataset, DATA) for sweep in sweeps]
+        return (
+            max(memory_mb(*pair) for pair in zip(sweeps, sizes, strict=True)),
+            max(runtime_minutes(*pair, 1, True) for pair in zip(sweeps, sizes, strict=True)),
+        )
+
+    backprop = {"objectives": ["backprop"], "epochs": 10}
+    small, large = largest(**backprop, stack=[]), largest(**backprop)
+    assert all(a < b for a, b in zip(small, large, strict=True))
+    assert largest(**backprop)[1] < largest(**{**backprop, "epochs": 20})[1]
+
+
+# Dataset, model, depth, objective, batch size, and further settings.
+SWEEPS = [
+    ("digits", "mlp", "2layers", "backprop", 64, {}),
+    ("digits", "kan", "4layers", "backprop", 1024, {}),
+    ("mnist_sample", "mlp", "4layers", "backprop", 3000, {}),
+    ("mnist_sample", "kan", "3layers", "backprop", 1024, {"batch_norm": "after_activation"}),
+    ("mnist_sample", "kan", "2layers", "backprop", 2048, {"degrees": [5], "grid_sizes": [20]}),
+    ("mnist_sample", "wide_mlp", "3layers", "backprop", 512, {}),
+    ("mnist_sample", "mlp", "3layers", "hsic", 512, {"hsic": {"batch_size": 512}}),
+    ("mnist_sample", "kan", "2layers", "hsic", 512, {"hsic": {"batch_size": 512, "term": "x"}}),
+    ("breast_cancer", "kan", "3layers", "backprop", 400, {}),
+    ("breast_cancer", "wide_mlp", "4layers", "backprop", 400, {}),
+]
+# One epoch of one batch on made-up data; its memory is that of a process which does nothing else.
+PROGRAM = """
+import json, sys
+import torch
+from kancore.data.preparation import make_dataset
+from kancore.machine.memory import keep_freed_memory, peak_mb
+from kancore.schemes import Sweep
+from kancore.training.loop import Training
+import workflow_scripts.train
+
+torch.set_num_threads(1)
+keep_freed_memory()
+values, size = json.loads(sys.argv[1])
+x = torch.randint(256, (size["train"] + size["test"], size["features"]), dtype=torch.uint8)
+x = x if size["bytes"] == 1 else torch.randn(x.shape)
+y = torch.arange(len(x)) % size["classes"]
+train, names = size["train"], tuple(map(str, range(size["classes"])))
+parts = x[:train].clone(), y[:train], x[train:].clone(), y[train:]
+data = make_dataset(values["dataset"], *parts, class_names=names, source="made up")
+del x, parts
+Training(Sweep.from_dict(values), data).run()
+print(peak_mb())
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the system tells no peaks")
+@pytest.mark.parametrize(("dataset", "model", "depth", "objective", "batch", "settings"), SWEEPS)
+def test_memory_is_what_a_sweep_takes(dataset, model, depth, objective, batch, settings):
+    one = {"datasets": [dataset], "models": [model], "depths": [depth], "objectives": [objective]}
+    (sweep,) = study("paper", **one, seeds=[0], batch_size=batch, **settings).sweeps()
+    sweep = replace(sweep, epochs=1, evaluate_every=1)
+    size = replace(shape(dataset, DATA), train=round(batch / 0.9) + 1, test=300)
+    values = json.dumps([sweep.to_dict(), vars(size)])
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, values], capture_output=True, text=True, cwd=ROOT
+    )
+    assert done.returncode == 0, done.stderr
+    assert memory_mb(sweep, size) == pytest.approx(float(done.stdout), rel=0.25)
+
+
+def test_parts_are_the_fewest_that_fit():
+    options = {"datasets": ["cifar10"], "models": ["wide_mlp"], "depths": ["4layers"]}
+    (sweep,) = study("paper", **options, seeds=[0], objectives=["backprop"]).sweeps()
+    size, schemes = shape("cifar10", DATA), sweep.schemes
+    assert part_sizes(sweep, size, schemes, memory_mb(sweep, size)) == [27]
+    sizes = part_sizes(sweep, size, schemes, 23_000)
+    assert sum(sizes) == 27
+    assert max(sizes) - min(sizes) <= 1
+    bounds = [sum(sizes[:number]) for number in range(len(sizes) + 1)]
+    needed = [memory_mb(sweep, size, schemes[a:b]) for a, b in pairwise(bounds)]
+    assert max(needed) <= 23_000
+    assert part_sizes(sweep, size, schemes, 1) == [1] * 27

@@ -1,0 +1,485 @@
+"""Configurations: what the studies hold, and what a wrong one is told."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import yaml
+
+from kancore import objectives, schemes
+from kancore.intrinsic_dimension.subspaces import PROJECTIONS, REFERENCE
+from kancore.studies.config import ConfigError, resolve
+from kancore.studies.follow_ups import EXPERIMENTS
+from kancore.studies.study import Study
+
+ROOT = Path(__file__).resolve().parents[3]
+SCHEMA = yaml.safe_load((ROOT / "schemas" / "config.schema.yaml").read_text())
+CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text())
+KEYS = SCHEMA["$defs"]["study"]["properties"]
+
+
+def study(**overrides):
+    return resolve({**copy.deepcopy(CONFIG), **overrides}, SCHEMA)
+
+
+def test_defaults_and_schema_have_the_same_keys():
+    assert set(CONFIG["defaults"]) == set(KEYS)
+
+
+@pytest.mark.parametrize(
+    ("key", "allowed"),
+    [
+        ("models", schemes.MODELS),
+        ("objectives", tuple(objectives.MODULES)),
+        ("initializations", schemes.INITIALIZATIONS),
+        ("optimizers", schemes.OPTIMIZERS),
+        ("activations", schemes.ACTIVATIONS),
+    ],
+)
+def test_schema_allows_what_the_library_has(key, allowed):
+    axis = SCHEMA["$defs"][key] if "anyOf" in KEYS[key] else KEYS[key]
+    items = axis["items"]["anyOf"][0] if key == "models" else axis["items"]
+    assert sorted(items["enum"]) == sorted(allowed)
+    assert all(name in KEYS[key]["description"] for name in allowed)
+
+
+def test_schema_allows_the_experiments_that_there_are():
+    experiments = KEYS["follow_ups"]["properties"]["experiments"]
+    assert tuple(experiments["items"]["enum"]) == EXPERIMENTS
+    assert set(CONFIG["defaults"]["follow_ups"]) == {"experiments", *EXPERIMENTS}
+
+
+def test_schema_allows_the_projections_that_there_are():
+    projection = KEYS["intrinsic_dimension"]["properties"]["projection"]
+    assert projection["enum"] == list(PROJECTIONS)
+
+
+@pytest.mark.parametrize("name", CONFIG["studies"])
+def test_every_study_resolves_and_names_each_sweep_once(name):
+    sweeps = study(study=name).sweeps()
+    assert len({sweep.name for sweep in sweeps}) == len(sweeps)
+
+
+def test_quick_is_all_architectures_and_schemes_on_data_that_need_no_network():
+    quick = study(study="quick")
+    assert quick.settings["datasets"] == ["digits", "breast_cancer", "mnist_sample"]
+    sweeps = quick.sweeps()
+    assert len(sweeps) == 2 * 3 * 9
+    assert {len(sweep.schemes) for sweep in sweeps} == {27}
+
+
+def test_paper_has_its_grid():
+    paper = study(study="paper", seeds=[0])
+    backprop = [sweep for sweep in paper.sweeps() if sweep.objective == "backprop"]
+    assert len(backprop) == 5 * 9
+    higgs = [sweep for sweep in backprop if sweep.dataset == "higgs"]
+    assert {sweep.epochs for sweep in higgs} == {6}
+    assert {sweep.batch_size for sweep in higgs} == {20000}
+    widths = {(s.architecture.model, s.architecture.hidden_widths) for s in higgs}
+    assert ("kan", (1024, 512, 256)) in widths
+    assert ("wide_mlp", (10240, 5120, 2560)) in widths
+
+
+def test_overrides_beat_the_study_and_the_study_beats_the_defaults():
+    config = {**CONFIG, "study": "quick"}
+    assert resolve(config, SCHEMA).settings["epochs"]["default"] == 12
+    assert resolve({**config, "epochs": 3}, SCHEMA).settings["epochs"] == 3
+    assert resolve(config, SCHEMA).settings["dropout"] == 0.2
+
+
+def test_a_mapping_overrides_entry_by_entry():
+    data = study(data={"mirror": "here", "imdb": {"words": 9}}).settings["data"]
+    assert data["mirror"] == "here"
+    assert data["imdb"] == {**CONFIG["defaults"]["data"]["imdb"], "words": 9}
+    assert study(epochs={"digits": 7}).settings["epochs"]["mnist_sample"] == 4
+
+
+def test_a_data_set_of_ones_own_is_one_like_any_other():
+    mine = study(datasets=["mine"], data={"own": {"mine": "my.npz"}})
+    assert {sweep.dataset for sweep in mine.sweeps()} == {"mine"}
+
+
+def test_a_model_of_ones_own_is_trained_by_backpropagation_in_its_depths():
+    some = study(
+        **{"datasets": ["digits"], "models": ["kan", "rbf_kan:build", "my.package:kan"]},
+        **{"objectives": ["backprop", "hsic"], "activations": ["gelu", "silu"], "degrees": [2, 3]},
+        **{"protocol": "published", "intrinsic_dimension": {"networks": ["architectures"]}},
+    )
+    own = [sweep for sweep in some.sweeps() if sweep.architecture.own]
+    assert {sweep.objective for sweep in own} == {"backprop"}
+    names = [
+        f"{model}-{widths}"
+        for model in ("rbf_kan.build", "my.package.kan")
+        for widths in ("32", "64x32", "128x64x32")
+    ]
+    assert [sweep.architecture.name for sweep in own] == names
+    assert {sweep.architecture.activation for sweep in own} == {None}
+    assert {sweep.objective for sweep in some.sweeps()} == {"backprop", "hsic"}
+    landscapes = [each for each in some.landscapes() if each.architecture.own]
+    assert [each.architecture.name for each in landscapes] == names
+
+
+def test_hsic_has_nothing_to_train_of_models_of_ones_own():
+    with pytest.raises(ConfigError, match=r"objectives is .*expected backprop alone"):
+        study(models=["rbf_kan:build"], objectives=["backprop", "hsic"])
+
+
+def test_text_from_a_command_line_is_read_as_numbers():
+    text = {"seeds": ["0", "1"], "learning_rates": ["1e-3", "0.5"], "train_examples": "null"}
+    typed = {"seeds": [0, 1], "learning_rates": [0.001, 0.5], "train_examples": None}
+    assert study(**text).settings == study(**typed).settings
+    assert study(epochs={"default": "3"}, relu_logits="true").settings["relu_logits"] is True
+
+
+def test_data_sets_may_be_called_like_numbers_and_other_words():
+    names = ["2024", "1e5", "null", "true", "nan"]
+    mine = study(datasets=names, data={"own": dict.fromkeys(names, "my.npz")})
+    assert list(dict.fromkeys(sweep.dataset for sweep in mine.sweeps())) == names
+    assert study(datasets=["a"], data={"own": {"a": "parts/"}}).settings["datasets"] == ["a"]
+
+
+def test_hsic_has_settings_batch_size_and_epochs_of_its_own():
+    hsic = {"term": "x", "sigma": 7, "batch_size": 99, "epochs": {"digits": 3, "default": None}}
+    names = ["digits", "breast_cancer"]
+    both = study(
+        study="paper",
+        seeds=[0],
+        datasets=names,
+        objectives=["backprop", "hsic"],
+        hsic=hsic,
+        epochs=8,
+    )
+    assert len(both.sweeps()) == 2 * 2 * 9
+    for sweep in both.sweeps():
+        if sweep.objective == "backprop":
+            assert sweep.hsic is None
+            assert sweep.batch_size == 4096
+        else:
+            assert (sweep.hsic.term, sweep.hsic.sigma, sweep.hsic.weight) == ("x", 7, 100)
+            assert sweep.batch_size == 99
+            assert sweep.epochs == (3 if sweep.dataset == "digits" else 8)
+
+
+def test_landscapes_are_of_every_data_set_network_and_seed():
+    options = {"seeds": [3, 4], "epochs": {"mnist_sample": 9, "digits": 7}, "projection": "sparse"}
+    some = study(study="quick", intrinsic_dimension=options, train_examples=300)
+    landscapes = some.landscapes()
+    assert len(landscapes) == 3 * 2
+    for landscape in landscapes:
+        assert landscape.architecture == REFERENCE
+        assert (
+            landscape.epochs
+            == {"digits": 7, "mnist_sample": 9, "breast_cancer": 30}[landscape.dataset]
+        )
+        assert (landscape.projection, landscape.train_examples) == ("sparse", 300)
+        assert landscape.evaluate_every == 3
+    assert study(**{**some.settings, "datasets": ["digits"]}).landscapes()[0].seed == 3
+    both = {"networks": ["architectures", "reference"], "seeds": [0]}
+    landscapes = study(study="quick", intrinsic_dimension=both).landscapes()
+    assert len({landscape.name for landscape in landscapes}) == len(landscapes) == 3 * (1 + 9)
+    assert study(intrinsic_dimension={"networks": []}).landscapes() == []
+
+
+def test_landscape_settings_are_all_that_landscapes_need():
+    quick = study(study="quick")
+    assert Study("quick", quick.landscape_settings).landscapes() == quick.landscapes()
+
+
+def test_paper_measures_the_published_landscapes():
+    landscapes = study(study="paper").landscapes()
+    assert len(landscapes) == 5 * 3
+    for landscape in landscapes:
+        assert (landscape.batch_size, landscape.projection) == (128, "fastfood")
+        assert landscape.dimensions[0] < 100
+        assert landscape.dimensions[-1] > 9000
+
+
+def test_one_value_for_each_data_set_or_model():
+    mixed = study(
+        study="quick",
+        objectives=["backprop"],
+        epochs={"default": 2, "digits": 5, "mnist_sample": 2},
+        dropout={"mlp": 0.1, "kan": 0.0, "wide_mlp": 0.3},
+    )
+    for sweep in mixed.sweeps():
+        assert sweep.epochs == (5 if sweep.dataset == "digits" else 2)
+        expected = {"mlp": 0.1, "kan": 0.0, "wide_mlp": 0.3}[sweep.architecture.model]
+        assert sweep.architecture.dropout == expected
+
+
+@pytest.mark.parametrize("axes", [[], ["optimizer"], ["initialization", "learning_rate"]])
+def test_stack_splits_sweeps_into_jobs_without_losing_a_scheme(axes):
+    jobs = study(study="quick", stack=axes).sweeps()
+    whole = study(study="quick").sweeps()
+    assert len(jobs) == len(whole) * 3 ** (3 - len(axes))
+    assert len({job.name for job in jobs}) == len(jobs)
+    assert sum(len(job.schemes) for job in jobs) == sum(len(sweep.schemes) for sweep in whole)
+
+
+def test_quick_trains_the_depths_of_a_model_in_turn():
+    quick = study(study="quick")
+    assert len(quick.series()) == 2 * 3 * 3
+    trained = [sweep for series in quick.series() for sweep in series.sweeps]
+    assert sorted(each.name for each in trained) == sorted(each.name for each in quick.sweeps())
+    assert len(study(study="paper").series()) == len(study(study="paper").sweeps())
+
+
+def test_published_makes_every_departure():
+    published = study(study="published")
+    assert published.protocol == "published"
+    sweeps = {}
+    for sweep in published.sweeps():
+        architecture = sweep.architecture
+        key = sweep.dataset, sweep.objective, architecture.model, architecture.depth
+        sweeps[key] = sweep
+    kan, mlp = (sweeps["mnist", "backprop", model, "2layers"] for model in ("kan", "mlp"))
+    for sweep in (kan, mlp):
+        assert (sweep.warm_start, sweep.whole_test_batches, sweep.flips) == (True, True, False)
+        assert (sweep.batch_size, sweep.epochs, sweep.evaluate_every) == (4096, 100, 2)
+        assert (sweep.first_evaluation, sweep.scaling) == (1, "unit")
+        assert sweep.learning_rates == (0.0005, 0.005, 0.05)
+        assert sweep.initializations == ("kaiming_normal", "kaiming_uniform")
+        assert sweep.validation_fraction == 0
+        assert sweep.architecture.relu_logits
+        assert len(sweep.schemes) == 18
+    assert (kan.architecture.dropout, kan.architecture.batch_norm) == (0, None)
+    assert (kan.architecture.activation, kan.architecture.output_activation) == ("silu", "silu")
+    assert (kan.architecture.gain, kan.architecture.spline_scale) == ("leaky", "trained")
+    assert (mlp.architecture.dropout, mlp.architecture.batch_norm) == (0, "after_activation")
+    assert (mlp.architecture.activation, mlp.architecture.output_initialization) == (
+        *("relu", "pytorch"),
+    )
+    assert kan.architecture.hidden_initialization == "kaiming_uniform"
+    assert mlp.architecture.hidden_initialization is None
+    cifar10 = sweeps["cifar10", "backprop", "kan", "2layers"]
+    assert (cifar10.flips, cifar10.architecture.batch_norm) == (True, "after_activation")
+    assert (cifar10.architecture.activation, cifar10.architecture.output_activation) == (
+        *("relu", "silu"),
+    )
+    assert len(cifar10.schemes) == 18
+    for model, batch_norm in (("kan", None), ("mlp", "after_activation")):
+        fashion = sweeps["fashion_mnist", "backprop", model, "2layers"].architecture
+        assert fashion.batch_norm == batch_norm
+    assert ("cifar10", "backprop", "wide_mlp", "3layers") not in sweeps
+    assert ("mnist", "backprop", "wide_mlp", "3layers") in sweeps
+    assert sweeps["imdb", "backprop", "kan", "2layers"].architecture.outputs == 10
+    assert sweeps["higgs", "backprop", "kan", "2layers"].epochs == 6
+    assert sweeps["mnist", "hsic", "mlp", "2layers"].batch_size == 2048
+    data = published.settings["data"]
+    assert data["imdb"]["random_test"] == 10000
+    assert data["higgs"]["train_rows"] == 500000
+
+
+def test_a_protocol_may_be_some_departures_and_overrides_win():
+    some = study(study="laptop", protocol=["relu_logits", "budget"])
+    assert some.protocol == "relu_logits+budget"
+    assert {sweep.epochs for sweep in some.sweeps()} == {25}
+    assert {sweep.architecture.relu_logits for sweep in some.sweeps()} == {True}
+    assert {sweep.warm_start for sweep in some.sweeps()} == {False}
+    assert some.audit() == []
+    own = study(study="laptop", protocol=["budget"], epochs=3)
+    assert {sweep.epochs for sweep in own.sweeps()} == {3}
+    everything = list(CONFIG["defaults"]["departures"])
+    assert study(study="laptop", protocol=everything).protocol == "published"
+
+
+def test_a_warm_start_needs_its_schemes_in_one_job():
+    with pytest.raises(ConfigError, match=r"stack is .*expected optimizer and learning_rate"):
+        study(warm_start=True, stack=["initialization"])
+    study(warm_start=True, stack=["optimizer", "learning_rate"])
+
+
+@pytest.mark.parametrize("name", CONFIG["defaults"]["departures"])
+def test_each_departure_changes_what_is_trained(name):
+    clean, other = (
+        study(study="laptop", datasets=["mnist", "imdb", "cifar10"], protocol=protocol)
+        for protocol in ("clean", [name])
+    )
+    assert clean.sweeps() != other.sweeps()
+
+
+def test_the_audit_trains_each_protocol_and_nothing_twice():
+    laptop = study(study="laptop")
+    trained = [sweep for audited in laptop.audit() for sweep in audited.series.sweeps]
+    assert len(trained) == len(set(trained)) == 102
+    assert len({audited.name for audited in laptop.audit()}) == len(laptop.audit())
+    by_protocol = {}
+    for audited in laptop.audit():
+        models = {sweep.architecture.model for sweep in audited.series.sweeps}
+        by_protocol.setdefault(audited.changed, set()).update(models)
+    assert by_protocol.pop("output_initialization") == by_protocol.pop("leaky_gain") == {"kan"}
+    assert by_protocol.pop("pytorch_initialization") == {"mlp", "wide_mlp"}
+    assert list(by_protocol)[:2] == ["clean", "published"]
+    assert set(map(frozenset, by_protocol.values())) == {frozenset(schemes.MODELS)}
+    assert study(study="quick").audit() == []
+
+
+def test_splines_multiply_kans_only():
+    splines = {"degrees": [2, 3], "grid_sizes": [3, 5]}
+    found = study(study="paper", datasets=["mnist"], seeds=[0], objectives=["hsic"], **splines)
+    models = [sweep.architecture.model for sweep in found.sweeps()]
+    assert [models.count(model) for model in ("mlp", "kan", "wide_mlp")] == [3, 12, 3]
+
+
+def test_grid_leaves_out_what_changes_no_result():
+    changed = study(device="cpu", threads=2, checkpoint_seconds=5)
+    assert changed.grid == study().grid
+    assert Study("quick", study().grid).sweeps() == study().sweeps()
+
+
+def changed(path, value):
+    """The configuration with one value changed or added."""
+    config = copy.deepcopy(CONFIG)
+    node = config
+    for key in path[:-1]:
+        node = node[key]
+    node[path[-1]] = value
+    return config
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        (["study"], "fast", ["study", "'fast'", "quick, laptop, paper"]),
+        (["epoch"], 3, ["epoch is 3", "no such key", "did you mean epochs?"]),
+        (["studies", "quick", "sedes"], 1, ["studies.quick.sedes", "did you mean seeds?"]),
+        (["defaults", "xyz"], 1, ["defaults.xyz", "one of datasets"]),
+        (["epochs"], "many", ["epochs is 'many'", "a whole number from 1"]),
+        (
+            ["studies", "quick", "evaluate_every"],
+            {"mnist": 3},
+            ["evaluate_every is", "or a default"],
+        ),
+        (["epochs"], 0, ["epochs is 0", "from 1"]),
+        (["seeds"], [1, 1], ["seeds is [1, 1]", "different"]),
+        (["datasets"], [], ["datasets is []", "a list"]),
+        (["datasets"], ["minst"], ["datasets.0 is 'minst'", "one of mnist, fashion_mnist"]),
+        (["datasets"], ["custom"], ["datasets.0 is 'custom'", "one of mnist"]),
+        (["data"], {"own": {"mnist": "a.npz"}}, ["data.own.mnist is 'a.npz'", "other than"]),
+        (["data"], {"own": {"a": "a.csv"}}, ["data.own.a is 'a.csv'", ".npz or .parquet"]),
+        (["data"], {"own": {"../a": "a.npz"}}, ["../a", "lower-case"]),
+        (
+            ["data"],
+            {"own": {"a": "parts"}},
+            ["data.own.a is 'parts'", "a folder of .parquet files"],
+        ),
+        (["data"], {"own": {2024: "a.npz"}}, ["data.own.2024 is 'a.npz'", "in quotes"]),
+        (["data"], {"own": {None: "a.npz"}}, ["data.own.None is 'a.npz'", "in quotes"]),
+        (["datasets"], [2024], ["datasets.0 is 2024", "in quotes where they look like numbers"]),
+        (["hsic"], {"term": "y"}, ["hsic.term is 'y'", "n, x or h"]),
+        (["hsic"], {"batch_size": 0}, ["hsic.batch_size is 0", "from 1"]),
+        (["follow_ups"], {"experiments": ["size"]}, ["experiments.0 is 'size'", "grid_size"]),
+        (["follow_ups"], {"widths": [3]}, ["follow_ups.widths", "no such key"]),
+        (["follow_ups"], {"width_degree": {"widths": [0]}}, ["widths.0 is 0", "from 1"]),
+        (["follow_ups"], {"activation": {"seeds": []}}, ["activation.seeds is []", "a list"]),
+        (["follow_ups"], {"width_degree": {"degrees": [7]}}, ["degrees.0 is 7", "1 to 5"]),
+        (["hsic"], {"output": "linear"}, ["hsic.output is 'linear'", "cross_entropy or hsic"]),
+        (["intrinsic_dimension"], {"projection": "rp"}, ["projection is 'rp'", "fastfood"]),
+        (["intrinsic_dimension"], {"networks": ["lenet"]}, ["'lenet'", "reference, architectures"]),
+        (["intrinsic_dimension"], {"seeds": []}, ["seeds is []", "whole numbers from 0"]),
+        (
+            ["studies", "quick", "intrinsic_dimension"],
+            {"epochs": {"digits": 3}},
+            ["intrinsic_dimension.epochs is", "a value for breast_cancer, or a default"],
+        ),
+        (
+            ["intrinsic_dimension"],
+            {"dimensions": {"lowest": 50, "highest": 20}},
+            ["dimensions.highest is 20", "at least the lowest, 50"],
+        ),
+        (["data"], {"mirrors": "x"}, ["data.mirrors", "did you mean mirror?"]),
+        (["data"], {"cifar10": {"image_size": 30}}, ["image_size is 30", "28 or 32"]),
+        (["data"], {"imdb": {"words": 0}}, ["data.imdb.words is 0", "from 1"]),
+        (["objectives"], ["magic"], ["'magic'", "backprop"]),
+        (["models"], ["cnn"], ["models.0 is 'cnn'", "module:function of your own"]),
+        (["models"], ["a-b:c"], ["models.0 is 'a-b:c'", "module:function of your own"]),
+        (["learning_rates"], [0.1, -1], ["learning_rates.1 is -1", "above 0"]),
+        (["defaults", "figure_style", "dpi"], "x", ["figure_style.dpi is 'x'"]),
+        (["defaults", "figure_style", "dpis"], 1, ["figure_style.dpis", "did you mean dpi?"]),
+        (["depths"], ["5layers"], ["hidden_widths.default.5layers", "4 widths"]),
+        (["depths"], ["deep"], ["depths.0 is 'deep'", "2layers"]),
+        (["grid_range"], [1, 1], ["grid_range is [1, 1]", "lower one first"]),
+        (["dropout"], 1.0, ["dropout is 1.0", "below 1"]),
+        (["degrees"], [6], ["degrees.0 is 6", "1 to 5"]),
+        (["studies"], 3, ["studies is 3"]),
+        (["studies", "../x"], {}, ["../x", "lower-case"]),
+        (["stack"], ["seed"], ["'seed'", "initialization, optimizer, learning_rate"]),
+        (["protocol"], ["tidy"], ["protocol is ['tidy']", "departures: warm_start"]),
+        (["audit"], {"departures": ["x"]}, ["audit.departures is 'x'", "warm_start"]),
+        (["audit"], {"settings": {"epoch": 3}}, ["audit.settings.epoch", "did you mean epochs?"]),
+        (
+            ["audit"],
+            {"departures": ["data"], "settings": {"datasets": ["imdb"]}},
+            ["audit.settings.datasets is ['imdb']", "published prepares alike"],
+        ),
+        (["departures"], {"x": {"audit": {}}}, ["departures.x.audit", "no such key"]),
+        (["departures"], {"x": {"relu_logits": 3}}, ["relu_logits is 3", "true or false"]),
+        (
+            ["batch_norm"],
+            {"mlp": {"mnist": "before_activation"}, "kan": None, "wide_mlp": None},
+            ["batch_norm.mlp is", "a value for digits, or a default"],
+        ),
+        (["wide_depths"], [], ["wide_depths is []", "a list of different depths"]),
+        (["outputs"], 1, ["outputs is 1", "from 2"]),
+        (["protocol"], "tidy", ["protocol is 'tidy'", "clean, published", "warm_start"]),
+    ],
+)
+def test_one_error_names_key_value_and_what_is_allowed(path, value, words):
+    with pytest.raises(ConfigError) as error:
+        resolve(changed(path, value), SCHEMA)
+    message = str(error.value)
+    assert "\n" not in message
+    for word in words:
+        assert word in message
+
+
+def test_a_default_that_is_missing_is_named():
+    config = copy.deepcopy(CONFIG)
+    del config["defaults"]["epochs"]
+    with pytest.raises(ConfigError, match="epochs"):
+        resolve(config, SCHEMA)
+
+
+def follow_ups(**overrides):
+    """Follow-ups of quick by name, with other settings."""
+    found = study(study="quick", follow_ups=overrides).follow_ups()
+    return {follow_up.name: follow_up for follow_up in found}
+
+
+def test_activations_and_grid_sizes_vary_the_grids_kans_of_all_depths():
+    found = follow_ups(activation={"activations": ["relu", "elu"], "seeds": [0, 4]})
+    follow_up = found["activation/digits/seed4"]
+    assert [(a.depth, a.activation) for a in follow_up.architectures] == [
+        (depth, name) for depth in ("2layers", "3layers", "4layers") for name in ("relu", "elu")
+    ]
+    assert {(a.degree, a.grid_size, a.dropout) for a in follow_up.architectures} == {(3, 5, 0.2)}
+    assert follow_up.options["epochs"] == 12
+    grids = follow_ups(grid_size={"grid_sizes": [3, 20]})["grid_size/digits/seed0"]
+    assert [a.grid_size for a in grids.architectures] == [3, 20] * 3
+
+
+def test_widths_and_degrees_are_those_of_one_and_two_hidden_layers():
+    axes = {"widths": [8, 16], "degrees": [1, 2], "seeds": [0]}
+    follow_up = follow_ups(width_degree=axes)["width_degree/digits/seed0"]
+    assert [(a.hidden_widths, a.degree) for a in follow_up.architectures] == [
+        *[((8,), 1), ((8,), 2), ((16,), 1), ((16,), 2)],
+        *[((8, 8), 1), ((8, 8), 2), ((16, 16), 1), ((16, 16), 2)],
+    ]
+
+
+def test_follow_ups_start_from_the_first_kan_of_the_grid():
+    quick = study(study="quick", activations=["silu", "gelu"], degrees=[2, 3], grid_sizes=[9])
+    found = {follow_up.experiment: follow_up for follow_up in quick.follow_ups()}
+    assert {a.activation for a in found["grid_size"].architectures} == {"silu"}
+    assert {(a.degree, a.grid_size) for a in found["activation"].architectures} == {(2, 9)}
+
+
+def test_there_are_follow_ups_only_where_they_are_wanted_and_kans_train():
+    assert follow_ups(experiments=[]) == {}
+    assert {name.split("/")[0] for name in follow_ups(experiments=["grid_size"])} == {"grid_size"}
+    assert study(study="quick", models=["mlp"]).follow_ups() == []
+    assert study(study="quick", objectives=["hsic"]).follow_ups() == []
+
+
+def test_follow_ups_change_nothing_of_the_grid():
+    assert study(follow_ups={"experiments": []}).grid == study().grid

@@ -1,0 +1,71 @@
+"""What planning knows of networks of the user's own."""
+
+import copy
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from kancore.machine.resources import needs_of_unknown
+from kancore.studies import trials
+from kancore.studies.config import ConfigError, resolve
+
+ROOT = Path(__file__).resolve().parents[3]
+SCHEMA = yaml.safe_load((ROOT / "schemas" / "config.schema.yaml").read_text())
+CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text())
+LINEAR = """from torch import nn
+def build(widths):
+    return nn.Linear(widths[0], widths[-1])
+"""
+
+
+@pytest.fixture
+def study(tmp_path, monkeypatch):
+    """Make a study in a folder that has a module of the user's."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text(LINEAR)
+
+    def make(**overrides):
+        grid = {"datasets": ["digits"], "depths": ["2layers"], "seeds": [0]}
+        return resolve({**copy.deepcopy(CONFIG), "study": "paper", **grid, **overrides}, SCHEMA)
+
+    return make
+
+
+def plan(study):
+    return trials.own_networks(study, Path("results", "data"), Path("kept.json"))
+
+
+def test_a_study_without_such_models_costs_nothing(study, monkeypatch):
+    monkeypatch.setattr(trials, "_trained", None)
+    assert plan(study()) == {}
+    assert not Path("kept.json").exists()
+
+
+def test_networks_are_tried_once_for_a_code(study, monkeypatch):
+    models = ["mine:build", "kan"]
+    # Of the study and of its audit, which has other data.
+    found = plan(study(models=models))
+    sizes = {dataset: size.own.parameters for (dataset, _), size in found.items()}
+    assert sizes == {"digits": 64 * 10 + 10, "mnist": 784 * 10 + 10}
+    monkeypatch.setattr(trials, "_run", None)
+    assert plan(study(models=models)) == found
+
+
+def test_on_unknown_data_of_ones_own_needs_are_guessed(study):
+    own = {"datasets": ["a"], "models": ["mlp", "mine:build"], "data": {"own": {"a": "a.npz"}}}
+    mine = study(**own, audit={"departures": []})
+    (size,) = plan(mine).values()
+    assert size.own == needs_of_unknown((3072, 32, 10))
+    Path("results", "data").mkdir(parents=True)
+    text = json.dumps({"features": 5, "class_names": ["x", "y"]})
+    Path("results", "data", "a.json").write_text(text)
+    (size,) = plan(mine).values()
+    assert (size.features, size.classes, size.own.parameters) == (5, 2, 5 * 2 + 2)
+
+
+def test_what_cannot_train_is_an_error_of_the_configuration(study):
+    message = r"^config: models: mine:other: \S+mine\.py has no function other$"
+    with pytest.raises(ConfigError, match=message):
+        plan(study(models=["mlp", "mine:other"]))

@@ -1,0 +1,479 @@
+"""The training loop: what stacking, order, divergence and interruption may not change."""
+
+import math
+import os
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+
+from kancore.data.dataset import rows, split
+from kancore.data.preparation import take
+from kancore.layers import local_support, products
+from kancore.machine.resources import LINEAR_KERNELS
+from kancore.networks import build
+from kancore.objectives.backprop import cross_entropy, losses
+from kancore.schemes import (
+    INITIALIZATIONS,
+    MODELS,
+    OPTIMIZERS,
+    Architecture,
+    HsicBottleneck,
+    Sweep,
+    derive_seed,
+)
+from kancore.training import loop
+from kancore.training.loop import Stopped, Training
+from kancore.training.progress import progress
+
+RATES = (0.05, 0.005)
+WILD = 1e30
+SCHEMES = len(OPTIMIZERS) * len(RATES) * len(INITIALIZATIONS)
+
+
+def sweep(model="kan", **options):
+    kan = {"degree": 3, "grid_size": 5, "grid_range": (-1.0, 1.0)} if model == "kan" else {}
+    architecture = Architecture(model, (8, 5), dropout=options.pop("dropout", 0.2), **kan)
+    objective = "hsic" if "hsic" in options else "backprop"
+    defaults = {
+        "optimizers": OPTIMIZERS,
+        "learning_rates": RATES,
+        "initializations": INITIALIZATIONS,
+        "seed": 0,
+        "epochs": 4,
+        "batch_size": 32,
+        "evaluate_every": 2,
+    }
+    return Sweep("clusters", objective, architecture, **(defaults | options))
+
+
+def only(optimizer, learning_rate, initialization):
+    """Axes of a sweep of one scheme."""
+    return {
+        "optimizers": (optimizer,),
+        "learning_rates": (learning_rate,),
+        "initializations": (initialization,),
+    }
+
+
+def table(rows):
+    order = ["optimizer", "learning_rate", "initialization", "epoch"]
+    return pd.DataFrame(rows).sort_values(order, ignore_index=True)
+
+
+def compare_with_runs_alone(model, dataset, check, **options):
+    """Train 20 steps of all schemes as a stack and each alone; `check(stack, index, alone)`."""
+    options = {"epochs": 20, "batch_size": 160, **options}
+    whole = Training(sweep(model, **options), dataset)
+    assert whole.steps_per_epoch == 1
+    whole.run()
+    for index, scheme in enumerate(whole.sweep.schemes):
+        scheme = only(*vars(scheme).values())
+        alone = Training(sweep(model, **(options | scheme)), dataset)
+        alone.run()
+        check(whole, index, alone)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_scheme_trains_in_a_stack_as_it_does_alone(model, dataset):
+    def check(whole, index, alone):
+        if whole.sweep.schemes[index].optimizer == "adam":
+            return  # it divides gradients that are rounding noise by themselves: see float64
+        pairs = zip(whole.state.network.parameters(), alone.state.network.parameters(), strict=True)
+        for ours, theirs in pairs:
+            torch.testing.assert_close(ours[index], theirs[0], rtol=1e-5, atol=1e-5)
+
+    compare_with_runs_alone(model, dataset, check)
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"hsic": HsicBottleneck(term="n")},
+        {"hsic": HsicBottleneck(term="x", scale_by_dimension=False)},
+        {"hsic": HsicBottleneck(term="h", label_kernel="student")},
+        {"hsic": HsicBottleneck(output="hsic")},
+    ],
+    ids=["backprop", "hsic-n", "hsic-x", "hsic-h", "hsic-unformatted"],
+)
+def test_in_float64_all_optimizers_agree_in_every_parameter(model, options, dataset):
+    def check(whole, index, alone):
+        pairs = zip(whole.state.network.parameters(), alone.state.network.parameters(), strict=True)
+        for ours, theirs in pairs:
+            assert ours.dtype == torch.float64
+            torch.testing.assert_close(ours[index], theirs[0], rtol=1e-8, atol=1e-8)
+
+    dataset = replace(dataset, mean=dataset.mean.double(), std=dataset.std.double())
+    torch.set_default_dtype(torch.float64)
+    try:
+        # Stable rates: those of HSIC's large losses are chaotic, and double rounding each step.
+        rates = {"learning_rates": (1e-4, 1e-5)} if options else {}
+        compare_with_runs_alone(model, dataset, check, **options, **rates)
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def test_the_order_of_schemes_changes_nothing(dataset):
+    forward = Training(sweep(), dataset).run()
+    reverse = {"optimizers": OPTIMIZERS[::-1], "learning_rates": RATES[::-1]}
+    backward = Training(sweep(**reverse), dataset).run()
+    pd.testing.assert_frame_equal(table(forward), table(backward), check_exact=True)
+
+
+def test_one_scheme_is_plain_pytorch(dataset, plain_mlp):
+    """One MLP trained with nn.Linear, torch.optim and the same minibatches, in float32."""
+    scheme = only("sgd_momentum", 0.05, "orthogonal")
+    training = Training(sweep("mlp", **scheme, dropout=0.0, epochs=3), dataset)
+    network = plain_mlp(training.state.network)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.05, momentum=0.9, nesterov=True)
+    train, _ = split(dataset.y_train, 0.1, derive_seed("split", "clusters", 0))
+    x = (rows(dataset.x_train, train) - dataset.mean) / dataset.std
+    y = dataset.y_train[train]
+    for epoch in range(3):
+        seed = derive_seed("order", "clusters", 0, epoch)
+        order = torch.randperm(len(y), generator=torch.Generator().manual_seed(seed))
+        for batch in order.split(32)[: len(y) // 32]:
+            optimizer.zero_grad()
+            torch.nn.functional.cross_entropy(network(x[batch]), y[batch]).backward()
+            optimizer.step()
+    last = training.run()[-1]
+    logits = network((dataset.x_test - dataset.mean) / dataset.std)
+    expected = torch.nn.functional.cross_entropy(logits, dataset.y_test).item()
+    assert last["test_loss"] == pytest.approx(expected, rel=1e-5)
+    accuracy = (logits.argmax(1) == dataset.y_test).double().mean().item()
+    assert last["test_accuracy"] == accuracy
+
+
+@pytest.mark.parametrize("size", [1, 5])
+def test_a_stack_divided_for_the_cache_trains_as_a_whole_one(size, dataset, monkeypatch):
+    normalized = replace(sweep("mlp").architecture, batch_norm="before_activation")
+    given = replace(sweep("mlp", optimizers=("sgd", "sgd_momentum")), architecture=normalized)
+    monkeypatch.setattr(Training, "_part_size", lambda self, network: None)
+    whole = Training(given, dataset)
+    expected = whole.run()
+    monkeypatch.setattr(Training, "_part_size", lambda self, network: size)
+    divided = Training(given, dataset)
+    assert [len(next(part.parameters())) for part in divided.state.parts][:2] == [size, size]
+    found = divided.run()
+    assert [row["test_accuracy"] for row in found] == [row["test_accuracy"] for row in expected]
+    ours, theirs = (training.state.network.state_dict() for training in (divided, whole))
+    for name, value in ours.items():
+        torch.testing.assert_close(value, theirs[name], rtol=1e-4, atol=1e-5)
+
+
+def test_a_divided_stack_drops_what_diverges(dataset, monkeypatch):
+    monkeypatch.setattr(Training, "_part_size", lambda self, network: 2)
+    wild = Training(sweep("mlp", optimizers=("sgd",), learning_rates=(WILD, 0.05)), dataset)
+    alone = Training(sweep("mlp", optimizers=("sgd",), learning_rates=(0.05,)), dataset)
+    rows = [row for row in wild.run() if row["learning_rate"] == 0.05]
+    assert len(wild.state.parts) == 2
+    pairs = zip(rows, alone.run(), strict=True)
+    assert all(a["test_loss"] == pytest.approx(b["test_loss"], rel=1e-5) for a, b in pairs)
+
+
+@pytest.mark.parametrize(
+    ("model", "widths", "batch", "size"),
+    [
+        ("mlp", (2560,), 128, (48, 3)),  # HIGGS, the paper's: activations outnumber weights
+        ("mlp", (2560,), 4096, (1, 1)),
+        ("mlp", (8, 5), 32, (62_500, 3906)),
+        ("kan", (2560,), 128, None),  # its layers share more than their inputs
+        ("mlp", (640, 640), 4, None),  # weights outnumber activations
+    ],
+)
+def test_a_stack_is_divided_where_that_saves_time(model, widths, batch, size, dataset):
+    """With kernels and without."""
+    given = sweep(model, batch_size=batch)
+    given = replace(given, architecture=replace(given.architecture, hidden_widths=widths))
+    training = Training(given, dataset)
+    expected = size and size[0 if LINEAR_KERNELS else 1]
+    assert training._part_size(training.state.network) == expected
+
+
+def test_it_learns(dataset):
+    # Long, and without dropout: the rounding of a processor's kernels then decides on no example.
+    trained = Training(sweep(epochs=60, evaluate_every=60, dropout=0.0), dataset).run()
+    linear = LogisticRegression().fit(dataset.x_train, dataset.y_train)
+    expected = linear.score(dataset.x_test, dataset.y_test)
+    assert table(trained)["test_accuracy"].max() > expected - 1.5 / 60
+
+
+def test_evaluations_are_where_asked_and_at_the_end(dataset):
+    history = table(Training(sweep(epochs=5, evaluate_every=2), dataset).run())
+    assert len(history) == 3 * SCHEMES
+    assert sorted(history["epoch"].unique()) == [2, 4, 5]
+
+
+def test_too_few_examples_for_a_validation_part(dataset):
+    message = r"validation_fraction 0\.1 of 4 training examples leaves none .* at least 0\.25, or 0"
+    small = take(dataset, 4)
+    with pytest.raises(ValueError, match=message):
+        Training(sweep(validation_fraction=0.1), small)
+    assert len(Training(sweep(validation_fraction=0.25), small).parts["validation"][1]) == 1
+
+
+def test_no_validation_data(dataset):
+    row = Training(sweep(validation_fraction=0.0), dataset).run()[0]
+    assert "validation_accuracy" not in row
+    assert not row["diverged"]
+
+
+def test_examples_are_taken_as_asked(dataset):
+    training = Training(sweep(train_examples=90, test_examples=30), dataset)
+    assert [len(y) for _, y in training.parts.values()] == [81, 9, 30]
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_diverged_schemes_leave_the_stack_and_disturb_nobody(model, dataset):
+    with_wild = Training(sweep(model, epochs=6, learning_rates=(*RATES, WILD)), dataset)
+    history = table(with_wild.run())
+    marked = history[history["diverged"]]
+    assert set(marked["learning_rate"]) == {WILD}
+    assert len(marked) == 9
+    assert set(marked["epoch"]) == {2}
+    assert marked[["train_loss", "test_accuracy"]].isna().all(axis=None)
+    assert with_wild.state.optimizer.schemes == sweep().schemes
+    calm = table(Training(sweep(model, epochs=6), dataset).run())
+    others = history[history["learning_rate"] < WILD].reset_index(drop=True)
+    columns = ["train_loss", "validation_loss", "test_loss"]
+    pd.testing.assert_frame_equal(others[columns], calm[columns], rtol=1e-3)
+
+
+def test_a_sweep_whose_schemes_all_diverge_ends(dataset):
+    training = Training(sweep(**only("sgd", WILD, "orthogonal"), epochs=50), dataset)
+    assert [row["epoch"] for row in training.run()] == [2]
+    assert training.state.step == 2 * training.steps_per_epoch
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"hsic": HsicBottleneck()}, {"hsic": HsicBottleneck(output="hsic")}],
+    ids=["backprop", "hsic", "hsic-unformatted"],
+)
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("moment", [1, 5, 7, 10, 14, 19])
+def test_a_killed_sweep_resumes_to_the_same_bits(
+    options, model, moment, dataset, tmp_path, monkeypatch
+):
+    options = {**options, "learning_rates": (*RATES, WILD)}
+    undisturbed = Training(sweep(model, **options), dataset).run()
+    path = tmp_path / "checkpoint.pt"
+    killed = Training(sweep(model, **options), dataset, "cpu", path, 0)
+    step = killed.step
+
+    def fatal(x, y):
+        if killed.state.step == moment:
+            raise Killed
+        step(x, y)
+
+    monkeypatch.setattr(killed, "step", fatal)
+    with pytest.raises(Killed):
+        killed.run()
+    resumed = Training(sweep(model, **options), dataset, "cpu", path, 0)
+    assert resumed.state.step == moment
+    assert resumed.state.clock.resumes == 1
+    assert resumed.run() == undisturbed
+
+
+def test_a_checkpoint_of_other_code_is_not_used(dataset, tmp_path, capsys):
+    path = tmp_path / "checkpoint.pt"
+    first = Training(sweep(), dataset, "cpu", path, 0, identity="code 1")
+    first.run()
+    again = Training(sweep(), dataset, "cpu", path, 0, identity="code 2")
+    assert again.state.step == 0
+    assert "another sweep or code" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("moment", [0, 3, 5, 7])
+def test_a_sweep_that_is_asked_to_stop_goes_on_to_the_same_bits(moment, dataset, tmp_path):
+    undisturbed = Training(sweep(), dataset).run()
+    path = tmp_path / "checkpoint.pt"
+    stopped = Training(
+        sweep(), dataset, "cpu", path, 999, should_stop=lambda: stopped.state.step == moment
+    )
+    with pytest.raises(Stopped):
+        stopped.run()
+    resumed = Training(sweep(), dataset, "cpu", path, 999)
+    assert resumed.state.step == moment
+    assert resumed.run() == undisturbed
+
+
+def test_a_sweep_stops_within_an_evaluation(dataset, tmp_path):
+    path = tmp_path / "checkpoint.pt"
+    stopped = Training(
+        sweep(), dataset, "cpu", path, 0, should_stop=lambda: not stopped.state.network.training
+    )
+    stopped.state.network.train()
+    with pytest.raises(Stopped):
+        stopped.run()
+    resumed = Training(sweep(), dataset, "cpu", path)
+    assert resumed.state.step == 2 * resumed.steps_per_epoch - 1  # before the first one
+    assert resumed.run() == Training(sweep(), dataset).run()
+
+
+def out_of_memory(monkeypatch, allowed, where):
+    """Let the device hold no more than `allowed` schemes; `where` they are counted."""
+    original = getattr(Training, where)
+
+    def limited(self, *arguments):
+        schemes = arguments[0] if where == "_build" else self.state.optimizer.schemes
+        if len(schemes) > allowed:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return original(self, *arguments)
+
+    monkeypatch.setattr(Training, where, limited)
+
+
+@pytest.mark.parametrize("where", ["_build", "step", "_measure"])
+@pytest.mark.parametrize("allowed", [4, 17])
+@pytest.mark.parametrize("saved", [False, True], ids=["unsaved", "saved"])
+def test_out_of_memory_splits_the_stack(where, allowed, saved, dataset, tmp_path, monkeypatch):
+    if (where, saved) == ("_build", True):
+        return  # parts of a checkpoint are built in the CPU's memory
+    undisturbed = pd.DataFrame(Training(sweep(), dataset).run())
+    out_of_memory(monkeypatch, allowed, where)
+    split = Training(sweep(), dataset, "cpu", tmp_path / "checkpoint.pt" if saved else None, 0)
+    history = pd.DataFrame(split.run())
+    assert len(split.state.optimizer.schemes) <= allowed
+    pd.testing.assert_frame_equal(history, undisturbed, rtol=1e-3, atol=1e-6)
+
+
+def test_a_split_stack_goes_on_where_it_was_and_can_be_stopped(dataset, tmp_path, monkeypatch):
+    path, undisturbed = tmp_path / "checkpoint.pt", pd.DataFrame(Training(sweep(), dataset).run())
+
+    def stop_at(steps):
+        training = Training(
+            sweep(), dataset, "cpu", path, should_stop=lambda: training.state.step in steps
+        )
+        begun = training.state.step
+        with pytest.raises(Stopped):
+            training.run()
+        return begun, len(training.state.optimizer.schemes)
+
+    assert stop_at([12]) == (0, 18)
+    out_of_memory(monkeypatch, 9, "step")
+    assert stop_at([14]) == (12, 9)  # the first half, while the second waits
+    assert stop_at([13]) == (14, 9)  # the second half
+    last = Training(sweep(), dataset, "cpu", path)
+    assert (last.state.step, len(last.state.optimizer.schemes)) == (13, 9)
+    pd.testing.assert_frame_equal(pd.DataFrame(last.run()), undisturbed, rtol=1e-3, atol=1e-6)
+
+
+def plan_parts(monkeypatch, schemes):
+    """Let memory hold so many schemes side by side by their estimate."""
+    monkeypatch.setattr(loop, "memory_mb", lambda sweep, size, part: 100 * len(part))
+    monkeypatch.setattr(
+        loop,
+        "part_sizes",
+        lambda sweep, size, part, limit: [schemes] * (len(part) // schemes),
+    )
+
+
+@pytest.mark.parametrize("model", ["mlp", "kan"])
+def test_a_stack_that_needs_too_much_memory_is_trained_in_parts(
+    model, dataset, tmp_path, monkeypatch, capsys
+):
+    undisturbed = pd.DataFrame(Training(sweep(model), dataset).run())
+    plan_parts(monkeypatch, 6)
+    parts = Training(sweep(model), dataset, "cpu", tmp_path / "checkpoint.pt", memory_mb=1000)
+    assert "training 3 parts of at most 6, one after the other" in capsys.readouterr().err
+    history = pd.DataFrame(parts.run())
+    assert len(parts.state.schemes) == 6
+    pd.testing.assert_frame_equal(history, undisturbed, rtol=1e-3, atol=1e-6)
+
+
+def test_progress_counts_parts_by_their_share_of_schemes(dataset, monkeypatch):
+    plan_parts(monkeypatch, 6)
+    training, seen = Training(sweep(), dataset, memory_mb=1000), []
+    steps = training.sweep.epochs * training.steps_per_epoch
+    training.run(lambda training: seen.append(training.stacks.steps_done(steps) / steps))
+    assert seen == pytest.approx([number / 12 for number in range(1, 13)])
+
+
+def test_networks_of_a_warm_start_are_kept_of_all_parts(dataset, monkeypatch):
+    options = only("adam", 0.005, None) | {"initializations": INITIALIZATIONS, "warm_start": True}
+    whole = Training(sweep(**options), dataset)
+    whole.run()
+    plan_parts(monkeypatch, 1)
+    parts = Training(sweep(**options), dataset, memory_mb=1000)
+    parts.run()
+    assert len(parts.state.schemes) == 1
+    expected = whole.networks()
+    for initialization, network in parts.networks().items():
+        torch.testing.assert_close(network, expected[initialization], rtol=1e-3, atol=1e-5)
+
+
+def test_one_network_that_needs_more_than_there_is_is_told_before_training(dataset, monkeypatch):
+    plan_parts(monkeypatch, 1)
+    monkeypatch.setattr(loop, "usable_mb", lambda: 99)
+    with pytest.raises(MemoryError, match=r"need 100 MB of memory, and there are 99;.*batch_size"):
+        Training(sweep(), dataset, memory_mb=99)
+
+
+def test_one_network_that_does_not_fit_is_told(dataset, monkeypatch):
+    out_of_memory(monkeypatch, 0, "step")
+    with pytest.raises(MemoryError, match="smaller batch_size"):
+        Training(sweep(), dataset).run()
+
+
+def test_seeds_differ_in_weights_minibatches_and_split(dataset):
+    first, second = (Training(sweep(seed=seed), dataset) for seed in (0, 1))
+    weights = [next(iter(t.state.network.parameters())) for t in (first, second)]
+    assert not torch.equal(*weights)
+    assert not torch.equal(first._order(0), second._order(0))
+    assert not torch.equal(first.parts["train"][0], second.parts["train"][0])
+
+
+def test_schemes_with_one_initialization_start_from_the_same_weights(dataset):
+    training = Training(sweep(), dataset)
+    weight = next(iter(training.state.network.parameters()))
+    for index, scheme in enumerate(training.sweep.schemes):
+        same = [s.initialization == scheme.initialization for s in training.sweep.schemes]
+        assert [torch.equal(weight[index], other) for other in weight] == same
+
+
+def test_cross_entropy_of_a_stack_is_each_networks(dataset):
+    logits, y = torch.randn(4, 7, 3), torch.randint(3, (7,))
+    expected = torch.stack([torch.nn.functional.cross_entropy(one, y) for one in logits])
+    torch.testing.assert_close(cross_entropy(logits, y), expected)
+    network = build(sweep().architecture, 6, 3, 2).eval()
+    for index in range(2):
+        network.initialize(index, "orthogonal", torch.Generator().manual_seed(index))
+    x = torch.randn(7, 6)
+    assert torch.equal(losses(network, x, y, sweep()), cross_entropy(network(x), y))
+
+
+def test_progress_says_how_far(dataset, capsys):
+    Training(replace(sweep(), epochs=4), dataset).run(progress)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[-1].startswith("epoch 4/4  18 schemes")
+    assert lines[-1].endswith("0 s left")
+    best = float(lines[-1].split("accuracy ")[1].split()[0])
+    assert 0 < best <= 1
+    assert not math.isnan(best)
+
+
+@pytest.mark.skipif(
+    "ATEN_CPU_CAPABILITY" in os.environ, reason="torch.compile does not go by this variable"
+)
+@pytest.mark.parametrize("model", ["mlp", "kan"])
+def test_compiled_steps_are_the_same(model, dataset, monkeypatch):
+    """In PyTorch alone, as without kernels; those of a GPU are operators to the compiler."""
+    for module in (local_support, products):
+        monkeypatch.setattr(module, "LIBRARY", None)
+    options = {**only("sgd_momentum", 0.05, "orthogonal"), "epochs": 2, "dropout": 0.0}
+    plain = Training(sweep(model, **options), dataset)
+    compiled = Training(sweep(model, **options), dataset, compiled=True)
+    for training in (plain, compiled):
+        training.run()
+    pairs = zip(plain.state.network.parameters(), compiled.state.network.parameters(), strict=True)
+    for one, other in pairs:
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
