@@ -4,6 +4,7 @@ import json
 import os
 import shlex
 import sys
+from hashlib import sha256
 from pathlib import Path
 
 import yaml
@@ -37,20 +38,18 @@ sys.path.remove(str(HERE))
 
 from kancore import networks, objectives
 from kancore.machine import memory, resources
-from kancore.studies import trials
 from kancore.machine.checksums import content_digest
-from kancore.data import PUBLISHED
 from kancore.machine.files import write_atomically
 from kancore.machine.locks import lock
 from kancore.machine.provenance import planned_digest, set_environment
+from kancore.data import PUBLISHED
+from kancore.studies import experiments, trials
 from kancore.studies.config import ConfigError, resolve
 
 
 include: "rules/common.smk"
 include: "rules/data.smk"
 include: "rules/training.smk"
-include: "rules/tables.smk"
-include: "rules/follow_ups.smk"
 include: "rules/intrinsic_dimension.smk"
 include: "rules/efficiency.smk"
 include: "rules/claims.smk"
@@ -73,12 +72,7 @@ onstart:
     if limit is not None and (limit.max_jobs, limit.timespan) == (100, 1):
         workflow.scheduler.job_rate_limiter = None
     # What `python -m kancore.status` counts by.
-    jobs = [
-        *(f"sweeps/{name}" for name in SERIES),
-        *(f"follow_ups/{name}" for name in FOLLOW_UPS),
-        *(f"audit/{name}" for name in AUDIT),
-        *(f"stability/{name}" for name in (*STABILITY, *COMBINED)),
-    ]
+    jobs = [*JOBS, *(f"landscapes/{name}" for name in LANDSCAPES)]
     try:
         write_atomically(
             Path(OUT, "plan.json"), lambda part: part.write_text(json.dumps({"jobs": jobs}))
@@ -94,5 +88,8 @@ localrules:
 rule all:
     default_target: not workflow.modifier.is_module
     input:
-        f"{OUT}/tables/runs.csv",
+        expand(
+            f"{OUT}/tables/{{experiment}}/runs.csv",
+            experiment=[*dict.fromkeys(job.experiment for job in JOBS.values())],
+        ),
         rules.report.output,

@@ -342,27 +342,6 @@ class Sweep(Trained):
         return cls(**{**tuples(values), "architecture": architecture, "hsic": hsic})
 
 
-@dataclass(frozen=True)
-class Series:
-    """Sweeps that one job trains in turn: one, or all depths of a model."""
-
-    sweeps: tuple[Sweep, ...]
-
-    @property
-    def name(self) -> str:
-        """Path of the job below the sweeps of its study."""
-        first, *others = self.sweeps
-        return first.family if others else first.name
-
-
-def in_series(sweeps: Iterable[Sweep], depths_in_turn: bool) -> list[Series]:
-    """Put those sweeps into one series that differ in depth alone, or each into its own."""
-    series: dict[str, list[Sweep]] = {}
-    for sweep in sweeps:
-        series.setdefault(sweep.family if depths_in_turn else sweep.name, []).append(sweep)
-    return [Series(tuple(each)) for each in series.values()]
-
-
 def tuples(values: Mapping[str, Any]) -> dict[str, Any]:
     """Turn lists, as JSON has them, into tuples."""
     return {

@@ -1,19 +1,25 @@
 """What the studies below a folder of results are doing: ``python -m kancore.status [RESULTS]``.
 
-Reads ``plan.json`` of each study, which names its training jobs, and beside their tables the
-``progress.json`` that a job keeps while it trains; so it works wherever the results can be read,
-on the machine that trains, or on a cluster's file system.
+Reads ``plan.json`` of each study, which names its jobs, and in the folder of each job the
+``progress.json`` that it keeps until it has ended, and the lock that it holds while it runs; so it
+works wherever the results can be read, on the machine that trains, or on a cluster's file system.
 """
 
 import argparse
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-_COLUMNS = ("running", "sweep", "epoch", "schemes", "best", "steps/s", "left", "heard of")
+from kancore.machine.locks import is_locked
+
+_COLUMNS = ("sweep", "epoch", "schemes", "best", "steps/s", "left", "heard of")
+# What a job ends with: the table of a training job, or of a landscape.
+_TABLES = ("history.parquet", "landscape.parquet")
+# Seconds of silence after which a job counts as stopped where a file system has no locks.
+_SILENCE = 600
 
 
 @dataclass(frozen=True)
@@ -26,29 +32,46 @@ class StudyStatus:
         Name of the study.
     finished, waiting : int
         Jobs that have all their tables, and jobs that have nothing yet.
-    begun : dict
-        Progress by name of the jobs between: those that run, and those that were stopped.
+    running, stopped : dict
+        Progress by name of the jobs between: those that a process works on, and those that go on
+        from their checkpoint when snakemake is called again.
     """
 
     name: str
     finished: int
     waiting: int
-    begun: dict[str, dict[str, Any]]
+    running: dict[str, dict[str, Any]]
+    stopped: dict[str, dict[str, Any]]
 
 
-def read_status(folder: Path) -> StudyStatus:
-    """Read how far the study in `folder` is, from its ``plan.json`` and its jobs' folders."""
+def read_status(folder: Path, now: float) -> StudyStatus:
+    """Read how far a study is, from its ``plan.json`` and its jobs' folders.
+
+    Parameters
+    ----------
+    folder
+        Folder of the study.
+    now
+        The present, in seconds since 1970.
+    """
     jobs = json.loads((folder / "plan.json").read_text())["jobs"]
-    finished, begun = 0, {}
+    status = StudyStatus(folder.name, 0, 0, {}, {})
+    finished = 0
     for job in jobs:
-        if (folder / job / "history.parquet").exists():
+        place = folder / "jobs" / job
+        if any((place / table).exists() for table in _TABLES):
             finished += 1
             continue
         try:
-            begun[job] = json.loads((folder / job / "progress.json").read_text())
+            progress = json.loads((place / "progress.json").read_text())
         except FileNotFoundError:  # not begun, or ended since its table was looked for
             continue
-    return StudyStatus(folder.name, finished, len(jobs) - finished - len(begun), begun)
+        works = is_locked(place / "job.lock")
+        if works is None:
+            works = now - progress["written"] < _SILENCE
+        (status.running if works else status.stopped)[job] = progress
+    waiting = len(jobs) - finished - len(status.running) - len(status.stopped)
+    return replace(status, finished=finished, waiting=waiting)
 
 
 def lines(status: StudyStatus, now: float) -> Iterator[str]:
@@ -59,14 +82,18 @@ def lines(status: StudyStatus, now: float) -> Iterator[str]:
     status
         The status.
     now
-        The present, in seconds since 1970, from which the age of a job's progress is told: one
-        that has not been heard of for long was stopped, or evaluates a large network.
+        The present, in seconds since 1970, from which the age of a job's progress is told.
     """
-    yield (
-        f"{status.name}: {status.finished} jobs finished, {len(status.begun)} running, "
-        f"{status.waiting} waiting"
-    )
-    rows = [_COLUMNS] if status.begun else []
+    begun = {"running": status.running, "stopped": status.stopped}
+    counted = "".join(f"{len(jobs)} {name}, " for name, jobs in begun.items())
+    yield f"{status.name}: {status.finished} jobs finished, {counted}{status.waiting} waiting"
+    for name, jobs in begun.items():
+        yield from _table(name, jobs, now)
+
+
+def _table(name: str, jobs: dict[str, dict[str, Any]], now: float) -> Iterator[str]:
+    """Write the progress of some jobs in columns under a heading; nothing of none."""
+    rows = [(name, *_COLUMNS)] if jobs else []
     rows += [
         (
             job,
@@ -78,7 +105,7 @@ def lines(status: StudyStatus, now: float) -> Iterator[str]:
             "?" if at["seconds_left"] is None else duration(at["seconds_left"]),
             f"{duration(now - at['written'])} ago",
         )
-        for job, at in sorted(status.begun.items())
+        for job, at in sorted(jobs.items())
     ]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for first, *others in rows:
@@ -104,7 +131,8 @@ def main() -> None:
     if not plans:
         raise SystemExit(f"{results}: no study has been started here; expected */plan.json")
     for plan in plans:
-        print(*lines(read_status(plan.parent), time.time()), sep="\n")
+        now = time.time()
+        print(*lines(read_status(plan.parent, now), now), sep="\n")
 
 
 if __name__ == "__main__":

@@ -10,9 +10,9 @@ localrules:
 
 rule claims:
     input:
-        runs=rules.tables.output.runs,
-        timings=rules.tables.output.timings,
-        follow_ups=rules.follow_up_tables.output.runs if FOLLOW_UPS else [],
+        runs=f"{OUT}/tables/grid/runs.parquet",
+        timings=f"{OUT}/tables/grid/timings.parquet",
+        follow_ups=tables_of("follow_ups", "runs"),
         published=PUBLISHED_FIGURES,
         dimensions=PUBLISHED_DIMENSIONS,
         estimates=rules.intrinsic_dimension.output.estimates,
@@ -32,7 +32,7 @@ rule claims:
         code=planned_digest("workflow_scripts/claims.py"),
         study=STUDY.name,
         follow_ups=lambda wildcards, input: (
-            f"--follow-ups {shlex.quote(input.follow_ups)}" if FOLLOW_UPS else ""
+            f"--follow-ups {shlex.join(input.follow_ups)}" if input.follow_ups else ""
         ),
     message:
         f"test the claims on study {STUDY.name}"
@@ -44,11 +44,8 @@ rule claims:
 
 rule firmness_table:
     input:
-        histories=[
-            rules.tables.output.history,
-            *([rules.follow_up_tables.output.history] if FOLLOW_UPS else []),
-        ],
-        timings=rules.tables.output.timings,
+        histories=[*tables_of("grid", "history"), *tables_of("follow_ups", "history")],
+        timings=f"{OUT}/tables/grid/timings.parquet",
         dimensions=PUBLISHED_DIMENSIONS,
         estimates=rules.intrinsic_dimension.output.estimates,
     output:

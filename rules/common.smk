@@ -12,12 +12,21 @@ OUT = f"results/{STUDY.name}"
 
 set_environment()
 
+# Training jobs of all experiments, by path: experiment/name.
+JOBS = experiments.jobs(STUDY)
+
 # What networks of the user's own need: tried before anything is planned, so that one that cannot
 # train is one error.
 try:
-    OWN = trials.own_networks(STUDY, Path("results", "data"), Path(".snakemake", "own_models.json"))
+    OWN = trials.own_networks(
+        STUDY, JOBS.values(), Path("results", "data"), Path(".snakemake", "own_models.json")
+    )
 except ConfigError as error:
     raise WorkflowError(str(error))
+
+# To Slurm: a warning two minutes before a job's time limit, at which the job saves its state and puts
+# itself back into the queue; and what it then writes goes to the end of its log.
+WARNED = "'--signal=URG@120 --open-mode=append'"
 
 # Jobs of this machine wait for one another's memory, and one that needs more gets all there is.
 GIVEN = {"mem", "mem_mb"} & {*workflow.global_resources}
@@ -71,8 +80,8 @@ def data_code(name):
 
 
 def training_code(wildcards):
-    """Digest of what a series really runs: the loop, its model and its objective."""
-    sweep, _ = trained_sweeps(wildcards)[0]
+    """Digest of what a job really runs: the loop, its model and its objective."""
+    sweep = JOBS[wildcards.job].sweeps[0]
     return planned_digest(
         "workflow_scripts/train.py",
         *networks.modules(sweep.architecture.model),
@@ -81,29 +90,23 @@ def training_code(wildcards):
 
 
 def trained_sweeps(wildcards):
-    """Sweeps of a training job, each with the size of what it trains.
-
-    Of a follow-up by any scheme: which one it will be changes neither memory nor time.
-    """
-    if "follow_up" in wildcards.keys():
-        any_scheme = STUDY.sweeps()[0].schemes[0]
-        sweeps = FOLLOW_UPS[wildcards.follow_up].sweeps(any_scheme)
-    elif "audited" in wildcards.keys():
-        sweeps = AUDIT[wildcards.audited].series.sweeps
-    elif "varied" in wildcards.keys():
-        sweeps = STABILITY[wildcards.varied].series.sweeps
-    elif "combined" in wildcards.keys():  # by the baseline: what it will be needs about as much
-        sweeps = COMBINED[wildcards.combined].series.sweeps
-    else:
-        sweeps = SERIES[wildcards.series].sweeps
+    """Sweeps of a training job, each with the size of what it trains."""
+    sweeps = JOBS[wildcards.job].sweeps
     size = resources.shape(sweeps[0].dataset, STUDY.settings["data"])
     return [(sweep, OWN.get((sweep.dataset, sweep.architecture), size)) for sweep in sweeps]
 
 
-def sweeps_argument(series):
-    """Argument that says what to train."""
-    sweeps = [sweep.to_dict() for sweep in series.sweeps]
-    return f"--sweeps {shlex.quote(json.dumps(sweeps, sort_keys=True))}"
+def job_list(wildcards):
+    """File with the names of an experiment's jobs; a command line has no room for ten thousand.
+
+    It is named by its content: as a parameter of the rule it makes tables again if jobs change.
+    """
+    names = [job.name for job in JOBS.values() if job.experiment == wildcards.experiment]
+    text = json.dumps(names)
+    path = Path(".snakemake", "jobs", f"{sha256(text.encode()).hexdigest()[:16]}.json")
+    if not path.exists():
+        write_atomically(path, lambda part: part.write_text(text))
+    return str(path)
 
 
 def training_memory(wildcards, attempt):

@@ -7,7 +7,7 @@ localrules:
 
 rule efficiency:
     input:
-        runs=rules.tables.output.runs,
+        runs=f"{OUT}/tables/grid/runs.parquet",
         estimates=rules.intrinsic_dimension.output.estimates,
         published=PUBLISHED_DIMENSIONS,
     output:

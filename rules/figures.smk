@@ -4,67 +4,67 @@ FIGURE_STYLE = json.dumps(STUDY.settings["figure_style"], sort_keys=True)
 # By name the table that a figure is drawn from; its category and its label in Snakemake's report.
 DRAWN = {
     "accuracy_bars": (
-        rules.tables.output.runs,
+        f"{OUT}/tables/grid/runs.parquet",
         "Accuracy",
         "best scheme of each architecture",
     ),
     "hsic_accuracy": (
-        rules.tables.output.runs,
+        f"{OUT}/tables/grid/runs.parquet",
         "Accuracy",
         "HSIC beside backpropagation",
     ),
     "scheme_boxplots": (
-        rules.tables.output.runs,
+        f"{OUT}/tables/grid/runs.parquet",
         "Accuracy",
         "spread over schemes",
     ),
     "learning_curves": (
-        rules.tables.output.history,
+        f"{OUT}/tables/grid/history.parquet",
         "Training",
         "learning curves",
     ),
     "parameters_accuracy": (
-        rules.tables.output.runs,
+        f"{OUT}/tables/grid/runs.parquet",
         "Accuracy",
         "parameters against accuracy",
     ),
     "sensitivity": (
-        rules.tables.output.runs,
+        f"{OUT}/tables/grid/runs.parquet",
         "Accuracy",
         "best scheme less median scheme",
     ),
     "scheme_heatmaps": (
-        rules.tables.output.runs,
+        f"{OUT}/tables/grid/runs.parquet",
         "Accuracy",
         "optimizer and learning rate",
     ),
     "time_parameters": (
-        rules.tables.output.timings,
+        f"{OUT}/tables/grid/timings.parquet",
         "Training",
         "time and parameters",
     ),
     "activation_accuracy": (
-        rules.follow_up_tables.output.runs,
+        f"{OUT}/tables/follow_ups/runs.parquet",
         "Follow-ups",
         "base activation",
     ),
     "width_degree": (
-        rules.follow_up_tables.output.runs,
+        f"{OUT}/tables/follow_ups/runs.parquet",
         "Follow-ups",
         "width and degree",
     ),
     "degree_depth": (
-        rules.follow_up_tables.output.runs,
+        f"{OUT}/tables/follow_ups/runs.parquet",
         "Follow-ups",
         "degree against depth",
     ),
     "grid_size": (
-        rules.follow_up_tables.output.runs,
+        f"{OUT}/tables/follow_ups/runs.parquet",
         "Follow-ups",
         "grid size",
     ),
     "best_epochs": (
-        rules.tables.output.runs,
+        f"{OUT}/tables/grid/runs.parquet",
         "Training",
         "best epochs",
     ),

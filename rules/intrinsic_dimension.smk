@@ -44,11 +44,11 @@ rule landscape:
             f"results/data/{LANDSCAPES[wildcards.landscape].dataset}.safetensors"
         ),
     output:
-        f"{OUT}/landscapes/{{landscape}}/landscape.parquet",
+        f"{OUT}/jobs/landscapes/{{landscape}}/landscape.parquet",
     log:
-        f"{OUT}/logs/landscapes/{{landscape}}.log",
+        f"{OUT}/logs/jobs/landscapes/{{landscape}}.log",
     benchmark:
-        f"{OUT}/benchmarks/landscapes/{{landscape}}.tsv"
+        f"{OUT}/benchmarks/jobs/landscapes/{{landscape}}.tsv"
     priority: 1
     conda:
         "../envs/kancore.yaml"
@@ -60,6 +60,7 @@ rule landscape:
         # How a job runs, not what it gives: unlike params, a change of these re-runs nothing.
         device=STUDY.settings["device"],
         checkpoint_seconds=STUDY.settings["checkpoint_seconds"],
+        slurm_extra=WARNED,
     params:
         code=landscape_code,
         landscape=lambda wildcards: json.dumps(
@@ -79,7 +80,9 @@ rule landscape:
 rule intrinsic_dimension:
     input:
         manifolds=expand("results/manifolds/{dataset}.parquet", dataset=STUDY.settings["datasets"]),
-        landscapes=expand(f"{OUT}/landscapes/{{landscape}}/landscape.parquet", landscape=LANDSCAPES),
+        landscapes=expand(
+            f"{OUT}/jobs/landscapes/{{landscape}}/landscape.parquet", landscape=LANDSCAPES
+        ),
         published=PUBLISHED_DIMENSIONS,
     output:
         landscapes=f"{OUT}/tables/landscapes.parquet",
@@ -98,7 +101,9 @@ rule intrinsic_dimension:
     params:
         code=planned_digest("workflow_scripts/intrinsic_dimension.py"),
         study=json.dumps({"name": STUDY.name, "settings": STUDY.landscape_settings}, sort_keys=True),
-        folder=lambda wildcards, output: str(Path(output.estimates).parents[1] / "landscapes"),
+        folder=lambda wildcards, output: str(
+            Path(output.estimates).parents[1] / "jobs" / "landscapes"
+        ),
     message:
         f"put the intrinsic dimensions of study {STUDY.name} together"
     shell:

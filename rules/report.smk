@@ -24,12 +24,7 @@ SHOWN = {
     "departures": "audit",
     "stability_effects": "stability",
 }
-CONDUCTED = {
-    "grid",
-    *(follow_up.experiment for follow_up in FOLLOW_UPS.values()),
-    *(["audit"] if AUDIT else []),
-    *(["stability"] if STABILITY else []),
-}
+CONDUCTED = {job.label for job in JOBS.values()}
 REPORTED = [figure for figure, experiment in SHOWN.items() if experiment in CONDUCTED]
 
 
@@ -39,35 +34,20 @@ localrules:
 
 rule report:
     input:
-        runs=[
-            rules.tables.output.runs,
-            *([rules.follow_up_tables.output.runs] if FOLLOW_UPS else []),
-        ],
-        timings=[
-            rules.tables.output.timings,
-            *([rules.follow_up_tables.output.timings] if FOLLOW_UPS else []),
-            *([rules.audit_tables.output.timings] if AUDIT else []),
-            *(
-                [
-                    rules.stability_tables.output.timings,
-                    rules.combination_tables.output.timings,
-                ]
-                if STABILITY
-                else []
-            ),
-        ],
+        runs=[*tables_of("grid", "runs"), *tables_of("follow_ups", "runs")],
+        timings=[table for name in experiments.EXPERIMENTS for table in tables_of(name, "timings")],
         audit=(
-            [rules.audit_tables.output.runs, rules.audit.output.effects, rules.audit.output.claims]
-            if AUDIT
+            [*tables_of("audit", "runs"), rules.audit.output.effects, rules.audit.output.claims]
+            if tables_of("audit", "runs")
             else []
         ),
         stability=(
             [
                 rules.stability.output.table,
                 rules.combination.output,
-                rules.stability_tables.output.runs,
+                *tables_of("stability", "runs"),
             ]
-            if STABILITY
+            if tables_of("stability", "runs")
             else []
         ),
         claims=rules.claims.output,

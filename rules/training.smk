@@ -1,26 +1,43 @@
-# A data set -> the history of all runs of a series: of one sweep, or of all depths of a model.
+# Training jobs of all experiments -> the history of each -> for each experiment one table of
+# evaluations, one of runs, one of sweeps.
 
-SERIES = {series.name: series for series in STUDY.series()}
 GPU = STUDY.settings["device"] != "cpu"
 # Whether jobs will find one: with `auto` that is known of this machine only.
 CUDA = GPU and (resources.GPU_HERE or not workflow.local_exec)
+
+
+def tables_of(name, table):
+    """Path of a table of an experiment, in a list; an empty one if the study has no such jobs."""
+    conducted = any(job.experiment == name for job in JOBS.values())
+    return [f"{OUT}/tables/{name}/{table}.parquet"] if conducted else []
+
+
+wildcard_constraints:
+    job=r".+/seed\d+",
+    experiment="|".join(experiments.EXPERIMENTS),
+
+
+localrules:
+    tables,
+    best_scheme,
 
 
 rule train:
     input:
         # Of large files Snakemake compares time stamps only, which a copy changes; so new data are
         # known by their summary, a small file that holds their checksum.
-        summary=lambda wildcards: f"results/data/{SERIES[wildcards.series].sweeps[0].dataset}.json",
-        data=lambda wildcards: ancient(
-            f"results/data/{SERIES[wildcards.series].sweeps[0].dataset}.safetensors"
+        summary=lambda wildcards: f"results/data/{JOBS[wildcards.job].dataset}.json",
+        data=lambda wildcards: ancient(f"results/data/{JOBS[wildcards.job].dataset}.safetensors"),
+        choice=lambda wildcards: (
+            f"{OUT}/{JOBS[wildcards.job].choice}" if JOBS[wildcards.job].choice else []
         ),
     output:
-        history=f"{OUT}/sweeps/{{series}}/history.parquet",
-        timings=f"{OUT}/sweeps/{{series}}/timings.parquet",
+        history=f"{OUT}/jobs/{{job}}/history.parquet",
+        timings=f"{OUT}/jobs/{{job}}/timings.parquet",
     log:
-        f"{OUT}/logs/train/{{series}}.log",
+        f"{OUT}/logs/jobs/{{job}}.log",
     benchmark:
-        f"{OUT}/benchmarks/train/{{series}}.tsv"
+        f"{OUT}/benchmarks/jobs/{{job}}.tsv"
     priority: 1
     conda:
         "../envs/kancore.yaml"
@@ -34,19 +51,84 @@ rule train:
         checkpoint_seconds=STUDY.settings["checkpoint_seconds"],
         tf32=int(STUDY.settings["tf32"]),
         compile=int(STUDY.settings["compile"]),
+        slurm_extra=WARNED,
     params:
         code=training_code,
-        sweeps=lambda wildcards: sweeps_argument(SERIES[wildcards.series]),
+        job=lambda wildcards: json.dumps(JOBS[wildcards.job].to_dict(), sort_keys=True),
+        choice=lambda wildcards, input: (
+            f"--choice {shlex.quote(input.choice)}" if input.get("choice") else ""
+        ),
         study=STUDY.name,
-        protocol=STUDY.protocol,
     message:
-        "train {wildcards.series}"
+        "train {wildcards.job}"
     shell:
         'exec python -P "$KANCORE_RUN" workflow_scripts/train.py'
-        " --study {params.study} --protocol {params.protocol} {params.sweeps}"
+        " --study {params.study} --job {params.job:q} {params.choice}"
         " --data {input.data:q} --device {resources.device} --threads {threads}"
         " --parent $PPID --memory-mb {resources.mem_mb}"
         " --checkpoint-seconds {resources.checkpoint_seconds}"
         " --tf32 {resources.tf32} --compile {resources.compile}"
         " --history {output.history:q} --timings {output.timings:q}"
         " --code {params.code} 2> {log:q}"
+
+
+rule tables:
+    input:
+        lambda wildcards: [
+            f"{OUT}/jobs/{path}/{table}.parquet"
+            for path, job in JOBS.items()
+            if job.experiment == wildcards.experiment
+            for table in ("history", "timings")
+        ],
+    output:
+        history=f"{OUT}/tables/{{experiment}}/history.parquet",
+        runs=f"{OUT}/tables/{{experiment}}/runs.parquet",
+        csv=f"{OUT}/tables/{{experiment}}/runs.csv",
+        timings=f"{OUT}/tables/{{experiment}}/timings.parquet",
+    log:
+        f"{OUT}/logs/tables/{{experiment}}.log",
+    benchmark:
+        f"{OUT}/benchmarks/tables/{{experiment}}.tsv"
+    conda:
+        "../envs/kancore.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        code=planned_digest("workflow_scripts/tables.py"),
+        jobs=job_list,
+        folder=lambda wildcards, output: str(
+            Path(output.history).parents[2] / "jobs" / wildcards.experiment
+        ),
+    message:
+        f"put the tables of study {STUDY.name} together: {{wildcards.experiment}}"
+    shell:
+        'python -P "$KANCORE_RUN" workflow_scripts/tables.py --jobs {params.jobs:q}'
+        " --folder {params.folder:q}"
+        " --history {output.history:q} --runs {output.runs:q} --csv {output.csv:q}"
+        " --timings {output.timings:q} --code {params.code} 2> {log:q}"
+
+
+rule best_scheme:
+    input:
+        f"{OUT}/tables/grid/runs.parquet",
+    output:
+        f"{OUT}/{experiments.BEST_SCHEME}",
+    log:
+        f"{OUT}/logs/chosen/scheme/{{dataset}}.log",
+    benchmark:
+        f"{OUT}/benchmarks/chosen/scheme/{{dataset}}.tsv"
+    conda:
+        "../envs/kancore.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        code=planned_digest("workflow_scripts/best_scheme.py"),
+    message:
+        "choose the scheme of the follow-ups on {wildcards.dataset}"
+    shell:
+        'python -P "$KANCORE_RUN" workflow_scripts/best_scheme.py --runs {input:q} --dataset {wildcards.dataset}'
+        " --out {output:q} --code {params.code} 2> {log:q}"

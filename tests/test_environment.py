@@ -80,7 +80,8 @@ with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
                 for name in ("log", "benchmark", "conda_env", "message")
                 if not getattr(rule, name)
             ],
-            "resources": [*rule.resources],
+            "resources": {name: repr(value) for name, value in rule.resources.items()},
+            "shell": rule.shellcmd or "",
             "params": [*rule.params.keys()],
         }
         for rule in loaded.rules
@@ -113,8 +114,15 @@ def test_profiles_name_rules_that_exist(rules):
         assert set(profile.get("set-resources", {})) <= set(rules)
 
 
+def test_jobs_that_go_on_from_checkpoints_are_warned_of_their_time_limit(rules):
+    """Told by what they run: a rule that takes a job's parent can stop and go on."""
+    resumable = {name for name, rule in rules.items() if "--parent" in rule["shell"]}
+    assert resumable == {"train", "landscape"}
+    for name in resumable:
+        assert "--signal=URG@120 --open-mode=append" in rules[name]["resources"]["slurm_extra"]
+
+
 def test_small_steps_stay_on_the_login_node_of_a_cluster(rules):
-    """A figure takes seconds, a job of a cluster ten more; `use rule` does not hand this down."""
+    """A figure takes seconds, a job of a cluster ten more."""
     jobs = {name for name, rule in rules.items() if not rule["local"]}
-    training = {"train", "follow_up", "audit_train", "stability_train", "combination_train"}
-    assert jobs == {"prepare", *training, "manifold", "landscape"}
+    assert jobs == {"prepare", "train", "manifold", "landscape"}

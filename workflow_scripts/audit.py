@@ -11,6 +11,7 @@ from kancore.claims.comparisons import published
 from kancore.intrinsic_dimension.estimates import paper_dimensions
 from kancore.machine.files import run_plainly, write_atomically
 from kancore.machine.provenance import check_code
+from kancore.studies.experiments import audit_plan
 from kancore.studies.study import Study
 from kancore.tables import AUDIT, RUNS, read_table, write_table
 
@@ -28,7 +29,7 @@ def main() -> None:
     parser.add_argument("--code", required=True, help="digest of the code, as planned")
     args = parser.parse_args()
     check_code(__file__, args.code)
-    runs = by_protocol(read_table(args.runs, RUNS), Study(**args.study).audit_plan())
+    runs = by_protocol(read_table(args.runs, RUNS), audit_plan(Study(**args.study)))
     found = evidence(runs, paper_dimensions(pd.read_csv(args.dimensions)))
     table = effects(runs, found)
     write_table(args.effects, table, AUDIT)

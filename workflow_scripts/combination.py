@@ -4,9 +4,10 @@ import argparse
 import json
 from pathlib import Path
 
-from kancore.analysis.stability import combined_jobs, effects, helpful
+from kancore.analysis.stability import effects, helpful
 from kancore.machine.files import run_plainly, write_atomically
 from kancore.machine.provenance import check_code
+from kancore.studies.experiments import combined_sweeps
 from kancore.studies.study import Study
 from kancore.tables import HISTORY, RUNS, read_table
 
@@ -25,10 +26,7 @@ def main() -> None:
     table = effects(read_table(args.history, HISTORY), read_table(args.runs, RUNS))
     stability = study.settings["stability"]
     chosen = helpful(table, {name: stability["factors"][name] for name in stability["train"]})
-    jobs = combined_jobs(
-        study.changed_by(chosen).sweeps(),
-        {variant.name: variant.series.sweeps for variant in study.combined()},
-    )
+    jobs = combined_sweeps(study, chosen)
     plain = {name: [sweep.to_dict() for sweep in sweeps] for name, sweeps in jobs.items()}
     text = json.dumps({"factors": chosen, "jobs": plain}, indent=1) + "\n"
     write_atomically(args.out, lambda part: part.write_text(text))

@@ -39,7 +39,7 @@ def main() -> None:
     keep_freed_memory()
     folder = args.out.parent
     with (
-        resumable(landscape.name, folder / "landscape.lock", args.parent) as stop,
+        resumable(landscape.name, folder / "job.lock", args.parent) as stop,
         lease(args.device, stop.check) as device,
     ):
         try:

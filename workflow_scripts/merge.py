@@ -10,19 +10,13 @@ from pathlib import Path
 
 from kancore.machine.files import run_plainly, write_atomically
 
-# Prepared data, sweeps and their traces, and Snakemake's records of what made them.
+# Prepared data, what jobs have made, and Snakemake's records of what made them.
 KINDS = (
     "results/data/**/*",
     "results/manifolds/**/*",
-    "results/*/landscapes/**/*.parquet",
-    "results/*/logs/landscapes/**/*.log",
-    "results/*/benchmarks/landscapes/**/*.tsv",
-    "results/*/sweeps/**/*.parquet",
-    "results/*/logs/train/**/*.log",
-    "results/*/audit/**/*.parquet",
-    "results/*/logs/audit/**/*.log",
-    "results/*/benchmarks/audit/**/*.tsv",
-    "results/*/benchmarks/train/**/*.tsv",
+    "results/*/jobs/**/*.parquet",
+    "results/*/logs/jobs/**/*.log",
+    "results/*/benchmarks/jobs/**/*.tsv",
     ".snakemake/metadata/**/*",
 )
 # Files that are the same wherever they are made.
@@ -55,8 +49,8 @@ def main() -> None:
         for path in missing:
             # With their times: snakemake makes again what is older than its input.
             write_atomically(path, lambda part, source=folder / path: shutil.copy2(source, part))
-        sweeps = sum(path.name == "history.parquet" for path in missing)
-        print(f"{folder}: took over {sweeps} sweeps")
+        jobs = sum(path.name in ("history.parquet", "landscape.parquet") for path in missing)
+        print(f"{folder}: took over {jobs} jobs")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Put the tables of all jobs of a study together, and sum up each run in one row."""
+"""Put the tables of all jobs of an experiment together, and sum up each run in one row."""
 
 import argparse
 import json
@@ -9,20 +9,13 @@ import pandas as pd
 from kancore.analysis.statistics import summarize_runs
 from kancore.machine.files import run_plainly, write_atomically
 from kancore.machine.provenance import check_code
-from kancore.studies.study import Study
 from kancore.tables import HISTORY, KEY_NAMES, RUNS, TIMINGS, read_table, write_table
 
 
 def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--study", type=json.loads, required=True, help="the study, as JSON")
-    parser.add_argument(
-        "--jobs",
-        choices=["series", "follow_ups", "audit", "stability", "combined"],
-        required=True,
-        help="which",
-    )
+    parser.add_argument("--jobs", type=Path, required=True, help="names of the jobs, a JSON file")
     parser.add_argument("--folder", type=Path, required=True, help="folder of these jobs")
     parser.add_argument("--history", type=Path, required=True, help="table to write")
     parser.add_argument("--runs", type=Path, required=True, help="table to write")
@@ -32,8 +25,7 @@ def main() -> None:
     args = parser.parse_args()
     check_code(__file__, args.code)
 
-    jobs = getattr(Study(**args.study), args.jobs)()
-    folders = [args.folder / job.name for job in jobs]
+    folders = [args.folder / name for name in json.loads(args.jobs.read_text())]
     history = pd.concat([read_table(folder / "history.parquet", HISTORY) for folder in folders])
     timings = pd.concat([read_table(folder / "timings.parquet", TIMINGS) for folder in folders])
     history = history.sort_values([*KEY_NAMES, "epoch"], ignore_index=True)

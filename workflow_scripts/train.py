@@ -13,10 +13,10 @@ from kancore.machine.files import run_plainly
 from kancore.machine.interruption import resumable
 from kancore.machine.memory import keep_freed_memory, last_words, usable_mb
 from kancore.machine.provenance import check_code
-from kancore.schemes import Scheme, Sweep
-from kancore.studies.follow_ups import FollowUp
+from kancore.studies.jobs import Job
 from kancore.tables import HISTORY, TIMINGS, write_table
-from kancore.training.runner import Job, history_rows
+from kancore.training import runner
+from kancore.training.runner import history_rows
 from kancore.training.timings import timing
 
 
@@ -24,14 +24,8 @@ def arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--study", required=True, help="name of the study")
-    what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--sweeps", type=json.loads, help="a list of sweeps, as JSON")
-    what.add_argument("--follow-up", type=json.loads, help="or a follow-up, as JSON")
-    what.add_argument("--job", help="or a job whose sweeps are in a file")
-    parser.add_argument("--scheme", type=Path, help="the scheme of a follow-up, a JSON file")
-    parser.add_argument("--jobs", type=Path, help="sweeps by job, a JSON file")
-    parser.add_argument("--experiment", default="grid", help="what the sweeps belong to")
-    parser.add_argument("--protocol", required=True, help="name of the protocol")
+    parser.add_argument("--job", type=json.loads, required=True, help="what to train, as JSON")
+    parser.add_argument("--choice", type=Path, help="what is chosen for it, a JSON file")
     parser.add_argument("--data", type=Path, required=True, help="prepared data set")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     parser.add_argument("--memory-mb", type=int, required=True, help="memory that is planned for")
@@ -46,32 +40,24 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def planned(args: argparse.Namespace) -> tuple[str, list[Sweep]]:
-    """Name of the experiment, and its sweeps, which have one model and objective."""
-    if args.sweeps:
-        return args.experiment, [Sweep.from_dict(sweep) for sweep in args.sweeps]
-    if args.job:
-        sweeps = json.loads(args.jobs.read_text())["jobs"][args.job]
-        return args.experiment, [Sweep.from_dict(sweep) for sweep in sweeps]
-    follow_up = FollowUp.from_dict(args.follow_up)
-    return follow_up.experiment, follow_up.sweeps(Scheme(**json.loads(args.scheme.read_text())))
-
-
 def main() -> None:
     """Run the command line."""
     args = arguments()
-    experiment, sweeps = planned(args)
+    job = Job.from_dict(args.job)
+    if args.choice:
+        job = job.chosen(json.loads(args.choice.read_text()))
+    sweeps = job.sweeps
     model, objective = sweeps[0].architecture.model, sweeps[0].objective
     check_code(__file__, args.code, *networks.modules(model), objectives.MODULES[objective])
     torch.set_num_threads(args.threads)
     torch.backends.cuda.matmul.allow_tf32 = bool(args.tf32)
     keep_freed_memory()
     folder = args.history.parent
-    job = Job(sweeps, folder)
-    origin = {"study": args.study, "experiment": experiment, "protocol": args.protocol}
+    run = runner.Job(sweeps, folder)
+    origin = {"study": args.study, "experiment": job.label, "protocol": job.protocol}
     history, timings = [], []
     with (
-        resumable(str(folder), folder / "checkpoint.lock", args.parent) as stop,
+        resumable(str(folder), folder / "job.lock", args.parent) as stop,
         lease(args.device, stop.check) as device,
     ):
         # Asked only now, when a process that did the same work before has ended.
@@ -80,15 +66,15 @@ def main() -> None:
         options = args.checkpoint_seconds, args.code, stop, bool(args.compile), memory
         try:
             with last_words(there):
-                for training, rows in job.run(load(args.data), device, *options):
+                for training, rows in run.run(load(args.data), device, *options):
                     history += history_rows(training, rows, **origin, code=args.code)
                     timings.append(timing(training, args.threads, **origin))
         except ValueError as error:
-            name = f"{sweeps[0].dataset}: "
+            name = f"{job.dataset}: "
             raise SystemExit(name + str(error).removeprefix(name)) from error
         write_table(args.history, history, HISTORY)
         write_table(args.timings, timings, TIMINGS)
-    job.remove_traces()
+    run.remove_traces()
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ rates as what may make larger KANs trainable; here they and others are measured.
 schemes of one data set, depth and seed; factors are compared with the baseline cell by cell.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,8 +17,7 @@ from kancore.analysis.statistics import (
     interval_over_seeds,
     stratified_interval,
 )
-from kancore.schemes import Sweep
-from kancore.studies.study import BASELINE
+from kancore.studies.experiments import BASELINE
 from kancore.tables import KEY_NAMES, STABILITY
 
 # Schemes this close to the best of a cell, as a fraction, are as good.
@@ -246,23 +245,3 @@ def costs(timings: pd.DataFrame) -> pd.Series:
     rows = timings.assign(step=timings["training_seconds"] / timings["steps"])
     wide = rows.pivot_table(index=["dataset", "depth", "seed"], columns="protocol", values="step")
     return np.exp(np.log(wide.div(wide[BASELINE], axis=0)).mean())
-
-
-def combined_jobs(
-    sweeps: Sequence[Sweep], jobs: Mapping[str, Sequence[Sweep]]
-) -> dict[str, list[Sweep]]:
-    """Give each job of the combination its sweeps.
-
-    Parameters
-    ----------
-    sweeps
-        All sweeps of the study under the factors chosen.
-    jobs
-        The baseline's sweeps in whose place they are trained, by the name of the job.
-    """
-
-    def place(sweep: Sweep) -> tuple:
-        return sweep.dataset, sweep.architecture.depth, sweep.seed, sweep.part
-
-    found = {place(sweep): sweep for sweep in sweeps}
-    return {name: [found[place(sweep)] for sweep in series] for name, series in jobs.items()}

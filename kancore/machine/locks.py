@@ -45,6 +45,22 @@ def lock(path: str | os.PathLike) -> IO | None:
     return None
 
 
+def is_locked(path: Path) -> bool | None:
+    """Whether a process holds the lock of a file; ``None`` where the file system has no locks."""
+    try:
+        with open(path) as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        return None
+    return False
+
+
 @contextmanager
 def first_free(
     paths: Sequence[Path], waiting: str, check: Callable[[], object] = lambda: None

@@ -10,8 +10,9 @@ from jsonschema import Draft202012Validator, ValidationError
 
 from kancore.data import DATASETS
 from kancore.schemes import AXES
+from kancore.studies.experiments import BASELINE, COMBINED, audit_plan, audited, changed_by
 from kancore.studies.protocols import CLEAN, PUBLISHED, departures
-from kancore.studies.study import BASELINE, COMBINED, PER_DATASET, PER_MODEL, Study, choose, merge
+from kancore.studies.study import PER_DATASET, PER_MODEL, Study, choose, merge
 
 
 class ConfigError(ValueError):
@@ -106,21 +107,21 @@ def _check_stability(study: Study) -> None:
             raise _error(["stability", "train"], name, expected)
     if not stability["train"]:
         return
-    settings = study.changed_by([]).settings
+    settings = changed_by(study, []).settings
     for key, needed in (("models", ["kan"]), ("objectives", ["backprop"])):
         if settings[key] != needed:
             raise _error(["stability", "settings", key], settings[key], f"{needed}")
     for name in stability["train"]:
-        _check_together(study.changed_by([name]).settings)
+        _check_together(changed_by(study, [name]).settings)
 
 
 def _check_audit(study: Study) -> None:
     """Check the settings of the audit under every protocol, as those of a study."""
-    if not study.audit():
+    if not any(audit_plan(study)):
         return
-    clean = study.audited(CLEAN)
+    clean = audited(study, CLEAN)
     for protocol in (CLEAN, PUBLISHED, *study.settings["audit"]["departures"]):
-        settings = study.audited(protocol).settings
+        settings = audited(study, protocol).settings
         _check_together(settings)
         for name in settings["datasets"]:
             if settings["data"].get(name) != clean.settings["data"].get(name):

@@ -2,13 +2,10 @@
 
 Each departure of the published code from the paper's text is a switch of its own: a name, and the
 settings that it changes. A protocol is the departures that it makes: ``clean`` makes none and
-``published`` all of them. What an experiment trains under changed settings is a `Variant`.
+``published`` all of them.
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
-
-from kancore.schemes import Series
 
 CLEAN = "clean"
 PUBLISHED = "published"
@@ -28,24 +25,3 @@ def protocol_name(made: Collection[str], known: Collection[str]) -> str:
     if not made:
         return CLEAN
     return PUBLISHED if set(made) == set(known) else "+".join(made)
-
-
-@dataclass(frozen=True)
-class Variant:
-    """A series under settings that an experiment changes: what one training job does.
-
-    Attributes
-    ----------
-    changed : str
-        What the settings make: of the audit a protocol, of the experiment on stability a factor.
-    series : Series
-        What is trained.
-    """
-
-    changed: str
-    series: Series
-
-    @property
-    def name(self) -> str:
-        """Path of the job below the folder of its experiment."""
-        return f"{self.changed}/{self.series.name}"

@@ -1,14 +1,13 @@
-"""A study: settings with nothing left to defaults, and every job that they ask for, by name."""
+"""A study: settings with nothing left to defaults, and the networks that they ask for."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
 from kancore.intrinsic_dimension.subspaces import REFERENCE, Landscape, geometric_grid
-from kancore.schemes import AXES, Architecture, HsicBottleneck, Series, Sweep, in_series
-from kancore.studies.follow_ups import FollowUp
-from kancore.studies.protocols import CLEAN, PUBLISHED, Variant, departures, protocol_name
+from kancore.schemes import AXES, Architecture, HsicBottleneck, Sweep
+from kancore.studies.protocols import departures, protocol_name
 
 # Keys that `Study.sweeps` does not need: where data come from, how a study runs, how it looks.
 _NOT_GRID = (
@@ -48,8 +47,6 @@ _OF_SWEEPS = (
 PER_DATASET = ("epochs", "batch_size", "evaluate_every", "train_examples", "test_examples")
 # Keys with one value, or one for each model, which may be one for each data set and a default.
 PER_MODEL = ("activations", "dropout", "batch_norm", "layer_norm")
-# What the experiment on stability compares its factors with, and all that help, together.
-BASELINE, COMBINED = "baseline", "combined"
 
 
 @dataclass(frozen=True)
@@ -91,10 +88,6 @@ class Study:
         needed = {key: value for key, value in self.grid.items() if key not in _OF_SWEEPS}
         return {**needed, "intrinsic_dimension": self.settings["intrinsic_dimension"]}
 
-    def series(self) -> list[Series]:
-        """Every training job of the grid, in a fixed order."""
-        return in_series(self.sweeps(), self.settings["depths_in_turn"])
-
     def sweeps(self) -> list[Sweep]:
         """Every sweep of the grid, in a fixed order."""
         split_axes = [field for field in AXES if field not in self.settings["stack"]]
@@ -103,94 +96,12 @@ class Study:
             for dataset, objective in product(
                 self.settings["datasets"], self.settings["objectives"]
             )
-            for architecture in self._architectures(dataset)
+            for architecture in self.architectures(dataset)
             # Layers of the user's own networks are not known, so backpropagation alone trains them.
             if objective == "backprop" or not architecture.own
             for seed in self.settings["seeds"]
-            for part in self._sweep(dataset, objective, architecture, seed).split_by(split_axes)
+            for part in self.sweep(dataset, objective, architecture, seed).split_by(split_axes)
         ]
-
-    def follow_ups(self) -> list[FollowUp]:
-        """Every job of the follow-up experiments; none unless the grid has KANs under backprop."""
-        settings = self.settings["follow_ups"]
-        if "kan" not in self.settings["models"] or "backprop" not in self.settings["objectives"]:
-            return []
-        return [
-            FollowUp(
-                experiment,
-                dataset,
-                seed,
-                self._follow_up_architectures(experiment, dataset),
-                self._sweep_options(dataset),
-            )
-            for experiment in settings["experiments"]
-            for dataset in self.settings["datasets"]
-            for seed in settings[experiment]["seeds"]
-        ]
-
-    def _follow_up_architectures(self, experiment: str, dataset: str) -> tuple[Architecture, ...]:
-        """Vary what the experiment varies in the first KAN that the grid has of each depth."""
-        axes = self.settings["follow_ups"][experiment]
-        found = reversed([*self._architectures(dataset)])
-        by_depth = {kan.depth: kan for kan in found if kan.degree}
-        kans = [by_depth[depth] for depth in self.settings["depths"]]
-        if experiment == "width_degree":
-            return tuple(
-                replace(kans[0], hidden_widths=(width,) * layers, degree=degree)
-                for layers, width, degree in product((1, 2), axes["widths"], axes["degrees"])
-            )
-        values = axes["activations"] if experiment == "activation" else axes["grid_sizes"]
-        return tuple(replace(kan, **{experiment: value}) for kan, value in product(kans, values))
-
-    def audited(self, protocol: str) -> "Study":
-        """Give what the audit trains under a protocol or a single departure."""
-        audit = Study(self.name, merge(self.settings, self.settings["audit"]["settings"]))
-        return audit.under(departures(protocol, audit.settings["departures"]))
-
-    def audit(self) -> list[Variant]:
-        """Every job of the audit; a sweep that a protocol leaves as it was is trained once.
-
-        None unless the study itself is clean.
-        """
-        return _variants(self.audit_plan(), self.audited)
-
-    def audit_plan(self) -> Iterator[tuple[str, str, Sweep]]:
-        """Give every sweep of each protocol, and the protocol under which the audit trains it."""
-        alone = self.settings["audit"]["departures"]
-        if not alone or self.protocol != CLEAN:
-            return
-        yield from _plan((CLEAN, PUBLISHED, *alone), self.audited)
-
-    def changed_by(self, factors: Sequence[str]) -> "Study":
-        """Give what the experiment on stability trains with these factors changed, if any."""
-        stability = self.settings["stability"]
-        settings = merge(self.settings, stability["settings"])
-        for factor in factors:
-            settings = merge(settings, stability["factors"][factor])
-        return Study(self.name, settings)
-
-    def stability(self) -> list[Variant]:
-        """Every job of the experiment on stability that is known before any has been trained."""
-        return _variants(self.stability_plan(), self._changed)
-
-    def stability_plan(self) -> Iterator[tuple[str, str, Sweep]]:
-        """Give every sweep of the baseline and of each factor, and the one that it is trained for.
-
-        None unless factors are to be trained.
-        """
-        if factors := self.settings["stability"]["train"]:
-            yield from _plan((BASELINE, *factors), self._changed)
-
-    def _changed(self, name: str) -> "Study":
-        return self.changed_by([] if name == BASELINE else [name])
-
-    def combined(self) -> list[Variant]:
-        """Every job of all factors that help together, by the baseline's series, in its names."""
-        if not self.settings["stability"]["train"]:
-            return []
-        baseline = self.changed_by([])
-        series = in_series(baseline.sweeps(), baseline.settings["depths_in_turn"])
-        return [Variant(COMBINED, each) for each in series]
 
     def landscapes(self) -> list[Landscape]:
         """Every loss landscape whose intrinsic dimension is measured, in a fixed order."""
@@ -206,7 +117,7 @@ class Study:
         networks = self.settings["intrinsic_dimension"]["networks"]
         found = [REFERENCE] if "reference" in networks else []
         if "architectures" in networks:
-            found += [other for other in self._architectures(dataset) if other not in found]
+            found += [other for other in self.architectures(dataset) if other not in found]
         return found
 
     def _landscape(self, dataset: str, architecture: Architecture, seed: int) -> Landscape:
@@ -240,7 +151,8 @@ class Study:
         same = {name: self.settings[name] for name in names}
         return {**self._options(dataset), **same, "flips": choose(self.settings["flips"], dataset)}
 
-    def _sweep(self, dataset: str, objective: str, architecture: Architecture, seed: int) -> Sweep:
+    def sweep(self, dataset: str, objective: str, architecture: Architecture, seed: int) -> Sweep:
+        """All schemes of the study of one architecture."""
         settings = self.settings
         options = {**self._sweep_options(dataset), "warm_start": settings["warm_start"]}
         if objective == "hsic":
@@ -257,7 +169,8 @@ class Study:
             **options,
         )
 
-    def _architectures(self, dataset: str) -> Iterator[Architecture]:
+    def architectures(self, dataset: str) -> Iterator[Architecture]:
+        """Every architecture of the grid on a data set, in a fixed order."""
         settings = self.settings
         widths = choose(settings["hidden_widths"], dataset)
         for model, depth in product(settings["models"], settings["depths"]):
@@ -301,31 +214,6 @@ class Study:
                 grid_range=tuple(settings["grid_range"]),
                 **{key: settings[key] for key in of_kans},
             )
-
-
-def _plan(
-    names: Sequence[str], changed: Callable[[str], Study]
-) -> Iterator[tuple[str, str, Sweep]]:
-    """Give every sweep of each changed study, and the first name under which there is the same."""
-    first: dict[Sweep, str] = {}
-    for name in names:
-        for sweep in changed(name).sweeps():
-            yield name, first.setdefault(sweep, name), sweep
-
-
-def _variants(
-    plan: Iterator[tuple[str, str, Sweep]], changed: Callable[[str], Study]
-) -> list[Variant]:
-    """Put the sweeps of a plan into jobs, each under the first of its names."""
-    trained: dict[str, list[Sweep]] = {}
-    for name, first, sweep in plan:
-        if name == first:
-            trained.setdefault(name, []).append(sweep)
-    return [
-        Variant(name, series)
-        for name, sweeps in trained.items()
-        for series in in_series(sweeps, changed(name).settings["depths_in_turn"])
-    ]
 
 
 def choose(value: Any, name: str) -> Any:

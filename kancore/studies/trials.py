@@ -7,7 +7,7 @@ is kept for as long as the code is the same.
 import json
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from importlib.metadata import version
@@ -20,18 +20,23 @@ from kancore.machine.provenance import ROOT, code_digest
 from kancore.machine.resources import Needs, Shape, needs_of_unknown, shape
 from kancore.schemes import Architecture
 from kancore.studies.config import ConfigError
+from kancore.studies.jobs import Job
 from kancore.studies.study import Study
 
 _SCRIPT = "workflow_scripts/try_models.py"
 
 
-def own_networks(study: Study, data: Path, kept: Path) -> dict[tuple[str, Architecture], Shape]:
+def own_networks(
+    study: Study, jobs: Iterable[Job], data: Path, kept: Path
+) -> dict[tuple[str, Architecture], Shape]:
     """Try all networks of the user's own that a study trains.
 
     Parameters
     ----------
     study
-        The study. One without such models costs nothing.
+        The study. One without such models costs little.
+    jobs
+        Its training jobs.
     data
         Folder of the data sets that are prepared, for the size of those of the user's own. On one
         that is not prepared yet networks are not tried, and what they need is guessed.
@@ -48,15 +53,18 @@ def own_networks(study: Study, data: Path, kept: Path) -> dict[tuple[str, Archit
     ConfigError
         If one of them cannot be built or trained; see `kancore.networks.own.measure`.
     """
-    audited = study.settings["audit"]["settings"].get("models", [])
-    models = [*study.settings["models"], *audited]
+    sweeps = (sweep for job in jobs for sweep in job.sweeps)
+    trained = [
+        (each.dataset, each.architecture)
+        for each in (*sweeps, *study.landscapes())
+        if each.architecture.own
+    ]
+    models = [*study.settings["models"], *(architecture.model for _, architecture in trained)]
     own = [model for model in dict.fromkeys(models) if ":" in model]
     if not own:
         return {}
     sizes = {
-        (dataset, architecture): _size(study, dataset, data)
-        for dataset, architecture in _trained(study)
-        if architecture.own
+        (dataset, architecture): _size(study, dataset, data) for dataset, architecture in trained
     }
     wanted = {
         key: key[1].widths(size.features, size.classes) if known else None
@@ -76,12 +84,6 @@ def _needs(found: dict, architecture: Architecture, widths: Sequence[int] | None
     if widths is None:
         return needs_of_unknown(architecture.widths(size.features, size.classes))
     return found[architecture.model, widths]
-
-
-def _trained(study: Study) -> Iterator[tuple[str, Architecture]]:
-    audited = (sweep for _, _, sweep in study.audit_plan())
-    for each in (*study.sweeps(), *audited, *study.landscapes()):
-        yield each.dataset, each.architecture
 
 
 def _size(study: Study, dataset: str, data: Path) -> tuple[Shape, bool]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from kancore.machine.locks import lock
 from kancore.status import StudyStatus, duration, lines, read_status
 
 ROOT = Path(__file__).parents[2]
@@ -20,36 +21,50 @@ AT = {
 
 @pytest.fixture
 def study(tmp_path):
-    """A study with a finished job, one that runs, and one that waits."""
+    """A study with two finished jobs, one that runs, one that was stopped, and one that waits."""
     folder = tmp_path / "results" / "small"
-    jobs = ["sweeps/a/one", "sweeps/a/two", "follow_ups/b"]
-    for job in jobs[:2]:
-        (folder / job).mkdir(parents=True)
+    jobs = ["grid/a/one", "landscapes/a/b", "grid/a/two", "audit/clean/c", "follow_ups/b"]
+    for job in jobs[:4]:
+        (folder / "jobs" / job).mkdir(parents=True)
     (folder / "plan.json").write_text(json.dumps({"jobs": jobs}))
-    (folder / "sweeps/a/one/history.parquet").touch()
-    (folder / "sweeps/a/two/progress.json").write_text(json.dumps(AT))
-    return folder
+    (folder / "jobs/grid/a/one/history.parquet").touch()
+    (folder / "jobs/landscapes/a/b/landscape.parquet").touch()
+    for job in jobs[2:4]:
+        (folder / "jobs" / job / "progress.json").write_text(json.dumps(AT))
+    (folder / "jobs/audit/clean/c/job.lock").touch()  # as a job that was killed leaves it
+    with lock(folder / "jobs/grid/a/two/job.lock"):
+        yield folder
 
 
-def test_jobs_are_finished_running_or_waiting(study):
-    assert read_status(study) == StudyStatus("small", 1, 1, {"sweeps/a/two": AT})
+def test_jobs_of_every_kind_are_finished_running_stopped_or_waiting(study):
+    expected = StudyStatus("small", 2, 1, {"grid/a/two": AT}, {"audit/clean/c": AT})
+    assert read_status(study, 1003) == expected
+
+
+def test_where_files_have_no_locks_a_silent_job_was_stopped(study, monkeypatch):
+    monkeypatch.setattr("kancore.status.is_locked", lambda path: None)
+    assert len(read_status(study, AT["written"] + 60).running) == 2
+    assert len(read_status(study, AT["written"] + 6000).stopped) == 2
 
 
 def test_a_job_that_has_its_table_is_finished_whatever_it_left(study):
-    (study / "sweeps/a/two/history.parquet").touch()
-    assert read_status(study) == StudyStatus("small", 2, 1, {})
+    for job in ("grid/a/two", "audit/clean/c"):
+        (study / "jobs" / job / "history.parquet").touch()
+    assert read_status(study, 1003) == StudyStatus("small", 4, 1, {}, {})
 
 
 def test_text(study):
-    first, headings, job = lines(read_status(study), now=1003.4)
-    assert first == "small: 1 jobs finished, 1 running, 1 waiting"
-    cells = ["sweeps/a/two", "2/15", "3/12", "27", "0.9712", "123.5", "1 min 5 s", "3 s ago"]
-    assert [cell.strip() for cell in re.split(r"\s{2,}", job.strip())] == cells
-    assert len(headings) == len(job)
-    first_epoch = StudyStatus("new", 0, 0, {"a": {**AT, "epoch": 0, "seconds_left": None}})
+    first, running, job, stopped, other = lines(read_status(study, 1003), now=1003.4)
+    assert first == "small: 2 jobs finished, 1 running, 1 stopped, 1 waiting"
+    assert [running.split()[0], stopped.split()[0]] == ["running", "stopped"]
+    cells = ["2/15", "3/12", "27", "0.9712", "123.5", "1 min 5 s", "3 s ago"]
+    for name, line in (("grid/a/two", job), ("audit/clean/c", other)):
+        assert [cell.strip() for cell in re.split(r"\s{2,}", line.strip())] == [name, *cells]
+    assert len(running) == len(job)
+    first_epoch = StudyStatus("new", 0, 0, {"a": {**AT, "epoch": 0, "seconds_left": None}}, {})
     assert " ?  " in list(lines(first_epoch, now=1003))[-1]
-    assert list(lines(StudyStatus("idle", 3, 0, {}), 0)) == [
-        "idle: 3 jobs finished, 0 running, 0 waiting"
+    assert list(lines(StudyStatus("idle", 3, 0, {}, {}), 0)) == [
+        "idle: 3 jobs finished, 0 running, 0 stopped, 0 waiting"
     ]
 
 
@@ -75,8 +90,8 @@ def run(folder):
 def test_command(study):
     done = run(study.parents[1])
     assert done.returncode == 0
-    assert done.stdout.startswith("small: 1 jobs finished")
-    assert "sweeps/a/two" in done.stdout
+    assert done.stdout.startswith("small: 2 jobs finished")
+    assert "grid/a/two" in done.stdout
 
 
 def test_where_nothing_was_started_it_says_so(tmp_path):

@@ -14,7 +14,7 @@ def tables(finished):
 
 
 def test_each_protocol_trains_what_it_changes_and_no_more(tables):
-    runs = read_table(tables / "audit_runs.parquet", RUNS)
+    runs = read_table(tables / "audit/runs.parquet", RUNS)
     assert set(runs["experiment"]) == {"audit"}
     assert runs.groupby(["protocol", "model"]).size().to_dict() == {
         ("clean", "mlp"): 9,
@@ -30,14 +30,14 @@ def test_each_protocol_trains_what_it_changes_and_no_more(tables):
 def test_the_clean_protocol_of_the_audit_is_the_grids(tables):
     audit, grid = (
         read_table(tables / name, RUNS).drop(columns=["experiment"])
-        for name in ("audit_runs.parquet", "runs.parquet")
+        for name in ("audit/runs.parquet", "grid/runs.parquet")
     )
     clean = audit[audit["protocol"] == "clean"].reset_index(drop=True)
     pd.testing.assert_frame_equal(clean, grid)
 
 
 def test_departures_do_what_they_say(tables):
-    runs = read_table(tables / "audit_runs.parquet", RUNS).set_index("protocol")
+    runs = read_table(tables / "audit/runs.parquet", RUNS).set_index("protocol")
     published, clean = runs.loc["published"], runs.loc["clean"]
     assert published["validation_accuracy"].isna().all()
     assert clean["validation_accuracy"].notna().all()

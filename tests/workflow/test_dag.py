@@ -14,23 +14,27 @@ SOME_FIGURES = ("accuracy_bars", "learning_curves", "time_parameters", "grid_siz
 REPORTED = [figure for figure in FIGURES if figure != "hsic_accuracy"]
 EVERY_FIGURE = dict.fromkeys(REPORTED, 1)
 FOLLOW_UP_FIGURES = [figure for figure in FIGURES if load(figure).TABLE == "follow_ups"]
-FOLLOW_UPS = {"follow_up": 3, "follow_up_tables": 1}
+# Jobs of the tiny study that train, by experiment.
+TRAINED = {"grid": 2, "follow_ups": 3, "audit": 7, "stability": 2, "combined": 1}
 OF_DIMENSIONS = {"dimension_accuracy": 1, "dimension_estimates": 1}
 OF_EFFICIENCY = {"efficiency_bars": 1, "parameters_efficiency": 1, "efficiency_ranks": 1}
 OF_FIRMNESS = {"firmness_table": 1, "firmness": 1}
-OF_AUDIT = {"audit_tables": 1, "audit": 1, "departures": 1}
-OF_STABILITY = {
-    **{"stability_tables": 1, "combination": 1, "combination_train": 1},
-    **{"combination_tables": 1, "stability": 1, "stability_effects": 1},
-}
+OF_AUDIT = {"audit": 1, "departures": 1}
+OF_STABILITY = {"combination": 1, "stability": 1, "stability_effects": 1}
+GRID = "results/tiny/tables/grid/runs.parquet"
 APART = {**OF_DIMENSIONS, **OF_AUDIT, **OF_STABILITY}
 OF_RUNS = {name: 1 for name in REPORTED if name not in APART}
 # New tables of runs may name another best scheme, so follow-ups and all below them are due too.
 DOWNSTREAM = {
-    **{"tables": 1, "efficiency": 1, "best_scheme": 1, **FOLLOW_UPS, "claims": 1},
+    **{"efficiency": 1, "best_scheme": 1, "claims": 1},
     **OF_FIRMNESS,
     **{**OF_RUNS, "report": 1},
 }
+
+
+def trained(tables, **jobs):
+    """Jobs that train, of each experiment, and the tables that they go into."""
+    return {"train": sum(jobs.values()), "tables": tables}
 
 
 def test_a_fresh_clone_with_results_has_nothing_to_do(project):
@@ -61,20 +65,17 @@ def test_an_edit_in_a_figure_re_runs_it_and_the_report(figure, project):
 def test_an_edit_in_splines_retrains_kans_and_no_mlp(project):
     project.append("kancore/layers/splines.py")
     output = project.snakemake("--cores", "1", "--dry-run")
-    assert "train digits/backprop/kan" in output
-    assert "train digits/backprop/mlp" not in output
-    stability = {"stability_train": 2, **OF_STABILITY}
-    audit = {"audit_train": 4, **OF_AUDIT}
-    assert project.plan() == {"train": 1, **audit, **stability, **DOWNSTREAM}
+    assert "train grid/digits/backprop/kan" in output
+    assert "train grid/digits/backprop/mlp" not in output
+    kans = trained(5, **{**TRAINED, "grid": 1, "audit": 4})
+    assert project.plan() == {**kans, **OF_AUDIT, **OF_STABILITY, **DOWNSTREAM}
 
 
 def test_an_edit_in_a_data_set_prepares_it_again_and_retrains(project):
     project.append("kancore/data/digits.py")
     dimensions = {"manifold": 1, "landscape": 1, "intrinsic_dimension": 1, **OF_DIMENSIONS}
-    audit = {"audit_train": 7, **OF_AUDIT}
-    stability = {"stability_train": 2, **OF_STABILITY}
-    below = {**audit, **stability, **dimensions, **DOWNSTREAM}
-    assert project.plan() == {"prepare": 1, "train": 2, **below}
+    below = {**OF_AUDIT, **OF_STABILITY, **dimensions, **DOWNSTREAM}
+    assert project.plan() == {"prepare": 1, **trained(5, **TRAINED), **below}
     project.append("kancore/data/breast_cancer.py")
     assert project.plan()["prepare"] == 1
 
@@ -86,10 +87,10 @@ def test_an_edit_in_the_claims_judges_again(project):
 
 
 def test_follow_ups_follow_the_best_scheme_and_their_own_axes(project):
-    best = project.path / "results" / "tiny" / "best" / "digits.json"
+    best = project.path / "results" / "tiny" / "chosen" / "scheme" / "digits.json"
     best.write_text(best.read_text().replace("0.005", "0.05"))
     below = {
-        **FOLLOW_UPS,
+        **trained(1, follow_ups=3),
         "claims": 1,
         **OF_FIRMNESS,
         **dict.fromkeys(FOLLOW_UP_FIGURES, 1),
@@ -98,13 +99,14 @@ def test_follow_ups_follow_the_best_scheme_and_their_own_axes(project):
     assert project.plan() == below
     best.write_text(best.read_text().replace("0.05", "0.005"))
     more = "follow_ups={grid_size: {seeds: [0, 1]}}"
-    assert project.plan("--config", more)["follow_up"] == 1
+    assert project.plan("--config", more)["train"] == 1
 
 
 def test_a_study_without_follow_ups_has_neither_their_jobs_nor_their_figures(project):
     plan = project.plan("--config", "follow_ups={experiments: []}", "--forceall")
-    assert not {"follow_up", "best_scheme", "follow_up_tables", *FOLLOW_UP_FIGURES} & set(plan)
+    assert not {"best_scheme", *FOLLOW_UP_FIGURES} & set(plan)
     assert {"claims", "report", "accuracy_bars"} < set(plan)
+    assert plan["train"] == sum(TRAINED.values()) - TRAINED["follow_ups"]
 
 
 def test_an_edit_in_landscapes_trains_no_sweep_again(project):
@@ -155,7 +157,8 @@ def test_a_style_setting_redraws_from_the_table(project):
 
 
 def test_one_more_seed_adds_one_job_an_architecture(project):
-    assert project.plan("--config", "seeds=[0,1]") == {"train": 2, **DOWNSTREAM}
+    more = trained(2, grid=2, follow_ups=3)  # which may be by another scheme
+    assert project.plan("--config", "seeds=[0,1]") == {**more, **DOWNSTREAM}
 
 
 def test_how_to_run_is_not_what_to_run(project):
@@ -164,37 +167,36 @@ def test_how_to_run_is_not_what_to_run(project):
 
 
 def test_stack_is_one_job_a_scheme_or_all_in_one(project):
-    assert project.plan("--config", "stack=[]")["train"] == 2 * 9
-    assert project.plan("--config", "stack=[optimizer]")["train"] == 2 * 3
+    assert project.plan(GRID, "--config", "stack=[]")["train"] == 2 * 9
+    assert project.plan(GRID, "--config", "stack=[optimizer]")["train"] == 2 * 3
 
 
 def test_code_edited_during_a_run_is_refused(project):
     results = project.path / "results" / "tiny"
-    locks = [
-        file.with_name("checkpoint.lock") for file in results.glob("sweeps/**/history.parquet")
-    ]
-    for name in ("sweeps", "tables"):
+    locks = [file.with_name("job.lock") for file in results.glob("jobs/grid/**/history.parquet")]
+    for name in ("jobs", "tables"):
         (results / name).rename(project.path / name)
-    for log in results.glob("logs/train/**/*.log"):
+    for log in results.glob("logs/jobs/grid/**/*.log"):
         log.unlink()
     with first_free(locks[:1], ""), first_free(locks[1:], ""):
-        run = project.start("--cores", "1", "--forcerun", "train")
+        run = project.start("--cores", "1", GRID)
         # The first job has taken its digest when it waits for its lock.
-        logs = partial(results.glob, "logs/train/**/*.log")
+        logs = partial(results.glob, "logs/jobs/grid/**/*.log")
         assert project.wait_until(lambda: any("waiting" in log.read_text() for log in logs()), run)
         project.append("kancore/training/loop.py")
     output, _ = run.communicate()
     assert run.returncode != 0
     assert "the code has changed since this job was planned" in output
-    assert len(list(results.glob("sweeps/**/history.parquet"))) == 1
-    assert not (results / "tables" / "runs.parquet").exists()
+    assert len(list(results.glob("jobs/**/history.parquet"))) == 1
+    assert not (results / "tables" / "grid" / "runs.parquet").exists()
 
 
 def plan_seeds(project, count):
     """Jobs of the paper's study with some seeds, and seconds of the processor to plan them."""
     seeds = ",".join(map(str, range(count)))
     before = os.times()
-    jobs = project.plan("--config", "study=paper", f"seeds=[{seeds}]")
+    table = "results/paper/tables/grid/runs.parquet"
+    jobs = project.plan(table, "--config", "study=paper", f"seeds=[{seeds}]")
     after = os.times()
     assert jobs["train"] == 2 * 5 * 9 * count
     return after.children_user + after.children_system - sum(before[2:4])
@@ -214,12 +216,12 @@ def test_a_wrong_key_is_one_clear_error(project):
 
 def test_one_more_departure_trains_that_one_alone(project):
     more = "audit={departures: [warm_start, output_initialization, relu_activation]}"
-    assert project.plan("audit", "--config", more)["audit_train"] == 2
+    assert project.plan("audit", "--config", more)["train"] == 2
 
 
 def test_a_study_without_an_audit_or_under_another_protocol_has_none(project):
-    audit = {"audit_train", *OF_AUDIT}
-    assert not audit & set(project.plan("--config", "audit={departures: []}", "--forceall"))
-    published = project.plan("--config", "protocol=published", "--forceall")
-    assert not audit & set(published)
-    assert published["train"] == 2
+    audit, left = set(OF_AUDIT), sum(TRAINED.values()) - TRAINED["audit"]
+    for setting in ("audit={departures: []}", "protocol=published"):
+        plan = project.plan("--config", setting, "--forceall")
+        assert not audit & set(plan)
+        assert plan["train"] == left

@@ -85,7 +85,7 @@ def test_a_data_set_of_ones_own(project):
     own = 'data={"own": {"mine": "mine.npz"}}'
     config = ["datasets=[mine]", own, "models=[mlp]", "train_examples=null", *project.GRID_ALONE]
     project.snakemake("--cores", "2", "--config", *config)
-    runs = read_table(project.path / "results" / "tiny" / "tables" / "runs.parquet", RUNS)
+    runs = read_table(project.path / "results" / "tiny" / "tables" / "grid" / "runs.parquet", RUNS)
     assert set(runs["dataset"]) == {"mine"}
     assert runs["parameters"].unique().tolist() == [4 * 32 + 32 + 32 * 2 + 2]
 
@@ -106,7 +106,7 @@ def test_an_own_file_that_an_older_one_replaces_is_prepared_again(project):
 
 
 def test_more_examples_than_there_are_is_told(project):
-    target = "results/tiny/sweeps/digits/backprop/mlp-32-gelu/0.005/seed0/history.parquet"
+    target = "results/tiny/jobs/grid/digits/backprop/mlp-32-gelu/0.005/seed0/history.parquet"
     config = ["--config", "train_examples=9999"]
     output = project.snakemake("--cores", "1", target, *config, check=False)
     assert "digits: cannot draw 9999 examples of 1438" in output

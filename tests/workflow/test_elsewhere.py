@@ -10,12 +10,12 @@ import pytest
 
 from kancore.tables import RUNS, read_table
 
-TABLE = "results/tiny/tables/runs.parquet"
+TABLE = "results/tiny/tables/grid/runs.parquet"
 SHADOW = "raise SystemExit('imported from the working folder')\n"
 IMPORTER = """
 rule first:
     input:
-        "sub/results/quick/sweeps/digits/backprop/mlp-32-gelu/all/seed0/history.parquet"
+        "sub/results/quick/jobs/grid/digits/backprop/mlp-32-gelu/all/seed0/history.parquet"
     output:
         "first.txt"
     shell:

@@ -9,7 +9,7 @@ import yaml
 
 from kancore.tables import RUNS, read_table
 
-SWEEP = "results/tiny/sweeps/digits/backprop/mlp-32-gelu/0.005/seed0"
+SWEEP = "results/tiny/jobs/grid/digits/backprop/mlp-32-gelu/0.005/seed0"
 HISTORY = f"{SWEEP}/history.parquet"
 
 
@@ -65,9 +65,9 @@ def test_a_damaged_checkpoint_and_a_study_whose_schemes_all_diverge(project):
     checkpoint.write_bytes(b"half a checkpoint")
     project.snakemake("--cores", "2", "--config", "learning_rates=[1e30]")
     assert not list(checkpoint.parent.glob("*.pt"))
-    log = project.path / "results/tiny/logs/train/digits/backprop/mlp-32-gelu/1e+30/seed0.log"
+    log = project.path / "results/tiny/logs/jobs/grid/digits/backprop/mlp-32-gelu/1e+30/seed0.log"
     assert "checkpoint.pt: unreadable checkpoint, removed" in log.read_text()
-    runs = read_table(project.path / "results/tiny/tables/runs.parquet", RUNS)
+    runs = read_table(project.path / "results/tiny/tables/grid/runs.parquet", RUNS)
     assert len(runs) == 18
     assert runs["diverged"].all()
     assert (runs["parameters"] > 0).all()

@@ -66,7 +66,7 @@ def tables(project):
 def checkpoints(project):
     """Checkpoints of the study, each with the time of its last change."""
     found = set()
-    for path in project.path.glob("results/tiny/sweeps/**/checkpoint.pt"):
+    for path in project.path.glob("results/tiny/jobs/grid/**/checkpoint.pt"):
         with suppress(FileNotFoundError):
             found.add((path, path.stat().st_mtime_ns))
     return found
@@ -102,7 +102,7 @@ def kill_training_jobs(project, moments):
 
 def kill_snakemake(project, moments):
     """Kill runs as they begin, train and draw; one that ends before does not count."""
-    runs, kills = project.path / "results" / "tiny" / "tables" / "runs.csv", 0
+    runs, kills = project.path / "results" / "tiny" / "tables" / "grid" / "runs.csv", 0
     while kills < KILLS:
         before = checkpoints(project)
         run = start(project)

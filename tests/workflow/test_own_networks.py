@@ -27,14 +27,14 @@ def test_a_network_of_ones_own_runs_through_the_study(with_example):
     assert project.plan(*options)["train"] == 1
     project.snakemake("--cores", "2", *options)
     results = project.path / "results" / "tiny"
-    runs = read_table(results / "tables" / "runs.parquet", RUNS)
+    runs = read_table(results / "tables" / "grid" / "runs.parquet", RUNS)
     own = runs[runs["model"] == OWN]
     assert len(own) == len(runs) / 3 == 9
     assert set(own["parameters"]) == {(64 * 32 + 32 * 10) * 9}
     assert own["activation"].isna().all()
     assert own["test_accuracy"].max() > 0.5
     assert set(own["code"]).isdisjoint(runs.loc[runs["model"] != OWN, "code"])
-    timings = read_table(results / "tables" / "timings.parquet", TIMINGS)
+    timings = read_table(results / "tables" / "grid" / "timings.parquet", TIMINGS)
     assert "digits/backprop/rbf_kan.build-32/0.005/seed0" in set(timings["sweep"])
     compared = json.loads((results / "claims.json").read_text())["own_models"]
     assert [(each["model"], each["rival"]) for each in compared] == [(OWN, "mlp"), (OWN, "kan")]

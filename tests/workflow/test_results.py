@@ -29,7 +29,7 @@ def results(finished):
 
 
 def test_tables_have_a_row_for_each_run_evaluation_and_job(results):
-    runs = read_table(results / "tables" / "runs.parquet", RUNS)
+    runs = read_table(results / "tables" / "grid" / "runs.parquet", RUNS)
     assert len(runs) == 2 * 9
     assert set(runs["study"]) == {"tiny"}
     assert runs["parameters"].nunique() == 2
@@ -37,23 +37,23 @@ def test_tables_have_a_row_for_each_run_evaluation_and_job(results):
     assert runs["code"].nunique() == 2
     assert not runs["diverged"].any()
     assert runs["test_accuracy"].between(0, 1).all()
-    history = read_table(results / "tables" / "history.parquet", HISTORY)
+    history = read_table(results / "tables" / "grid" / "history.parquet", HISTORY)
     assert len(history) == 2 * 9 * 2
-    timings = read_table(results / "tables" / "timings.parquet", TIMINGS)
+    timings = read_table(results / "tables" / "grid" / "timings.parquet", TIMINGS)
     assert len(timings) == 2
     assert (timings["schemes"] == 9).all()
     assert (timings["steps"] == 2 * (180 // 50)).all()
 
 
 def test_follow_ups_are_trained_by_the_best_scheme_into_tables_of_their_own(results):
-    runs = read_table(results / "tables" / "follow_up_runs.parquet", RUNS)
+    runs = read_table(results / "tables" / "follow_ups" / "runs.parquet", RUNS)
     assert runs.groupby("experiment").size().to_dict() == {
         **{"activation": 2, "grid_size": 2, "width_degree": 2 * 2 * 2}
     }
-    scheme = json.loads((results / "best" / "digits.json").read_text())
+    scheme = json.loads((results / "chosen" / "scheme" / "digits.json").read_text())
     assert len(runs.drop_duplicates(list(scheme))) == 1
     assert runs.iloc[0][list(scheme)].to_dict() == scheme
-    grid = read_table(results / "tables" / "runs.parquet", RUNS)
+    grid = read_table(results / "tables" / "grid" / "runs.parquet", RUNS)
     assert set(grid["experiment"]) == {"grid"}
     (same,) = (
         grid.merge(runs, on=[*scheme, "model", "activation", "grid_size", "degree", "depth"])[
@@ -74,19 +74,19 @@ def test_claims_of_a_study_too_small_for_them_are_not_tested(results):
 
 
 def test_status_counts_the_jobs_of_a_finished_study(results):
-    # Of the grid, follow-ups, audit, and stability.
-    assert read_status(results) == StudyStatus("tiny", 2 + 3 + 7 + 3, 0, {})
+    # Of the grid, follow-ups, audit, stability, the combination, and a landscape.
+    assert read_status(results, 0) == StudyStatus("tiny", 2 + 3 + 7 + 2 + 1 + 1, 0, {}, {})
 
 
 def test_markdown_shows_the_figures_beside_it(results):
     text = (results / "report.md").read_text()
-    shown = re.findall(r"\]\((figures/\w+\.svg|tables/\w+\.csv)\)", text)
+    shown = re.findall(r"\]\((figures/\w+\.svg|tables/[\w/]+\.csv)\)", text)
     assert len(shown) == len(REPORTED) + 2
     assert all((results / path).exists() for path in shown)
 
 
 def test_csv_says_what_parquet_says(results):
-    lines = (results / "tables" / "runs.csv").read_text().splitlines()
+    lines = (results / "tables" / "grid" / "runs.csv").read_text().splitlines()
     assert lines[0].split(",") == RUNS.names
     assert len(lines) == 1 + 2 * 9
 
@@ -132,12 +132,12 @@ def test_the_same_study_gives_the_same_bytes(project):
     before = project.path / "results" / "tiny"
     shutil.move(before, project.path / "before")
     project.snakemake("--cores", "2", "--forceall")
-    names = ["tables/runs.parquet", "tables/history.parquet", "tables/runs.csv"]
+    names = ["tables/grid/runs.parquet", "tables/grid/history.parquet", "tables/grid/runs.csv"]
     names += [
         f"tables/{name}.parquet"
         for name in ("landscapes", "intrinsic_dimension", "efficiency", "efficiency_ranks")
     ]
-    names += ["tables/follow_up_runs.parquet", "claims.json"]
+    names += ["tables/follow_ups/runs.parquet", "claims.json"]
     names += [
         f"figures/{figure}.{kind}"
         for figure in REPORTED
@@ -150,8 +150,8 @@ def test_the_same_study_gives_the_same_bytes(project):
 
 def test_a_job_that_was_killed_goes_on_to_the_same_bytes(project):
     name = "digits/backprop/kan-32-gelu-degree3-grid5/0.005/seed0"
-    folder = project.path / "results" / "tiny" / "sweeps" / name
-    target = f"results/tiny/sweeps/{name}/history.parquet"
+    folder = project.path / "results" / "tiny" / "jobs" / "grid" / name
+    target = f"results/tiny/jobs/grid/{name}/history.parquet"
     arguments = ("--cores", "1", target, "--config", "epochs=100", "checkpoint_seconds=0")
     project.snakemake(*arguments)
     undisturbed = (folder / "history.parquet").read_bytes()

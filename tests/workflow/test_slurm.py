@@ -21,7 +21,7 @@ STUDY = (
 )  # fmt: skip
 SLURM = ("--workflow-profile", "profiles/slurm", "--slurm-init-seconds-before-status-checks", "3")
 # The training is disturbed, which needs all of the test bed's processors at once.
-TARGET = "results/quick/tables/runs.parquet"
+TARGET = "results/quick/tables/grid/runs.parquet"
 TABLES = ("runs.parquet", "runs.csv", "history.parquet")
 
 
@@ -53,7 +53,7 @@ class Job:
     """The Slurm job that trains a sweep, its training process halted after two checkpoints."""
 
     def __init__(self, project, sweep):
-        folder = project.path / "results" / "quick" / "sweeps" / sweep
+        folder = project.path / "results" / "quick" / "jobs" / "grid" / sweep
         while not (folder / "checkpoint.previous.pt").exists():
             time.sleep(0.01)
         self.process = next(  # the first: while it starts another program there are two of it
@@ -106,9 +106,9 @@ def test_disturbed_jobs_on_slurm_end_with_the_tables_of_a_local_run(
     assert run.returncode == 0, output
 
     for table in TABLES:
-        path = Path("results", "quick", "tables", table)
+        path = Path(TARGET).with_name(table)
         assert (cluster.path / path).read_bytes() == (local.path / path).read_bytes()
-    timings = read_table(cluster.path / "results" / "quick" / "tables" / "timings.parquet", TIMINGS)
+    timings = read_table(cluster.path / TARGET.replace("runs", "timings"), TIMINGS)
     assert (timings["resumes"] == 1).all()
     submitted = slurm("squeue", "--noheader", "--states=all", "--format=%k").split()
     assert {name.split("_wildcards")[0] for name in submitted} == {"rule_prepare", "rule_train"}

@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from kancore.analysis.stability import cells, combined_jobs, effects, helpful, recommendations
+from kancore.analysis.stability import cells, effects, helpful, recommendations
 from kancore.analysis.statistics import interval_over_seeds, summarize_runs
-from kancore.schemes import Architecture, Sweep
 
 
 @pytest.fixture(scope="module")
@@ -108,17 +107,3 @@ def test_recommendations_follow_the_intervals(stability):
     assert len(places) == 1
     assert found["residual"]["except"] == []
     assert all(each["firm"] for each in found.values())
-
-
-def test_jobs_of_the_combination_have_its_sweeps_in_the_places_of_the_baselines():
-    def sweep(depth, seed, **changes):
-        kan = {"degree": 3, "grid_size": 5, "grid_range": (-1.0, 1.0)}
-        architecture = Architecture("kan", (4,) * depth, **kan, **changes)
-        axes = (("sgd",), (0.1,), ("orthogonal",))
-        return Sweep("digits", "backprop", architecture, *axes, seed, 1, 10)
-
-    jobs = {f"combined/{seed}": [sweep(depth, seed) for depth in (1, 2)] for seed in (0, 1)}
-    changed = [sweep(depth, seed, residual=True) for seed in (1, 0) for depth in (2, 1)]
-    found = combined_jobs(changed, jobs)
-    assert found["combined/1"] == [sweep(1, 1, residual=True), sweep(2, 1, residual=True)]
-    assert list(found) == list(jobs)

@@ -340,7 +340,7 @@ def test_markdown_says_the_same(shown):
         assert f"{claim['mark']} {claim['verdict']} |" in text
     assert "![A <title>](figures/a.svg)" in text
     assert yaml.safe_load(text.split("```yaml\n")[1].split("```")[0])["epochs"] == 20
-    assert "](tables/follow_up_runs.csv)" in text
+    assert "](tables/follow_ups/runs.csv)" in text
 
 
 def test_markdown_escapes_cells(runs, timings):

@@ -9,7 +9,7 @@ import yaml
 from kancore import objectives, schemes
 from kancore.intrinsic_dimension.subspaces import PROJECTIONS, REFERENCE
 from kancore.studies.config import ConfigError, resolve
-from kancore.studies.follow_ups import EXPERIMENTS
+from kancore.studies.experiments import FOLLOW_UPS, audit_plan
 from kancore.studies.study import Study
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -45,8 +45,8 @@ def test_schema_allows_what_the_library_has(key, allowed):
 
 def test_schema_allows_the_experiments_that_there_are():
     experiments = KEYS["follow_ups"]["properties"]["experiments"]
-    assert tuple(experiments["items"]["enum"]) == EXPERIMENTS
-    assert set(CONFIG["defaults"]["follow_ups"]) == {"experiments", *EXPERIMENTS}
+    assert tuple(experiments["items"]["enum"]) == FOLLOW_UPS
+    assert set(CONFIG["defaults"]["follow_ups"]) == {"experiments", *FOLLOW_UPS}
 
 
 def test_schema_allows_the_projections_that_there_are():
@@ -216,14 +216,6 @@ def test_stack_splits_sweeps_into_jobs_without_losing_a_scheme(axes):
     assert sum(len(job.schemes) for job in jobs) == sum(len(sweep.schemes) for sweep in whole)
 
 
-def test_quick_trains_the_depths_of_a_model_in_turn():
-    quick = study(study="quick")
-    assert len(quick.series()) == 2 * 3 * 3
-    trained = [sweep for series in quick.series() for sweep in series.sweeps]
-    assert sorted(each.name for each in trained) == sorted(each.name for each in quick.sweeps())
-    assert len(study(study="paper").series()) == len(study(study="paper").sweeps())
-
-
 def test_published_makes_every_departure():
     published = study(study="published")
     assert published.protocol == "published"
@@ -276,7 +268,7 @@ def test_a_protocol_may_be_some_departures_and_overrides_win():
     assert {sweep.epochs for sweep in some.sweeps()} == {25}
     assert {sweep.architecture.relu_logits for sweep in some.sweeps()} == {True}
     assert {sweep.warm_start for sweep in some.sweeps()} == {False}
-    assert some.audit() == []
+    assert not any(audit_plan(some))
     own = study(study="laptop", protocol=["budget"], epochs=3)
     assert {sweep.epochs for sweep in own.sweeps()} == {3}
     everything = list(CONFIG["defaults"]["departures"])
@@ -296,22 +288,6 @@ def test_each_departure_changes_what_is_trained(name):
         for protocol in ("clean", [name])
     )
     assert clean.sweeps() != other.sweeps()
-
-
-def test_the_audit_trains_each_protocol_and_nothing_twice():
-    laptop = study(study="laptop")
-    trained = [sweep for audited in laptop.audit() for sweep in audited.series.sweeps]
-    assert len(trained) == len(set(trained)) == 102
-    assert len({audited.name for audited in laptop.audit()}) == len(laptop.audit())
-    by_protocol = {}
-    for audited in laptop.audit():
-        models = {sweep.architecture.model for sweep in audited.series.sweeps}
-        by_protocol.setdefault(audited.changed, set()).update(models)
-    assert by_protocol.pop("output_initialization") == by_protocol.pop("leaky_gain") == {"kan"}
-    assert by_protocol.pop("pytorch_initialization") == {"mlp", "wide_mlp"}
-    assert list(by_protocol)[:2] == ["clean", "published"]
-    assert set(map(frozenset, by_protocol.values())) == {frozenset(schemes.MODELS)}
-    assert study(study="quick").audit() == []
 
 
 def test_splines_multiply_kans_only():
@@ -438,48 +414,3 @@ def test_a_default_that_is_missing_is_named():
     del config["defaults"]["epochs"]
     with pytest.raises(ConfigError, match="epochs"):
         resolve(config, SCHEMA)
-
-
-def follow_ups(**overrides):
-    """Follow-ups of quick by name, with other settings."""
-    found = study(study="quick", follow_ups=overrides).follow_ups()
-    return {follow_up.name: follow_up for follow_up in found}
-
-
-def test_activations_and_grid_sizes_vary_the_grids_kans_of_all_depths():
-    found = follow_ups(activation={"activations": ["relu", "elu"], "seeds": [0, 4]})
-    follow_up = found["activation/digits/seed4"]
-    assert [(a.depth, a.activation) for a in follow_up.architectures] == [
-        (depth, name) for depth in ("2layers", "3layers", "4layers") for name in ("relu", "elu")
-    ]
-    assert {(a.degree, a.grid_size, a.dropout) for a in follow_up.architectures} == {(3, 5, 0.2)}
-    assert follow_up.options["epochs"] == 12
-    grids = follow_ups(grid_size={"grid_sizes": [3, 20]})["grid_size/digits/seed0"]
-    assert [a.grid_size for a in grids.architectures] == [3, 20] * 3
-
-
-def test_widths_and_degrees_are_those_of_one_and_two_hidden_layers():
-    axes = {"widths": [8, 16], "degrees": [1, 2], "seeds": [0]}
-    follow_up = follow_ups(width_degree=axes)["width_degree/digits/seed0"]
-    assert [(a.hidden_widths, a.degree) for a in follow_up.architectures] == [
-        *[((8,), 1), ((8,), 2), ((16,), 1), ((16,), 2)],
-        *[((8, 8), 1), ((8, 8), 2), ((16, 16), 1), ((16, 16), 2)],
-    ]
-
-
-def test_follow_ups_start_from_the_first_kan_of_the_grid():
-    quick = study(study="quick", activations=["silu", "gelu"], degrees=[2, 3], grid_sizes=[9])
-    found = {follow_up.experiment: follow_up for follow_up in quick.follow_ups()}
-    assert {a.activation for a in found["grid_size"].architectures} == {"silu"}
-    assert {(a.degree, a.grid_size) for a in found["activation"].architectures} == {(2, 9)}
-
-
-def test_there_are_follow_ups_only_where_they_are_wanted_and_kans_train():
-    assert follow_ups(experiments=[]) == {}
-    assert {name.split("/")[0] for name in follow_ups(experiments=["grid_size"])} == {"grid_size"}
-    assert study(study="quick", models=["mlp"]).follow_ups() == []
-    assert study(study="quick", objectives=["hsic"]).follow_ups() == []
-
-
-def test_follow_ups_change_nothing_of_the_grid():
-    assert study(follow_ups={"experiments": []}).grid == study().grid

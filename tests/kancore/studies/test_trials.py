@@ -10,6 +10,7 @@ import yaml
 from kancore.machine.resources import needs_of_unknown
 from kancore.studies import trials
 from kancore.studies.config import ConfigError, resolve
+from kancore.studies.experiments import jobs
 
 ROOT = Path(__file__).resolve().parents[3]
 SCHEMA = yaml.safe_load((ROOT / "schemas" / "config.schema.yaml").read_text())
@@ -34,11 +35,13 @@ def study(tmp_path, monkeypatch):
 
 
 def plan(study):
-    return trials.own_networks(study, Path("results", "data"), Path("kept.json"))
+    return trials.own_networks(
+        study, jobs(study).values(), Path("results", "data"), Path("kept.json")
+    )
 
 
-def test_a_study_without_such_models_costs_nothing(study, monkeypatch):
-    monkeypatch.setattr(trials, "_trained", None)
+def test_a_study_without_such_models_tries_nothing(study, monkeypatch):
+    monkeypatch.setattr(trials, "_run", None)
     assert plan(study()) == {}
     assert not Path("kept.json").exists()
 

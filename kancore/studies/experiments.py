@@ -1,0 +1,173 @@
+"""The experiments of a study: each is a list of training jobs.
+
+One more experiment is one more function in `EXPERIMENTS`. Its jobs are then planned, trained,
+watched and merged as all others, and their rows put into tables of the experiment's name.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from itertools import product
+from typing import Any
+
+from kancore.schemes import AXES, Architecture, Sweep
+from kancore.studies.jobs import Job, by_job
+from kancore.studies.protocols import CLEAN, PUBLISHED, departures
+from kancore.studies.study import Study, merge
+
+# What the experiment on stability compares its factors with, and all that help, together.
+BASELINE, COMBINED = "baseline", "combined"
+# What follow-ups vary.
+FOLLOW_UPS = ("activation", "width_degree", "grid_size")
+# Files of what jobs wait for, below the folder of a study.
+BEST_SCHEME, HELPFUL_FACTORS = "chosen/scheme/{dataset}.json", "chosen/factors.json"
+
+
+def grid(study: Study) -> Iterator[Job]:
+    """Train every scheme of every architecture (paper, section 4)."""
+    for name, sweeps in by_job(study.sweeps(), study.settings["depths_in_turn"]).items():
+        yield Job("grid", name, "grid", study.protocol, sweeps)
+
+
+def follow_ups(study: Study) -> Iterator[Job]:
+    """Vary KANs, trained by the best scheme of their data set (paper, section 5).
+
+    Base activations; widths and degrees of one and two hidden layers; grid sizes. None unless the
+    grid has KANs under backpropagation.
+    """
+    settings = study.settings["follow_ups"]
+    if "kan" not in study.settings["models"] or "backprop" not in study.settings["objectives"]:
+        return
+    for experiment, dataset in product(settings["experiments"], study.settings["datasets"]):
+        architectures = _varied(study, experiment, dataset)
+        for seed in settings[experiment]["seeds"]:
+            sweeps = tuple(
+                _by_any_scheme(study.sweep(dataset, "backprop", architecture, seed))
+                for architecture in architectures
+            )
+            name = f"{experiment}/{dataset}/seed{seed}"
+            choice = BEST_SCHEME.format(dataset=dataset)
+            yield Job("follow_ups", name, experiment, study.protocol, sweeps, choice)
+
+
+def _varied(study: Study, experiment: str, dataset: str) -> tuple[Architecture, ...]:
+    """Vary what a follow-up varies in the first KAN that the grid has of each depth."""
+    axes = study.settings["follow_ups"][experiment]
+    found = reversed([*study.architectures(dataset)])
+    by_depth = {kan.depth: kan for kan in found if kan.degree}
+    kans = [by_depth[depth] for depth in study.settings["depths"]]
+    if experiment == "width_degree":
+        return tuple(
+            replace(kans[0], hidden_widths=(width,) * layers, degree=degree)
+            for layers, width, degree in product((1, 2), axes["widths"], axes["degrees"])
+        )
+    values = axes["activations"] if experiment == "activation" else axes["grid_sizes"]
+    return tuple(replace(kan, **{experiment: value}) for kan, value in product(kans, values))
+
+
+def _by_any_scheme(sweep: Sweep) -> Sweep:
+    """Give a sweep of one scheme, which is chosen later, from new weights."""
+    axes: dict[str, Any] = {axis: getattr(sweep, axis)[:1] for axis in AXES.values()}
+    return replace(sweep, warm_start=False, **axes)
+
+
+def audit(study: Study) -> Iterator[Job]:
+    """Train a clean study again under the published protocol and each departure.
+
+    A sweep that a protocol leaves as it was is trained once.
+    """
+    plan = audit_plan(study)
+    yield from _of_a_plan("audit", plan, lambda protocol: audited(study, protocol))
+
+
+def audit_plan(study: Study) -> Iterator[tuple[str, str, Sweep]]:
+    """Give every sweep of each protocol, and the protocol under which the audit trains it.
+
+    None unless the study itself is clean.
+    """
+    alone = study.settings["audit"]["departures"]
+    if alone and study.protocol == CLEAN:
+        yield from _plan((CLEAN, PUBLISHED, *alone), lambda protocol: audited(study, protocol))
+
+
+def audited(study: Study, protocol: str) -> Study:
+    """Give what the audit trains under a protocol or a single departure."""
+    settings = merge(study.settings, study.settings["audit"]["settings"])
+    return Study(study.name, settings).under(departures(protocol, settings["departures"]))
+
+
+def stability(study: Study) -> Iterator[Job]:
+    """Train KANs under each factor that may make them stable, and without any."""
+    factors = study.settings["stability"]["train"]
+    if factors:
+        changed = _by_factor(study)
+        yield from _of_a_plan("stability", _plan((BASELINE, *factors), changed), changed)
+
+
+def _by_factor(study: Study) -> Callable[[str], Study]:
+    return lambda name: changed_by(study, [] if name == BASELINE else [name])
+
+
+def combined(study: Study) -> Iterator[Job]:
+    """Train KANs under all factors together that help; the baseline's jobs, in its names."""
+    if not study.settings["stability"]["train"]:
+        return
+    baseline = changed_by(study, [])
+    for name, sweeps in by_job(baseline.sweeps(), baseline.settings["depths_in_turn"]).items():
+        yield Job("combined", name, "stability", COMBINED, sweeps, HELPFUL_FACTORS)
+
+
+def combined_sweeps(study: Study, factors: Sequence[str]) -> dict[str, list[Sweep]]:
+    """Give each job of the combination, by its name, its sweeps under the factors that help."""
+
+    def place(sweep: Sweep) -> tuple:
+        return sweep.dataset, sweep.architecture.depth, sweep.seed, sweep.part
+
+    found = {place(sweep): sweep for sweep in changed_by(study, factors).sweeps()}
+    return {job.name: [found[place(sweep)] for sweep in job.sweeps] for job in combined(study)}
+
+
+def changed_by(study: Study, factors: Sequence[str]) -> Study:
+    """Give what the experiment on stability trains with these factors changed, if any."""
+    own = study.settings["stability"]
+    settings = merge(study.settings, own["settings"])
+    for factor in factors:
+        settings = merge(settings, own["factors"][factor])
+    return Study(study.name, settings)
+
+
+def _plan(
+    names: Sequence[str], changed: Callable[[str], Study]
+) -> Iterator[tuple[str, str, Sweep]]:
+    """Give every sweep of each changed study, and the first name under which there is the same."""
+    first: dict[Sweep, str] = {}
+    for name in names:
+        for sweep in changed(name).sweeps():
+            yield name, first.setdefault(sweep, name), sweep
+
+
+def _of_a_plan(
+    experiment: str, plan: Iterator[tuple[str, str, Sweep]], changed: Callable[[str], Study]
+) -> Iterator[Job]:
+    """Put the sweeps of a plan into jobs, each under the first of its names."""
+    trained: dict[str, list[Sweep]] = {}
+    for name, first, sweep in plan:
+        if name == first:
+            trained.setdefault(name, []).append(sweep)
+    for protocol, sweeps in trained.items():
+        in_turn = changed(protocol).settings["depths_in_turn"]
+        for name, each in by_job(sweeps, in_turn).items():
+            yield Job(experiment, f"{protocol}/{name}", experiment, protocol, each)
+
+
+EXPERIMENTS: dict[str, Callable[[Study], Iterator[Job]]] = {
+    "grid": grid,
+    "follow_ups": follow_ups,
+    "audit": audit,
+    "stability": stability,
+    "combined": combined,
+}
+
+
+def jobs(study: Study) -> dict[str, Job]:
+    """Every training job of a study by its path, in a fixed order."""
+    return {job.path: job for experiment in EXPERIMENTS.values() for job in experiment(study)}
