@@ -64,12 +64,12 @@ def raw_argument(name):
 
 def data_module(name):
     """Module of kancore.data that prepares a data set."""
-    return "custom" if name in STUDY.settings["data"]["own"] else name
+    return "own" if name in STUDY.settings["data"]["own"] else name
 
 
 def data_options(name):
     """What the module of a data set is told."""
-    if data_module(name) == "custom":
+    if data_module(name) == "own":
         return {"name": name}
     return STUDY.settings["data"].get(name, {})
 

@@ -13,7 +13,7 @@ from kancore.machine.provenance import check_code
 def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--dataset", required=True, help="name of the data set, or custom")
+    parser.add_argument("--dataset", required=True, help="name of the data set, or own")
     parser.add_argument("--raw", type=Path, help="folder of its raw files, or its own file")
     parser.add_argument("--options", type=json.loads, default={}, help="options, as JSON")
     parser.add_argument("--out", type=Path, required=True, help="safetensors file to write")

@@ -12,7 +12,7 @@ from types import ModuleType
 PUBLISHED = ("mnist", "fashion_mnist", "cifar10", "imdb", "higgs")
 BUNDLED = ("mnist_sample", "digits", "breast_cancer")
 DATASETS: dict[str, str] = {
-    name: f"kancore.data.{name}" for name in (*PUBLISHED, *BUNDLED, "custom")
+    name: f"kancore.data.{name}" for name in (*PUBLISHED, *BUNDLED, "own")
 }
 
 

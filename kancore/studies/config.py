@@ -135,7 +135,7 @@ _OTHERS = ("outputs", "flips", "wide_depths", *AXES.values())
 
 
 def _known(own: Mapping[str, str]) -> str:
-    return ", ".join([*(name for name in DATASETS if name != "custom"), *own])
+    return ", ".join([*(name for name in DATASETS if name != "own"), *own])
 
 
 def _typed(value: Any) -> Any:
@@ -172,7 +172,7 @@ def _check_together(settings: Mapping[str, Any]) -> None:
         if name in DATASETS:
             raise _error(["data", "own", name], own[name], f"a name other than {_known({})}")
     for position, dataset in enumerate(settings["datasets"]):
-        if dataset not in own and (dataset not in DATASETS or dataset == "custom"):
+        if dataset not in own and (dataset not in DATASETS or dataset == "own"):
             raise _error(["datasets", position], dataset, f"one of {_known(own)}")
     if "hsic" in settings["objectives"] and all(":" in name for name in settings["models"]):
         expected = "backprop alone, as models of your own are trained by backpropagation"

@@ -9,13 +9,13 @@ import pytest
 import torch
 from sklearn.preprocessing import StandardScaler
 
-from kancore.data import custom
+from kancore.data import own
 
 
 def test_data_set_needs_no_unpickling(tmp_path):
     np.savez(tmp_path / "d.npz", x_train=np.array([{}], dtype=object))
     with pytest.raises(ValueError, match=r"not a whole \.npz file of plain arrays"):
-        custom.prepare(tmp_path / "d.npz")
+        own.prepare(tmp_path / "d.npz")
 
 
 def own_arrays():
@@ -31,11 +31,11 @@ def own_arrays():
 def test_own_npz_file(tmp_path):
     arrays = own_arrays()
     np.savez(tmp_path / "mine.npz", **arrays)
-    dataset = custom.prepare(tmp_path / "mine.npz")
+    dataset = own.prepare(tmp_path / "mine.npz")
     assert (dataset.name, dataset.class_names) == ("mine", ("0", "1", "2"))
     assert np.array_equal(dataset.x_train.numpy(), arrays["x_train"].astype(np.float32))
     np.savez(tmp_path / "mine.npz", **arrays, class_names=["a", "b", "c"])
-    assert custom.prepare(tmp_path / "mine.npz", name="n").class_names == ("a", "b", "c")
+    assert own.prepare(tmp_path / "mine.npz", name="n").class_names == ("a", "b", "c")
 
 
 def test_own_images(tmp_path):
@@ -43,7 +43,7 @@ def test_own_images(tmp_path):
     arrays["x_train"] = np.arange(9 * 6, dtype=np.uint8).reshape(9, 2, 3)
     arrays["x_test"] = np.arange(6 * 6, dtype=np.uint8).reshape(6, 2, 3)
     np.savez(tmp_path / "mine.npz", **arrays)
-    dataset = custom.prepare(tmp_path / "mine.npz")
+    dataset = own.prepare(tmp_path / "mine.npz")
     assert dataset.image_shape == (1, 2, 3)
     assert dataset.x_train.dtype == torch.uint8
     assert dataset.x_train[1].tolist() == [6, 7, 8, 9, 10, 11]
@@ -82,7 +82,7 @@ def test_own_images(tmp_path):
 def test_own_arrays_that_do_not_fit(tmp_path, change, message):
     np.savez(tmp_path / "mine.npz", **(own_arrays() | change))
     with pytest.raises(ValueError, match=message):
-        custom.prepare(tmp_path / "mine.npz")
+        own.prepare(tmp_path / "mine.npz")
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_labels_of_any_kind_are_classes_in_ascending_order(tmp_path, labels, nam
     arrays = own_arrays()
     arrays["y_train"], arrays["y_test"] = np.tile(labels, 3), np.tile(labels, 2)
     np.savez(tmp_path / "mine.npz", **arrays)
-    dataset = custom.prepare(tmp_path / "mine.npz")
+    dataset = own.prepare(tmp_path / "mine.npz")
     assert dataset.class_names == (names or tuple(map(str, np.unique(labels))))
     for part in ("train", "test"):
         found = np.unique(labels)[getattr(dataset, f"y_{part}").numpy()]
@@ -111,14 +111,14 @@ def test_labels_among_class_names(tmp_path):
     arrays = own_arrays()
     arrays["y_train"], arrays["y_test"] = np.tile(["c", "a", "b"], 3), np.tile(["a", "b"], 3)
     np.savez(tmp_path / "mine.npz", **arrays, class_names=["c", "b", "a"])
-    dataset = custom.prepare(tmp_path / "mine.npz")
+    dataset = own.prepare(tmp_path / "mine.npz")
     assert dataset.class_names == ("c", "b", "a")
     assert dataset.y_train[:3].tolist() == [0, 2, 1]
     assert dataset.y_test[:2].tolist() == [2, 1]
     arrays["y_test"] = np.array(["a"] * 5 + ["zebra"])
     np.savez(tmp_path / "mine.npz", **arrays)
     with pytest.raises(ValueError, match=r"y_test: no .* classes zebra; the classes are a, b, c"):
-        custom.prepare(tmp_path / "mine.npz")
+        own.prepare(tmp_path / "mine.npz")
 
 
 def test_many_labels_are_told_in_a_line(tmp_path):
@@ -126,7 +126,7 @@ def test_many_labels_are_told_in_a_line(tmp_path):
     arrays["y_test"] = np.arange(10**6)
     np.savez(tmp_path / "mine.npz", **arrays)
     with pytest.raises(ValueError, match=r"labels 3 to 999999, .* \(999,997 in all\)") as error:
-        custom.prepare(tmp_path / "mine.npz")
+        own.prepare(tmp_path / "mine.npz")
     assert len(str(error.value)) < 300
 
 
@@ -134,7 +134,7 @@ def test_many_labels_are_told_in_a_line(tmp_path):
 def test_many_classes(tmp_path, classes):
     x, y = np.random.default_rng(0).normal(size=(2 * classes, 3)), np.arange(2 * classes) % classes
     np.savez(tmp_path / "d.npz", x_train=x, y_train=y + 1, x_test=x[:5], y_test=y[:5] + 1)
-    dataset = custom.prepare(tmp_path / "d.npz")
+    dataset = own.prepare(tmp_path / "d.npz")
     assert dataset.classes == classes
     assert dataset.y_train.tolist() == y.tolist()
 
@@ -155,7 +155,7 @@ def test_layouts_and_types_of_tables(tmp_path, change):
     for part in ("x_train", "x_test"):
         arrays[part] = change(np.arange(arrays[part].size).reshape(arrays[part].shape) % 7)
     np.savez(tmp_path / "mine.npz", **arrays)
-    dataset = custom.prepare(tmp_path / "mine.npz")
+    dataset = own.prepare(tmp_path / "mine.npz")
     for part in ("x_train", "x_test"):
         assert getattr(dataset, part).tolist() == arrays[part].astype(float).tolist()
 
@@ -164,11 +164,11 @@ def test_one_feature_and_constant_features(tmp_path):
     arrays = own_arrays()
     one = {part: arrays[part][:, :1] for part in ("x_train", "x_test")}
     np.savez(tmp_path / "mine.npz", **(arrays | one))
-    assert custom.prepare(tmp_path / "mine.npz").features == 1
+    assert own.prepare(tmp_path / "mine.npz").features == 1
     for part in ("x_train", "x_test"):
         arrays[part][:, 1] = 0.1
     np.savez(tmp_path / "mine.npz", **arrays)
-    dataset = custom.prepare(tmp_path / "mine.npz")
+    dataset = own.prepare(tmp_path / "mine.npz")
     assert dataset.std[1] == 1
     assert dataset.standardize(dataset.x_test)[:, 1].tolist() == [0.0] * 6
 
@@ -182,19 +182,19 @@ def test_images_with_channels_last(tmp_path, order):
     first = {"x_train": images(9, 3, 8, 6), "x_test": images(6, 3, 8, 6)}
     last = {key: np.array(x.transpose(0, 2, 3, 1), order=order) for key, x in first.items()}
     np.savez(tmp_path / "mine.npz", **(own_arrays() | first))
-    expected = custom.prepare(tmp_path / "mine.npz")
+    expected = own.prepare(tmp_path / "mine.npz")
     assert expected.image_shape == (3, 8, 6)
     np.savez(tmp_path / "mine.npz", **(own_arrays() | last), channels="last")
-    found = custom.prepare(tmp_path / "mine.npz")
+    found = own.prepare(tmp_path / "mine.npz")
     assert found.image_shape == (3, 8, 6)
     assert torch.equal(found.x_train, expected.x_train)
     assert torch.equal(found.mean, expected.mean)
     np.savez(tmp_path / "mine.npz", **(own_arrays() | last))
     with pytest.raises(ValueError, match=r"x_train has shape \(9, 8, 6, 3\), of which channels"):
-        custom.prepare(tmp_path / "mine.npz")
+        own.prepare(tmp_path / "mine.npz")
     np.savez(tmp_path / "mine.npz", **(own_arrays() | last), channels="end")
     with pytest.raises(ValueError, match="channels is 'end', expected 'first' or 'last'"):
-        custom.prepare(tmp_path / "mine.npz")
+        own.prepare(tmp_path / "mine.npz")
 
 
 @pytest.mark.parametrize(
@@ -215,11 +215,11 @@ def test_images_with_channels_last(tmp_path, order):
 def test_channels_are_asked_for_where_the_shape_does_not_tell(tmp_path, shape, told):
     arrays = own_arrays() | {"x_train": images(9, *shape), "x_test": images(6, *shape)}
     np.savez(tmp_path / "mine.npz", **arrays, **({} if told else {"channels": "first"}))
-    assert custom.prepare(tmp_path / "mine.npz").image_shape == shape
+    assert own.prepare(tmp_path / "mine.npz").image_shape == shape
     np.savez(tmp_path / "mine.npz", **arrays)
     if not told:
         with pytest.raises(ValueError, match="or an entry channels in the file"):
-            custom.prepare(tmp_path / "mine.npz")
+            own.prepare(tmp_path / "mine.npz")
 
 
 def test_parts_with_images_of_other_layouts(tmp_path):
@@ -228,7 +228,7 @@ def test_parts_with_images_of_other_layouts(tmp_path):
     with pytest.raises(
         ValueError, match=r"x_test is uint8 \(6, 8, 8, 3\) and x_train is .* of one"
     ):
-        custom.prepare(tmp_path / "mine.npz")
+        own.prepare(tmp_path / "mine.npz")
 
 
 def own_table():
@@ -244,7 +244,7 @@ def own_table():
 
 def test_own_parquet_file(tmp_path):
     own_table().to_parquet(tmp_path / "t.parquet")
-    dataset = custom.prepare(tmp_path / "t.parquet", label="kind", split="part")
+    dataset = own.prepare(tmp_path / "t.parquet", label="kind", split="part")
     assert dataset.x_train.tolist() == [[1.0, 5.0], [2.0, 6.0]]
     assert dataset.x_test.tolist() == [[3.0, 7.0], [4.0, 8.0]]
     assert dataset.y_train.tolist() == [0, 1]
@@ -280,12 +280,12 @@ def test_own_parquet_file(tmp_path):
 def test_own_table_that_does_not_fit(tmp_path, change, message):
     change(own_table()).to_parquet(tmp_path / "t.parquet")
     with pytest.raises(ValueError, match=message):
-        custom.prepare(tmp_path / "t.parquet", label="kind", split="part")
+        own.prepare(tmp_path / "t.parquet", label="kind", split="part")
 
 
 def test_own_file_of_another_kind(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"d\.npz: no such file"):
-        custom.prepare(tmp_path / "d.npz")
+        own.prepare(tmp_path / "d.npz")
     for name, message in (
         ("d.csv", r"suffix '\.csv', expected \.npz or \.parquet"),
         ("d.npz", "not a whole .npz file"),
@@ -293,10 +293,10 @@ def test_own_file_of_another_kind(tmp_path):
     ):
         (tmp_path / name).write_bytes(b"text")
         with pytest.raises(ValueError, match=message):
-            custom.prepare(tmp_path / name)
+            own.prepare(tmp_path / name)
     np.savez(tmp_path / "d.npz", x_train=np.zeros((2, 2)))
     with pytest.raises(ValueError, match="lacks y_train, x_test, y_test; it has x_train"):
-        custom.prepare(tmp_path / "d.npz")
+        own.prepare(tmp_path / "d.npz")
 
 
 def test_a_pickle_in_an_own_file_is_refused_and_not_run(tmp_path):
@@ -306,13 +306,13 @@ def test_a_pickle_in_an_own_file_is_refused_and_not_run(tmp_path):
 
     np.savez(tmp_path / "d.npz", **(own_arrays() | {"x_train": np.array([Evil()], dtype=object)}))
     with pytest.raises(ValueError, match=r"d\.npz: not a whole \.npz file of plain arrays"):
-        custom.prepare(tmp_path / "d.npz")
+        own.prepare(tmp_path / "d.npz")
     assert not (tmp_path / "pwned").exists()
 
 
 def prepare_table(tmp_path, table):
     pq.write_table(table, tmp_path / "t.parquet")
-    return custom.prepare(tmp_path / "t.parquet", label="kind", split="part")
+    return own.prepare(tmp_path / "t.parquet", label="kind", split="part")
 
 
 def test_columns_of_every_kind_of_number(tmp_path):
@@ -331,7 +331,7 @@ def test_columns_of_every_kind_of_number(tmp_path):
     assert dataset.class_names == ("a", "b")
     frame = own_table().convert_dtypes().assign(yes=pd.array([True, False, True, True], "boolean"))
     frame.to_parquet(tmp_path / "n.parquet")
-    dataset = custom.prepare(tmp_path / "n.parquet", label="kind", split="part")
+    dataset = own.prepare(tmp_path / "n.parquet", label="kind", split="part")
     assert dataset.x_test.tolist() == [[3.0, 7.0, 1.0], [4.0, 8.0, 1.0]]
 
 
@@ -366,7 +366,7 @@ def test_the_index_of_a_data_frame_is_no_feature(tmp_path, name, with_metadata):
 
 def test_labels_and_parts_may_be_the_index(tmp_path):
     own_table().set_index(["kind", "part"]).to_parquet(tmp_path / "t.parquet")
-    dataset = custom.prepare(tmp_path / "t.parquet", label="kind", split="part")
+    dataset = own.prepare(tmp_path / "t.parquet", label="kind", split="part")
     assert dataset.x_train.tolist() == [[1.0, 5.0], [2.0, 6.0]]
 
 
@@ -382,18 +382,18 @@ def test_a_folder_of_parquet_parts(tmp_path):
     (folder / "_SUCCESS").touch()
     own_table()[:1].to_parquet(folder / "part-0.snappy.parquet")
     own_table()[1:].to_parquet(folder / "part-1.snappy.parquet")
-    dataset = custom.prepare(folder, label="kind", split="part")
+    dataset = own.prepare(folder, label="kind", split="part")
     assert dataset.x_train.tolist() == [[1.0, 5.0], [2.0, 6.0]]
     (folder / "part-2.snappy.parquet").write_bytes(b"cut")
     with pytest.raises(ValueError, match="whole: not a folder of Parquet files"):
-        custom.prepare(folder, label="kind", split="part")
+        own.prepare(folder, label="kind", split="part")
 
 
 def test_an_npy_file_by_another_name(tmp_path):
     np.save(tmp_path / "d.npy", np.zeros((2, 2)))
     (tmp_path / "d.npy").rename(tmp_path / "d.npz")
     with pytest.raises(ValueError, match=r"it is one array, as of \.npy; numpy\.savez writes"):
-        custom.prepare(tmp_path / "d.npz")
+        own.prepare(tmp_path / "d.npz")
 
 
 @pytest.mark.parametrize("kind", ["npz", "parquet"])
@@ -408,7 +408,7 @@ def test_dates_are_told_apart(tmp_path, capsys, kind):
         split = np.where(np.arange(40) < 30, "train", "test")
         frame = pd.DataFrame({"time": seconds, "label": y, "split": split})
         frame.to_parquet(tmp_path / "d.parquet")
-    dataset = custom.prepare(tmp_path / f"d.{kind}")
+    dataset = own.prepare(tmp_path / f"d.{kind}")
     scaler = StandardScaler().fit(seconds[:30, None])
     for x, part in ((dataset.x_train, seconds[:30]), (dataset.x_test, seconds[30:])):
         expected = scaler.transform(part[:, None])
@@ -421,7 +421,7 @@ def test_what_float32_cannot_tell_apart_is_told(tmp_path, capsys):
     arrays = own_arrays()
     arrays["x_train"][:, 2] = np.where(np.arange(9) == 0, 0, 1.7e9) + np.arange(9)
     np.savez(tmp_path / "mine.npz", **arrays)
-    dataset = custom.prepare(tmp_path / "mine.npz")
+    dataset = own.prepare(tmp_path / "mine.npz")
     warning = "float32 keeps 2 of the 9 distinct values of feature 2"
     assert capsys.readouterr().err == f"warning: {tmp_path / 'mine.npz'}: {warning}\n"
     assert dataset.source == f"mine.npz ({warning})"

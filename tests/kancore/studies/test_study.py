@@ -330,7 +330,7 @@ def changed(path, value):
         (["seeds"], [1, 1], ["seeds is [1, 1]", "different"]),
         (["datasets"], [], ["datasets is []", "a list"]),
         (["datasets"], ["minst"], ["datasets.0 is 'minst'", "one of mnist, fashion_mnist"]),
-        (["datasets"], ["custom"], ["datasets.0 is 'custom'", "one of mnist"]),
+        (["datasets"], ["own"], ["datasets.0 is 'own'", "one of mnist"]),
         (["data"], {"own": {"mnist": "a.npz"}}, ["data.own.mnist is 'a.npz'", "other than"]),
         (["data"], {"own": {"a": "a.csv"}}, ["data.own.a is 'a.csv'", ".npz or .parquet"]),
         (["data"], {"own": {"../a": "a.npz"}}, ["../a", "lower-case"]),
