@@ -43,7 +43,7 @@ from kancore.machine.files import write_atomically
 from kancore.machine.locks import lock
 from kancore.machine.provenance import planned_digest, set_environment
 from kancore.data import PUBLISHED
-from kancore.studies import experiments, trials
+from kancore.studies import changes, experiments, trials
 from kancore.studies.config import ConfigError, resolve
 
 

@@ -1,7 +1,7 @@
 # A clean study trained again under the published protocol and each departure -> what each changes.
 
 AUDIT_GRID = {
-    **experiments.audited(STUDY, "clean").grid,
+    **changes.audited(STUDY, "clean").grid,
     **{key: STUDY.settings[key] for key in ("protocol", "departures", "audit")},
 }
 

@@ -4,7 +4,7 @@ STABILITY_STUDY = json.dumps(
     {
         "name": STUDY.name,
         "settings": {
-            **experiments.changed_by(STUDY, []).grid,
+            **changes.changed_by(STUDY, []).grid,
             "stability": STUDY.settings["stability"],
         },
     },

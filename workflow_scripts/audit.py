@@ -11,7 +11,7 @@ from kancore.claims.comparisons import published
 from kancore.intrinsic_dimension.estimates import paper_dimensions
 from kancore.machine.files import run_plainly, write_atomically
 from kancore.machine.provenance import check_code
-from kancore.studies.experiments import audit_plan
+from kancore.studies.changes import audit_plan
 from kancore.studies.study import Study
 from kancore.tables import AUDIT, RUNS, read_table, write_table
 

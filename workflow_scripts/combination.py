@@ -7,7 +7,7 @@ from pathlib import Path
 from kancore.analysis.stability import effects, helpful
 from kancore.machine.files import run_plainly, write_atomically
 from kancore.machine.provenance import check_code
-from kancore.studies.experiments import combined_sweeps
+from kancore.studies.changes import combined_sweeps
 from kancore.studies.study import Study
 from kancore.tables import HISTORY, RUNS, read_table
 

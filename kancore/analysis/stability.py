@@ -17,7 +17,7 @@ from kancore.analysis.statistics import (
     interval_over_seeds,
     stratified_interval,
 )
-from kancore.studies.experiments import BASELINE
+from kancore.studies.changes import BASELINE
 from kancore.tables import KEY_NAMES, STABILITY
 
 # Schemes this close to the best of a cell, as a fraction, are as good.

@@ -39,7 +39,7 @@ def by_protocol(
         Runs of the audit, with the columns of `kancore.tables.RUNS`.
     plan
         Each protocol with each of its sweeps, and the protocol under which that was trained, from
-        `kancore.studies.experiments.audit_plan`.
+        `kancore.studies.changes.audit_plan`.
 
     Returns
     -------

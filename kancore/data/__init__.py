@@ -11,9 +11,7 @@ from types import ModuleType
 # Those whose raw files are downloaded, and those that come with a library.
 PUBLISHED = ("mnist", "fashion_mnist", "cifar10", "imdb", "higgs")
 BUNDLED = ("mnist_sample", "digits", "breast_cancer")
-DATASETS: dict[str, str] = {
-    name: f"kancore.data.{name}" for name in (*PUBLISHED, *BUNDLED, "own")
-}
+DATASETS: dict[str, str] = {name: f"kancore.data.{name}" for name in (*PUBLISHED, *BUNDLED, "own")}
 
 
 def dataset_module(name: str) -> ModuleType:

@@ -10,7 +10,7 @@ from jsonschema import Draft202012Validator, ValidationError
 
 from kancore.data import DATASETS
 from kancore.schemes import AXES
-from kancore.studies.experiments import BASELINE, COMBINED, audit_plan, audited, changed_by
+from kancore.studies.changes import BASELINE, COMBINED, audit_plan, audited, changed_by
 from kancore.studies.protocols import CLEAN, PUBLISHED, departures
 from kancore.studies.study import PER_DATASET, PER_MODEL, Study, choose, merge
 

@@ -4,18 +4,23 @@ One more experiment is one more function in `EXPERIMENTS`. Its jobs are then pla
 watched and merged as all others, and their rows put into tables of the experiment's name.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import product
 from typing import Any
 
 from kancore.schemes import AXES, Architecture, Sweep
+from kancore.studies.changes import (
+    COMBINED,
+    audit_plan,
+    audited,
+    changed_by,
+    stability_plan,
+    varied,
+)
 from kancore.studies.jobs import Job, by_job
-from kancore.studies.protocols import CLEAN, PUBLISHED, departures
-from kancore.studies.study import Study, merge
+from kancore.studies.study import Study
 
-# What the experiment on stability compares its factors with, and all that help, together.
-BASELINE, COMBINED = "baseline", "combined"
 # What follow-ups vary.
 FOLLOW_UPS = ("activation", "width_degree", "grid_size")
 # Files of what jobs wait for, below the folder of a study.
@@ -75,36 +80,12 @@ def audit(study: Study) -> Iterator[Job]:
 
     A sweep that a protocol leaves as it was is trained once.
     """
-    plan = audit_plan(study)
-    yield from _of_a_plan("audit", plan, lambda protocol: audited(study, protocol))
-
-
-def audit_plan(study: Study) -> Iterator[tuple[str, str, Sweep]]:
-    """Give every sweep of each protocol, and the protocol under which the audit trains it.
-
-    None unless the study itself is clean.
-    """
-    alone = study.settings["audit"]["departures"]
-    if alone and study.protocol == CLEAN:
-        yield from _plan((CLEAN, PUBLISHED, *alone), lambda protocol: audited(study, protocol))
-
-
-def audited(study: Study, protocol: str) -> Study:
-    """Give what the audit trains under a protocol or a single departure."""
-    settings = merge(study.settings, study.settings["audit"]["settings"])
-    return Study(study.name, settings).under(departures(protocol, settings["departures"]))
+    yield from _of_a_plan("audit", audit_plan(study), lambda protocol: audited(study, protocol))
 
 
 def stability(study: Study) -> Iterator[Job]:
     """Train KANs under each factor that may make them stable, and without any."""
-    factors = study.settings["stability"]["train"]
-    if factors:
-        changed = _by_factor(study)
-        yield from _of_a_plan("stability", _plan((BASELINE, *factors), changed), changed)
-
-
-def _by_factor(study: Study) -> Callable[[str], Study]:
-    return lambda name: changed_by(study, [] if name == BASELINE else [name])
+    yield from _of_a_plan("stability", stability_plan(study), lambda name: varied(study, name))
 
 
 def combined(study: Study) -> Iterator[Job]:
@@ -114,35 +95,6 @@ def combined(study: Study) -> Iterator[Job]:
     baseline = changed_by(study, [])
     for name, sweeps in by_job(baseline.sweeps(), baseline.settings["depths_in_turn"]).items():
         yield Job("combined", name, "stability", COMBINED, sweeps, HELPFUL_FACTORS)
-
-
-def combined_sweeps(study: Study, factors: Sequence[str]) -> dict[str, list[Sweep]]:
-    """Give each job of the combination, by its name, its sweeps under the factors that help."""
-
-    def place(sweep: Sweep) -> tuple:
-        return sweep.dataset, sweep.architecture.depth, sweep.seed, sweep.part
-
-    found = {place(sweep): sweep for sweep in changed_by(study, factors).sweeps()}
-    return {job.name: [found[place(sweep)] for sweep in job.sweeps] for job in combined(study)}
-
-
-def changed_by(study: Study, factors: Sequence[str]) -> Study:
-    """Give what the experiment on stability trains with these factors changed, if any."""
-    own = study.settings["stability"]
-    settings = merge(study.settings, own["settings"])
-    for factor in factors:
-        settings = merge(settings, own["factors"][factor])
-    return Study(study.name, settings)
-
-
-def _plan(
-    names: Sequence[str], changed: Callable[[str], Study]
-) -> Iterator[tuple[str, str, Sweep]]:
-    """Give every sweep of each changed study, and the first name under which there is the same."""
-    first: dict[Sweep, str] = {}
-    for name in names:
-        for sweep in changed(name).sweeps():
-            yield name, first.setdefault(sweep, name), sweep
 
 
 def _of_a_plan(

@@ -10,15 +10,9 @@ import yaml
 
 from kancore import schemes
 from kancore.schemes import AXES, Scheme
+from kancore.studies.changes import BASELINE, COMBINED, changed_by, combined_sweeps
 from kancore.studies.config import resolve
-from kancore.studies.experiments import (
-    BASELINE,
-    COMBINED,
-    EXPERIMENTS,
-    changed_by,
-    combined_sweeps,
-    jobs,
-)
+from kancore.studies.experiments import EXPERIMENTS, jobs
 from kancore.studies.jobs import Job, by_job
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -8,8 +8,9 @@ import yaml
 
 from kancore import objectives, schemes
 from kancore.intrinsic_dimension.subspaces import PROJECTIONS, REFERENCE
+from kancore.studies.changes import audit_plan
 from kancore.studies.config import ConfigError, resolve
-from kancore.studies.experiments import FOLLOW_UPS, audit_plan
+from kancore.studies.experiments import FOLLOW_UPS
 from kancore.studies.study import Study
 
 ROOT = Path(__file__).resolve().parents[3]
