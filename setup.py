@@ -1,8 +1,8 @@
 """Compiled kernels, one form for each width of vectors; all optional, see pyproject.toml."""
 
-import hashlib
 import os
 import platform
+import runpy
 import tempfile
 from pathlib import Path
 
@@ -12,6 +12,9 @@ from setuptools.command.build_ext import build_ext
 LAYERS = Path("kancore/layers")
 MODULES = ("local_support", "products")
 OPENMP = "-fopenmp"
+# By its path: where a package is built, it need not be possible to import it.
+DIGEST = "kancore/machine/cpp.py"
+source_digest = runpy.run_path(DIGEST)["source_digest"]
 FORMS = {"generic": []}
 if platform.machine().lower() in ("x86_64", "amd64"):
     FORMS |= {
@@ -54,13 +57,12 @@ def kernels(module: str, form: str, flags: list[str]) -> Extension:
     """Describe one form of a module's kernels; `kancore.layers.compiled` loads it."""
     folders = (LAYERS / f"{each}_cpp" for each in ("compiled", module))
     files = [file for folder in folders for file in sorted(folder.iterdir())]
-    digest = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
     return Extension(
         f"kancore.layers._{module}_{form}",
         [str(LAYERS / f"{module}_cpp" / "library.cpp")],
-        depends=list(map(str, files)),
+        depends=[DIGEST, *map(str, files)],
         language="c++",
-        define_macros=[("KANCORE_SOURCE", f'"{digest}"')],
+        define_macros=[("KANCORE_SOURCE", f'"{source_digest(files)}"')],
         extra_compile_args=["-std=c++17", "-O3", "-fno-math-errno", *flags],
         optional=True,
     )

@@ -86,6 +86,7 @@ def training_code(wildcards):
         "workflow_scripts/train.py",
         *networks.modules(sweep.architecture.model),
         objectives.MODULES[sweep.objective],
+        device=STUDY.settings["device"],
     )
 
 
@@ -129,7 +130,11 @@ def training_minutes(wildcards, attempt):
 def landscape_code(wildcards):
     """Digest of what a landscape really runs: the search, and its model."""
     model = LANDSCAPES[wildcards.landscape].architecture.model
-    return planned_digest("workflow_scripts/landscape.py", *networks.modules(model))
+    return planned_digest(
+        "workflow_scripts/landscape.py",
+        *networks.modules(model),
+        device=STUDY.settings["device"],
+    )
 
 
 def figure_code(name):

@@ -34,7 +34,8 @@ def main() -> None:
     parser.add_argument("--code", required=True, help="digest of the code, as planned")
     args = parser.parse_args()
     landscape = Landscape.from_dict(args.landscape)
-    check_code(__file__, args.code, *networks.modules(landscape.architecture.model))
+    modules = networks.modules(landscape.architecture.model)
+    check_code(__file__, args.code, *modules, device=args.device)
     torch.set_num_threads(args.threads)
     keep_freed_memory()
     folder = args.out.parent

@@ -48,7 +48,8 @@ def main() -> None:
         job = job.chosen(json.loads(args.choice.read_text()))
     sweeps = job.sweeps
     model, objective = sweeps[0].architecture.model, sweeps[0].objective
-    check_code(__file__, args.code, *networks.modules(model), objectives.MODULES[objective])
+    modules = *networks.modules(model), objectives.MODULES[objective]
+    check_code(__file__, args.code, *modules, device=args.device)
     torch.set_num_threads(args.threads)
     torch.backends.cuda.matmul.allow_tf32 = bool(args.tf32)
     keep_freed_memory()

@@ -27,7 +27,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from kancore import networks, objectives
-from kancore.layers import on_chip
+from kancore.layers import on_chip, triton_operators
 from kancore.machine.resources import Shape, shape
 from kancore.schemes import Sweep, Trained
 from kancore.studies.config import resolve
@@ -171,14 +171,14 @@ class _Kernel:
 
 
 def _kernel(name: str, args: tuple, precision: str) -> _Kernel:
-    """Count the work of an operator of `kancore.layers.on_chip`."""
+    """Count the work of an operator of `kancore.layers.triton_operators`."""
     *_, x, coefficients, base, scale, _, _, degree, _, _ = args
     stack, inputs, outputs = base.shape
     batch, splines = x.shape[-2], coefficients.shape[2]
     kernel = name.removeprefix("ka_")
     apart = x.dim() == 3 or kernel == "input_gradient"
     networks, columns = (stack, outputs) if apart else (1, stack * outputs)
-    sides = on_chip.tiles(kernel, batch, inputs, columns, outputs, precision)
+    sides = triton_operators.tiles(kernel, batch, inputs, columns, outputs, precision)
     tiles = networks * ceil(columns / sides["COLUMNS"])
     functions = batch * inputs * (splines + 1)
     # The inner piece, the outer ones, the distance, the choice of a piece; of slopes the sign, too.

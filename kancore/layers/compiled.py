@@ -6,7 +6,6 @@ What all kernels share is beside this module.
 """
 
 import ctypes
-import hashlib
 import importlib.machinery
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -14,6 +13,8 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+
+from kancore.machine.cpp import source_digest
 
 # Compiled forms, widest first, by what PyTorch calls the processors that can run them.
 FORMS = {"AVX512": ("avx512", "avx2", "generic"), "AVX2": ("avx2", "generic")}
@@ -58,8 +59,7 @@ def load(module: str, form: str) -> ctypes.CDLL:
         raise OSError("not compiled at installation")
     library = ctypes.CDLL(str(path))
     library.kancore_source.restype = ctypes.c_char_p
-    source = b"".join(file.read_bytes() for file in source_files(module))
-    if library.kancore_source().decode() != hashlib.sha256(source).hexdigest()[:16]:
+    if library.kancore_source().decode() != source_digest(source_files(module)):
         raise OSError("compiled from another version of its source: install the package again")
     return library
 

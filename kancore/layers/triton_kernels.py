@@ -27,8 +27,8 @@ import triton.language as tl
 from torch import Tensor
 
 from kancore.layers.dense import Edges, Grid
-from kancore.layers.on_chip import tiles
 from kancore.layers.splines import central_piece, terms
+from kancore.layers.triton_operators import tiles
 
 # Programs that fill an H100, two on each of its 132 processors. Fixed: sums over parts of a batch
 # are to be the same on every device.

@@ -18,13 +18,6 @@ def visible_gpus() -> list[str]:
     return listed.split(",")[:count] if listed else [str(number) for number in range(count)]
 
 
-def random_generator(device: torch.device) -> torch.Generator:
-    """Give the generator that PyTorch draws from on a device."""
-    if device.type == "cuda":
-        return torch.cuda.default_generators[device.index or 0]
-    return torch.default_generator
-
-
 @contextmanager
 def lease(device: str, check: Callable[[], object] = lambda: None) -> Iterator[torch.device]:
     """Hold a device that no other training job of this user on this machine has.

@@ -1,9 +1,13 @@
 """Digests of the code that a program really reaches, so that results follow code.
 
 A digest covers the syntax trees, without docstrings, of a script and of every kancore module that
-it imports, directly or not, and the C++ source of the same name beside a module. Python's comments,
-layout and time stamps do not count. Modules that a program chooses by name (a model, a figure) are
-named beside the script; so are functions of the user's own, ``module:function``.
+it imports, directly or not, and the tokens of the C++ source of the same name beside a module.
+Comments, layout and time stamps do not count. Modules that a program chooses by name (a model, a
+figure) are named beside the script; so are functions of the user's own, ``module:function``.
+
+Modules that only say how a job runs are left out (`_HOW`), and where a study is for CPUs, so are
+those that only GPUs run (`_ON_GPUS`). What a job computes must not depend on them: all that changes
+a digit of a table belongs elsewhere.
 """
 
 import ast
@@ -12,16 +16,27 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from kancore.machine import own_code
+from kancore.machine import cpp, own_code
 
 PACKAGE = "kancore"
 _PLAN = "KANCORE_PLANNED_DIGESTS"
 ROOT = Path(__file__).resolve().parents[2]
+# Modules and packages that say how a job runs, not what it gives.
+_HOW = (
+    # Devices, memory, locks, files, interruption, and estimates that a scheduler asks for.
+    "kancore.machine",
+    # A job gives the same if it is stopped and goes on; what of it is kept, `training.state` says.
+    "kancore.training.checkpoints",
+    # What a person is shown meanwhile.
+    "kancore.training.progress",
+)
+# Modules whose functions no CPU runs; `layers.on_chip`, which tells that, is none of them.
+_ON_GPUS = ("kancore.layers.triton_operators", "kancore.layers.triton_kernels")
 
 
 def _module_file(name: str) -> Path | None:
@@ -87,10 +102,9 @@ def _read(path: Path, name: str) -> tuple[str, tuple[str, ...]]:
     names = {n for n in _imported(tree, path, name) if n.split(".")[0] == PACKAGE}
     words: list[str] = []
     _write(_without_docstrings(tree), words)
-    content = "\n".join(words).encode()
-    for compiled in sorted(path.with_name(f"{path.stem}_cpp").glob("*")):
-        content += compiled.read_bytes()
-    return hashlib.sha256(content).hexdigest(), tuple(sorted(names))
+    if compiled := sorted(path.with_name(f"{path.stem}_cpp").glob("*")):
+        words.append(cpp.source_digest(compiled))
+    return hashlib.sha256("\n".join(words).encode()).hexdigest(), tuple(sorted(names))
 
 
 def _read_own(model: str) -> tuple[str, tuple[str, ...]]:
@@ -108,45 +122,57 @@ def _read_own(model: str) -> tuple[str, tuple[str, ...]]:
 
 
 @cache
-def code_digest(script: str, *modules: str) -> str:
-    """Digest of all code of the project that a script reaches.
+def code_digest(script: str, *modules: str, device: str = "auto") -> str:
+    """Digest of all code of the project that a script reaches, and that can change what it gives.
 
     Parameters
     ----------
     script
         Path of the script, relative to the project's root or absolute.
     *modules
-        Modules that it chooses by name at run time, and functions of the user's.
+        Modules that it chooses by name at run time, and functions of the user's. They count in any
+        case.
+    device
+        What the study says: ``cpu``, ``cuda``, or ``auto``. Of ``cpu``, code for GPUs is left out.
+        Which device there is does not count, as another machine may plan than trains.
 
     Returns
     -------
     str
         16 hexadecimal digits.
     """
+    left_out = (*_HOW, *_ON_GPUS) if device == "cpu" else _HOW
     path = ROOT / script
     digest, names = _read(path, path.stem)
-    found, todo = {path.name: digest}, [*names, *modules]
+    found, todo = {path.name: digest}, [*_without(left_out, names), *modules]
     while todo:
         name = todo.pop()
         if ":" in name:
             found[name], names = _read_own(name)
-            todo += names
+            todo += _without(left_out, names)
             continue
         file = _module_file(name)
         if name in found or file is None:
             continue
         found[name], names = _read(file, name)
         # Importing a module runs the packages above it.
-        todo += [*names, *([name.rpartition(".")[0]] if "." in name else [])]
+        above = [name.rpartition(".")[0]] if "." in name else []
+        todo += _without(left_out, [*names, *above])
     return hashlib.sha256(repr(sorted(found.items())).encode()).hexdigest()[:16]
 
 
-def check_code(script: str, planned: str, *modules: str) -> None:
+def _without(left_out: Iterable[str], names: Iterable[str]) -> list[str]:
+    """Names that are not of modules or packages which are left out, nor below them."""
+    beginnings = tuple(f"{each}." for each in left_out)
+    return [name for name in names if not f"{name}.".startswith(beginnings)]
+
+
+def check_code(script: str, planned: str, *modules: str, device: str = "auto") -> None:
     """Refuse to run if the code is not what the job was planned with.
 
     Parameters
     ----------
-    script, *modules
+    script, *modules, device
         As for `code_digest`.
     planned
         The digest that the plan holds.
@@ -156,24 +182,24 @@ def check_code(script: str, planned: str, *modules: str) -> None:
     SystemExit
         If the code has changed since.
     """
-    if (found := code_digest(script, *modules)) != planned:
+    if (found := code_digest(script, *modules, device=device)) != planned:
         raise SystemExit(
             f"{Path(script).name}: the code has changed since this job was planned "
             f"(digest {planned}, now {found}); run snakemake again"
         )
 
 
-def planned_digest(script: str, *modules: str) -> str:
+def planned_digest(script: str, *modules: str, device: str = "auto") -> str:
     """Digest of a script's code as it was when the running workflow was planned.
 
     The process that plans takes the digest and hands it to the processes that it starts, through
     their environment. Those of them that plan again, as jobs on a cluster do, thus find what the
     first one found, and `check_code` tells them if the code is no longer that.
     """
-    key = " ".join([script, *sorted(modules)])
+    key = " ".join([script, *sorted(modules), f"device={device}"])
     plan = json.loads(os.environ.get(_PLAN, "{}"))
     if key not in plan:
-        plan[key] = code_digest(script, *modules)
+        plan[key] = code_digest(script, *modules, device=device)
         os.environ[_PLAN] = json.dumps(plan, sort_keys=True)
     return plan[key]
 

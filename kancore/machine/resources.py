@@ -4,13 +4,13 @@ Of memory it is the peak, within a quarter of what is measured; of time it is ge
 scheduler ends a job that takes longer than it asked for.
 """
 
-import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from kancore.networks.parts import CACHED, EVALUATION_BATCH, LINEAR_KERNELS, networks_at_once
 from kancore.schemes import Scheme, Trained
 
 # MB of a process that has imported PyTorch; of one that uses CUDA, and of what starts it.
@@ -23,24 +23,14 @@ MAX_MINUTES = 24 * 60
 # measured (72 GFLOP/s a core): machines differ, small networks are slow and GPUs are shared.
 CORE_RATE, GPU_RATE = 1.5e10, 2e12
 STEP_SECONDS = 0.02
-# Examples of a batch in evaluations: few, so that a stack's features stay in a processor's cache.
-EVALUATION_BATCH = 256
-# Numbers of activations of one layer that stay in a processor's cache between two passes over them.
-CACHED = 1_000_000
 # Numbers that an optimizer keeps for each weight.
 _MOMENTS = {"sgd": 0, "sgd_momentum": 1, "adam": 2}
 # What freed activations of a part of a stack take up beside those of the next.
 _PIECES = 2.5
 # Whether this machine has a GPU; PyTorch would take seconds to tell.
 GPU_HERE = Path("/dev/nvidiactl").exists()
-# Whether layers train by compiled kernels on a CPU, which need less memory; linear ones have them
-# only where vectors are wide.
+# Whether KANs train by compiled kernels on a CPU, which need less memory.
 KERNELS = any(Path(__file__).parents[1].glob("layers/_local_support_*"))
-LINEAR_KERNELS = platform.machine().lower() in ("x86_64", "amd64") and any(
-    Path(__file__).parents[1].glob("layers/_products_*")
-)
-# Numbers of activations of one layer of all networks of a stack that train at once on a CPU.
-AT_ONCE = 16_000_000 if LINEAR_KERNELS else CACHED
 
 
 @dataclass(frozen=True)
@@ -140,37 +130,6 @@ def _layers(sweep: Trained, size: Shape) -> list[int]:
         * (before * after)
         for place, (before, after) in enumerate(pairwise(widths))
     ]
-
-
-def networks_at_once(sweep: Trained, parameters: int) -> int | None:
-    """Networks of a stack of MLPs that train at once on a CPU, where it pays to divide the stack.
-
-    The kernels pass over activations so rarely that only much memory is to be avoided. In PyTorch a
-    pass over activations that come from memory takes as long as a product, so parts are to fit the
-    cache, although dividing costs a copy of the gradients. Layers of KANs share more than their
-    inputs, and kernels of HSIC are larger than activations, so their stacks are left whole.
-
-    Parameters
-    ----------
-    sweep
-        What is trained.
-    parameters
-        Parameters of one network.
-
-    Returns
-    -------
-    int or None
-        ``None`` for all of them.
-    """
-    widths = sweep.architecture.hidden_widths
-    if (
-        sweep.architecture.model == "kan"
-        or sweep.architecture.own  # nothing is known of what its layers share
-        or sweep.objective == "hsic"
-        or sweep.batch_size * sum(widths) < parameters
-    ):
-        return None
-    return max(1, AT_ONCE // (sweep.batch_size * max(widths)))
 
 
 def memory_mb(

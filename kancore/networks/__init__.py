@@ -6,10 +6,10 @@ Each model's module is imported by name, so that a job's code holds its own mode
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from kancore.machine.resources import Needs
 from kancore.schemes import Architecture
 
 if TYPE_CHECKING:  # plans are made without PyTorch
+    from kancore.machine.resources import Needs
     from kancore.networks.network import Stack
 
 MODULES = {
@@ -47,7 +47,7 @@ def build(architecture: Architecture, inputs: int, outputs: int, stack: int) -> 
     return module.from_architecture(architecture, architecture.widths(inputs, outputs), stack)
 
 
-def needs(architecture: Architecture, inputs: int, outputs: int) -> Needs | None:
+def needs(architecture: Architecture, inputs: int, outputs: int) -> "Needs | None":
     """Try a network of the user's own, and tell what it needs; ``None`` for others.
 
     Raises

@@ -19,6 +19,13 @@ class _Drawn(Protocol):
     def initialize(self, index: int, initialization: str, generator: Generator) -> None: ...
 
 
+def random_generator(device: torch.device) -> Generator:
+    """Give the generator that PyTorch draws from on a device."""
+    if device.type == "cuda":
+        return torch.cuda.default_generators[device.index or 0]
+    return torch.default_generator
+
+
 class Stack(nn.Module):
     """Networks side by side: each parameter and buffer is ``[S, ...]``."""
 

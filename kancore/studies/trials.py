@@ -113,7 +113,7 @@ def _try(wanted: Iterable[tuple[str, tuple[int, ...]]], kept: Path) -> dict[tupl
 
 
 def _key(model: str, widths: Sequence[int]) -> str:
-    code = code_digest(_SCRIPT, *networks.modules(model))
+    code = code_digest(_SCRIPT, *networks.modules(model), "kancore.machine.resources")  # of `Needs`
     return f"{model} {'x'.join(map(str, widths))} {code} torch {version('torch')}"
 
 

@@ -14,17 +14,12 @@ from torch import Tensor, nn
 from kancore import networks, objectives
 from kancore.data.dataset import Dataset, dense_rows, longest_row, rows, split
 from kancore.data.preparation import missing_classes, scaled, take
-from kancore.machine.devices import random_generator, send
+from kancore.machine.devices import send
 from kancore.machine.interruption import Stopped
 from kancore.machine.memory import usable_mb
-from kancore.machine.resources import (
-    EVALUATION_BATCH,
-    Shape,
-    memory_mb,
-    networks_at_once,
-    part_sizes,
-)
-from kancore.networks.network import Network, Stack
+from kancore.machine.resources import Shape, memory_mb, part_sizes
+from kancore.networks.network import Network, Stack, random_generator
+from kancore.networks.parts import EVALUATION_BATCH, networks_at_once
 from kancore.objectives.backprop import cross_entropy
 from kancore.schemes import Scheme, Trained, derive_seed
 from kancore.training.optimizers import StackedOptimizer, rate_factor

@@ -52,7 +52,15 @@ def test_touching_and_commenting_code_re_runs_nothing(project):
         for file in (project.path / folder).rglob("*.*"):
             file.touch()
     project.append("kancore/layers/splines.py", "# a comment")
+    project.append("kancore/layers/compiled_cpp/vectors.h", "// a comment")
     project.append("rules/training.smk", "# a comment")
+    assert project.plan() == {}
+
+
+def test_an_edit_in_how_jobs_run_re_runs_nothing(project):
+    for file in (project.path / "kancore" / "machine").glob("*.py"):
+        project.append(file)
+    project.append("kancore/training/progress.py")
     assert project.plan() == {}
 
 
@@ -162,8 +170,29 @@ def test_one_more_seed_adds_one_job_an_architecture(project):
 
 
 def test_how_to_run_is_not_what_to_run(project):
-    settings = ("device=cpu", "checkpoint_seconds=7", "threads=2")
+    settings = ("device=cuda", "checkpoint_seconds=7", "threads=2")
     assert project.plan("--config", *settings) == {"report": 1}  # which shows the settings
+
+
+def test_kernels_for_gpus_are_of_no_study_for_cpus(project):
+    kans = {"train": 1, "audit_train": 4, **OF_AUDIT, "stability_train": 2, **OF_STABILITY}
+    # KANs were trained by code that holds the kernels.
+    assert project.plan("--config", "device=cpu") == {**kans, **DOWNSTREAM}
+    project.append("kancore/layers/triton_kernels.py")
+    assert project.plan() == {**kans, **DOWNSTREAM}
+    grid = ("--config", "device=cpu", *project.GRID_ALONE)
+    history = "results/tiny/tables/history.parquet"
+    project.snakemake("--cores", "2", history, *grid)
+    project.append("kancore/layers/triton_kernels.py", "_again = 1")
+    assert project.plan(history, *grid) == {}
+    assert project.plan(history, "--config", *project.GRID_ALONE)["train"] == 1
+
+
+def test_a_further_rate_trains_stacks_again_unless_rates_are_jobs_of_their_own(project):
+    more = "learning_rates=[0.005,0.05,0.5]"
+    assert project.plan("--config", more)["train"] == 2  # of nine schemes and eighteen more
+    apart = "stack=[optimizer,initialization]"
+    assert project.plan("--config", apart, more)["train"] == 2 * 2  # of nine schemes each
 
 
 def test_stack_is_one_job_a_scheme_or_all_in_one(project):

@@ -15,7 +15,7 @@
 
 extern "C" {
 
-// Digest of these files, so that a library of another version is told.
+// Digest of these files' tokens, so that a library of another version is told.
 const char* kancore_source() { return KANCORE_SOURCE; }
 
 // Bytes of memory that a plan of this shape needs.

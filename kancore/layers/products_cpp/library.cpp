@@ -5,7 +5,7 @@
 
 extern "C" {
 
-// Digest of these files, so that a library of another version is told.
+// Digest of these files' tokens, so that a library of another version is told.
 const char* kancore_source() { return KANCORE_SOURCE; }
 
 // y is what the `activation` gives, and its slopes by what it takes are written to `slopes`; see

@@ -13,11 +13,13 @@ cd "$folder"
 rm -f kancore/layers/*.so
 layers=kancore/layers
 suffix=$("$python" -c "import importlib.machinery as m; print(m.EXTENSION_SUFFIXES[0])")
+print_digest="import sys, pathlib as p; from kancore.machine.cpp import source_digest as d
+print(d(map(p.Path, sys.argv[1:])))"
 declare -A flags=([generic]="" [avx2]="-march=x86-64-v3" [avx512]="-march=x86-64-v4")
 (($#)) || set -- generic avx2 avx512
 for form; do
   for module in local_support products; do
-    digest=$(cat $layers/compiled_cpp/* $layers/${module}_cpp/* | sha256sum | cut -c1-16)
+    digest=$("$python" -c "$print_digest" $layers/compiled_cpp/* $layers/${module}_cpp/*)
     # shellcheck disable=SC2086
     g++ -shared -fPIC -std=c++17 -O1 -g -fno-math-errno -fopenmp ${flags[$form]} \
       -fsanitize=address,undefined -fno-sanitize-recover=undefined \

@@ -7,6 +7,7 @@ import torch
 from kancore.layers import compiled, local_support, products
 from kancore.layers.kolmogorov_arnold import KALayer
 from kancore.layers.linear import Linear
+from kancore.machine import cpp
 from kancore.schemes import Scheme
 from kancore.training.optimizers import StackedOptimizer
 
@@ -25,8 +26,15 @@ def test_a_library_of_another_source_is_refused(module, changed, monkeypatch, tm
             (tmp_path / f"{folder}_cpp" / file.name).write_bytes(file.read_bytes())
     monkeypatch.setattr(compiled, "_HERE", tmp_path)
     module.load(module.FORM)
-    folder = "compiled" if changed == "compiled" else name
-    (tmp_path / f"{folder}_cpp" / "more.h").write_text("// another version")
+    folder = tmp_path / f"{'compiled' if changed == 'compiled' else name}_cpp"
+    file = next(folder.iterdir())
+    text = file.read_text()
+    # As in a process of its own: a file is read once.
+    for edited in (f"// a comment\n{text.replace('  ', '   ')}", f"{text}int another;\n"):
+        cpp._content.cache_clear()
+        file.write_text(edited)
+        if edited.startswith("// a comment"):
+            module.load(module.FORM)
     with pytest.raises(OSError, match="another version"):
         module.load(module.FORM)
 

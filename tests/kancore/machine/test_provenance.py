@@ -1,6 +1,7 @@
 """Code digests: what changes them and what does not."""
 
 import ast
+import re
 import shutil
 import subprocess
 import sys
@@ -8,14 +9,32 @@ from pathlib import Path
 
 import pytest
 
+from kancore.machine.provenance import code_digest
+
 ROOT = Path(__file__).resolve().parents[3]
+
+
+TRAIN = "workflow_scripts/train.py"
+BACKPROP = "kancore.objectives.backprop"
+# Script, modules and device of jobs.
+JOBS = {
+    "mlp cpu": (TRAIN, "kancore.networks.mlp", BACKPROP, "cpu"),
+    "mlp auto": (TRAIN, "kancore.networks.mlp", BACKPROP, "auto"),
+    "kan cpu": (TRAIN, "kancore.networks.kan", BACKPROP, "cpu"),
+    "kan auto": (TRAIN, "kancore.networks.kan", BACKPROP, "auto"),
+    "tables": ("workflow_scripts/tables.py", "auto"),
+}
+MLP, KAN, TABLES = {"mlp cpu", "mlp auto"}, {"kan cpu", "kan auto"}, {"tables"}
+TRAINED, ALL, NOTHING = MLP | KAN, {*JOBS}, set()
+ROOM = sorted(file.name for file in (ROOT / "kancore" / "machine").glob("*.py"))
 
 
 @pytest.fixture
 def project(tmp_path):
     """A copy of the library and the scripts."""
     for folder in ("kancore", "workflow_scripts"):
-        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("*.pyc"))
+        left_out = shutil.ignore_patterns("*.pyc", "*.so")
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=left_out)
     return tmp_path
 
 
@@ -28,61 +47,108 @@ def run(project, code):
 
 
 def digests(project):
-    """Digests of three jobs: training an MLP, training a KAN, putting tables together."""
-    return run(
-        project,
-        "from kancore.machine.provenance import code_digest as d\n"
-        "train = 'workflow_scripts/train.py'\n"
-        "back = 'kancore.objectives.backprop'\n"
-        "print(d(train, 'kancore.networks.mlp', back), d(train, 'kancore.networks.kan', back),"
-        " d('workflow_scripts/tables.py'))",
-    ).split()
+    """Digests of the jobs."""
+    code = (
+        "from kancore.machine.provenance import code_digest\n"
+        f"for script, *modules, device in {[*JOBS.values()]}:\n"
+        "    print(code_digest(script, *modules, device=device))"
+    )
+    return dict(zip(JOBS, run(project, code).split(), strict=True))
 
 
 def which_change(project, path, edit):
-    """Tell for each of the three jobs whether an edit of a file changes its digest."""
+    """Give the jobs whose digests an edit of a file changes."""
     before = digests(project)
     file = project / path
-    file.write_text(edit(file.read_text()))
-    ast.parse(file.read_text())
-    return [old != new for old, new in zip(before, digests(project), strict=True)]
+    text = file.read_text()
+    edited = edit(text)
+    assert edited != text
+    file.write_text(edited)
+    if file.suffix == ".py":
+        ast.parse(edited)
+    after = digests(project)
+    return {job for job in JOBS if before[job] != after[job]}
 
 
 def append(line):
     return lambda text: text + f"\n{line}\n"
 
 
-@pytest.mark.parametrize(
-    ("path", "changed"),
-    [
-        ("kancore/layers/splines.py", [False, True, False]),
-        ("kancore/layers/kolmogorov_arnold.py", [False, True, False]),
-        ("kancore/layers/linear.py", [True, True, False]),
-        ("kancore/training/loop.py", [True, True, False]),
-        ("kancore/networks/mlp.py", [True, False, False]),
-        ("kancore/objectives/backprop.py", [True, True, False]),
-        ("kancore/analysis/statistics.py", [False, False, True]),
-        ("kancore/tables.py", [True, True, True]),
-        ("kancore/__init__.py", [True, True, True]),
-        ("kancore/data/digits.py", [False, False, False]),
-        ("workflow_scripts/train.py", [True, True, False]),
-        ("workflow_scripts/tables.py", [False, False, True]),
-    ],
-)
-def test_an_edit_changes_the_jobs_that_reach_it(path, changed, project):
-    assert which_change(project, path, append("_edited = 1")) == changed
+def change(old, new):
+    return lambda text: text.replace(old, new, 1)
+
+
+def reindent(text):
+    return re.sub(r" +", " ", text).replace(";\n", ";\n\n").replace(", ", ",\t")
+
+
+EDITED = append("_edited = 1")
+LAYERS = "kancore/layers"
 
 
 @pytest.mark.parametrize(
-    "edit",
+    ("path", "edit", "changed"),
     [
-        append("# a comment"),
-        lambda text: text.replace("\n\n\n", "\n\n\n\n"),
-        lambda text: text.replace('"""', '"""Reworded: ', 1),
+        # The jobs that reach a module.
+        (f"{LAYERS}/splines.py", EDITED, KAN),
+        (f"{LAYERS}/kolmogorov_arnold.py", EDITED, KAN),
+        (f"{LAYERS}/linear.py", EDITED, TRAINED),
+        ("kancore/training/loop.py", EDITED, TRAINED),
+        ("kancore/training/state.py", EDITED, TRAINED),
+        ("kancore/networks/mlp.py", EDITED, MLP),
+        ("kancore/networks/parts.py", change("BATCH = 256", "BATCH = 128"), TRAINED),
+        ("kancore/objectives/backprop.py", EDITED, TRAINED),
+        ("kancore/analysis/statistics.py", EDITED, TABLES),
+        ("kancore/tables.py", EDITED, ALL),
+        ("kancore/__init__.py", EDITED, ALL),
+        ("kancore/data/digits.py", EDITED, NOTHING),
+        (TRAIN, EDITED, TRAINED),
+        ("workflow_scripts/tables.py", EDITED, TABLES),
+        # What only says how a job runs.
+        ("kancore/machine/resources.py", change("_MB = 640", "_MB = 700"), NOTHING),
+        (
+            "kancore/machine/resources.py",
+            change("CORE_RATE, GPU_RATE = 1", "CORE_RATE, GPU_RATE = 2"),
+            NOTHING,
+        ),
+        *((f"kancore/machine/{name}", EDITED, NOTHING) for name in ROOM),
+        ("kancore/training/checkpoints.py", EDITED, NOTHING),
+        ("kancore/training/progress.py", EDITED, NOTHING),
+        # What only GPUs run, and what tells whether one does.
+        (f"{LAYERS}/triton_kernels.py", change("_PROGRAMS = 264", "_PROGRAMS = 132"), {"kan auto"}),
+        (f"{LAYERS}/triton_operators.py", EDITED, {"kan auto"}),
+        (f"{LAYERS}/on_chip.py", EDITED, KAN),
+        # C++.
+        (f"{LAYERS}/compiled_cpp/vectors.h", change("LANES = 16", "LANES = 32"), TRAINED),
+        (f"{LAYERS}/local_support_cpp/gradients.h", append("int edited;"), KAN),
+        (f"{LAYERS}/products_cpp/activations.h", change("88.f", "89.f"), TRAINED),
+        (f"{LAYERS}/products_cpp/passes.h", append("// a comment"), NOTHING),
+        (f"{LAYERS}/compiled_cpp/vectors.h", change("// ", "/* more\nlines */ // "), NOTHING),
+        (f"{LAYERS}/compiled_cpp/vectors.h", reindent, NOTHING),
+        (f"{LAYERS}/local_support_cpp/library.cpp", reindent, NOTHING),
+        # Python's comments, layout and docstrings.
+        (f"{LAYERS}/splines.py", append("# a comment"), NOTHING),
+        (f"{LAYERS}/splines.py", change("\n\n\n", "\n\n\n\n"), NOTHING),
+        (f"{LAYERS}/splines.py", change('"""', '"""Reworded: '), NOTHING),
     ],
 )
-def test_comments_layout_and_docstrings_change_nothing(edit, project):
-    assert which_change(project, "kancore/layers/splines.py", edit) == [False] * 3
+def test_an_edit_changes_the_jobs_whose_results_it_can_change(path, edit, changed, project):
+    assert which_change(project, path, edit) == changed
+
+
+def test_what_is_left_out_counts_where_it_is_named():
+    script = "workflow_scripts/tables.py"
+    assert code_digest(script, "kancore.machine.memory") != code_digest(script)
+
+
+def test_the_digest_is_of_the_setting_and_not_of_the_machine():
+    script, *modules, _ = JOBS["kan auto"]
+    auto, cuda, cpu = (
+        code_digest(script, *modules, device=each) for each in ("auto", "cuda", "cpu")
+    )
+    assert auto == cuda != cpu
+    script, *modules, _ = JOBS["mlp auto"]
+    assert code_digest(script, *modules) == code_digest(script, *modules, device="cpu")
 
 
 def test_two_processes_and_two_copies_agree(project, tmp_path_factory):

@@ -16,8 +16,9 @@ from kancore.intrinsic_dimension.subspaces import Landscape
 from kancore.layers.initialization import fill
 from kancore.machine import own_code
 from kancore.machine.provenance import code_digest
-from kancore.machine.resources import memory_mb, networks_at_once, runtime_minutes
+from kancore.machine.resources import memory_mb, runtime_minutes
 from kancore.networks import own
+from kancore.networks.parts import networks_at_once
 from kancore.schemes import INITIALIZATIONS, OPTIMIZERS, Architecture, Scheme, Sweep, derive_seed
 from kancore.training.loop import Stopped, Training
 

@@ -12,8 +12,8 @@ from sklearn.linear_model import LogisticRegression
 from kancore.data.dataset import rows, split
 from kancore.data.preparation import take
 from kancore.layers import local_support, products
-from kancore.machine.resources import LINEAR_KERNELS
 from kancore.networks import build
+from kancore.networks.parts import LINEAR_KERNELS
 from kancore.objectives.backprop import cross_entropy, losses
 from kancore.schemes import (
     INITIALIZATIONS,
