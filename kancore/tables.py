@@ -303,6 +303,11 @@ def write_table(
     write_atomically(path, lambda temporary: pq.write_table(table, temporary, compression="zstd"))
 
 
+def write_csv(path: str | os.PathLike, table: pd.DataFrame) -> None:
+    """Write `table` as CSV, without its index, by `write_atomically`."""
+    write_atomically(path, lambda part: table.to_csv(part, index=False))
+
+
 def read_table(path: str | os.PathLike, schema: pa.Schema) -> pd.DataFrame:
     """Read a Parquet table; integer columns with missing values become ``Int64``.
 

@@ -52,7 +52,7 @@ rule fetch:
         "download data set {wildcards.dataset}"
     shell:
         'python -P "$KANCORE_RUN" workflow_scripts/fetch.py --dataset {wildcards.dataset}'
-        " --folder results/raw/{wildcards.dataset} --list {output:q} {resources.mirror}"
+        " --folder results/raw/{wildcards.dataset} --out {output:q} {resources.mirror}"
         " {params.verify} {params.rows} --code {params.code} 2>&1 | tee {log:q}"
 
 

@@ -1,7 +1,5 @@
 """Put the loss landscapes of a study together, and all estimates beside published ones."""
 
-import argparse
-import json
 from pathlib import Path
 
 import pandas as pd
@@ -11,45 +9,40 @@ from kancore.intrinsic_dimension.estimates import (
     published_curves,
     published_estimates,
 )
-from kancore.machine.files import run_plainly, write_atomically
-from kancore.machine.provenance import check_code
+from kancore.machine.program import program
 from kancore.studies.study import Study
-from kancore.tables import INTRINSIC_DIMENSIONS, LANDSCAPES, read_table, write_table
+from kancore.tables import INTRINSIC_DIMENSIONS, LANDSCAPES, read_table, write_csv, write_table
 
 
-def main() -> None:
-    """Run the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--study", type=json.loads, required=True, help="the study, as JSON")
-    parser.add_argument("--manifolds", type=Path, nargs="+", required=True, help="their estimates")
-    parser.add_argument("--folder", type=Path, required=True, help="folder of the landscapes")
-    parser.add_argument("--published", type=Path, required=True, help="published figures, CSV")
-    parser.add_argument("--landscapes", type=Path, required=True, help="table to write")
-    parser.add_argument("--estimates", type=Path, required=True, help="table to write")
-    parser.add_argument("--csv", type=Path, required=True, help="the estimates again, as CSV")
-    parser.add_argument("--code", required=True, help="digest of the code, as planned")
-    args = parser.parse_args()
-    check_code(__file__, args.code)
-
-    study = Study(**args.study)
-    datasets = study.settings["datasets"]
-    published = pd.read_csv(args.published)
-    published = published[published["dataset"].isin(datasets)]
-    files = [args.folder / each.name / "landscape.parquet" for each in study.landscapes()]
+def main(
+    study: dict,
+    manifolds: list[Path],
+    folder: Path,
+    published: Path,
+    landscapes: Path,
+    estimates: Path,
+    csv: Path,
+) -> None:
+    """Read estimates and landscapes of each data set, write those of all, estimates as CSV too."""
+    planned = Study(**study)
+    known = pd.read_csv(published)
+    known = known[known["dataset"].isin(planned.settings["datasets"])]
+    files = [folder / each.name / "landscape.parquet" for each in planned.landscapes()]
     measured = [read_table(file, LANDSCAPES) for file in files]
-    landscapes = pd.concat([*measured, published_curves(published)], ignore_index=True)
-    write_table(args.landscapes, landscapes, LANDSCAPES)
+    curves = pd.concat([*measured, published_curves(known)], ignore_index=True)
+    write_table(landscapes, curves, LANDSCAPES)
 
-    manifolds = [read_table(file, INTRINSIC_DIMENSIONS) for file in args.manifolds]
     parts = [
-        pd.concat(manifolds).assign(study=study.name),
-        estimate_landscapes(landscapes[landscapes["source"] == "measured"]),
-        published_estimates(published),
+        pd.concat([read_table(file, INTRINSIC_DIMENSIONS) for file in manifolds]).assign(
+            study=planned.name
+        ),
+        estimate_landscapes(curves[curves["source"] == "measured"]),
+        published_estimates(known),
     ]
-    estimates = pd.concat([part for part in parts if len(part)], ignore_index=True)
-    write_table(args.estimates, estimates, INTRINSIC_DIMENSIONS)
-    write_atomically(args.csv, lambda part: estimates.to_csv(part, index=False))
+    table = pd.concat([part for part in parts if len(part)], ignore_index=True)
+    write_table(estimates, table, INTRINSIC_DIMENSIONS)
+    write_csv(csv, table)
 
 
 if __name__ == "__main__":
-    run_plainly(main)
+    program(main)

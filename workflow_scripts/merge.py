@@ -6,6 +6,7 @@ Afterwards snakemake makes the tables of the whole study, and trains what is sti
 import argparse
 import shutil
 from filecmp import cmp
+from functools import partial
 from pathlib import Path
 
 from kancore.machine.files import run_plainly, write_atomically
@@ -48,7 +49,7 @@ def main() -> None:
         missing = [path for path in paths if not path.exists()]
         for path in missing:
             # With their times: snakemake makes again what is older than its input.
-            write_atomically(path, lambda part, source=folder / path: shutil.copy2(source, part))
+            write_atomically(path, partial(shutil.copy2, folder / path))
         jobs = sum(path.name in ("history.parquet", "landscape.parquet") for path in missing)
         print(f"{folder}: took over {jobs} jobs")
 

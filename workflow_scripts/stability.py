@@ -1,34 +1,24 @@
 """Compare the factors of the experiment on stability, alone and together, with the baseline."""
 
-import argparse
 from pathlib import Path
 
 import pandas as pd
 
 from kancore.analysis.stability import effects
-from kancore.machine.files import run_plainly, write_atomically
-from kancore.machine.provenance import check_code
-from kancore.tables import HISTORY, RUNS, STABILITY, read_table, write_table
+from kancore.machine.program import program
+from kancore.tables import HISTORY, RUNS, STABILITY, read_table, write_csv, write_table
 
 
-def main() -> None:
-    """Run the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--history", type=Path, nargs=2, required=True, help="alone, together")
-    parser.add_argument("--runs", type=Path, nargs=2, required=True, help="alone, together")
-    parser.add_argument("--out", type=Path, required=True, help="table to write")
-    parser.add_argument("--csv", type=Path, required=True, help="the table again, as CSV")
-    parser.add_argument("--code", required=True, help="digest of the code, as planned")
-    args = parser.parse_args()
-    check_code(__file__, args.code)
-    history, runs = (
+def main(history: list[Path], runs: list[Path], out: Path, csv: Path) -> None:
+    """Read tables of factors alone and together, write their effects, as CSV too."""
+    evaluations, summaries = (
         pd.concat([read_table(path, schema) for path in paths], ignore_index=True)
-        for paths, schema in ((args.history, HISTORY), (args.runs, RUNS))
+        for paths, schema in ((history, HISTORY), (runs, RUNS))
     )
-    table = effects(history, runs)
-    write_table(args.out, table, STABILITY)
-    write_atomically(args.csv, lambda part: table.to_csv(part, index=False))
+    table = effects(evaluations, summaries)
+    write_table(out, table, STABILITY)
+    write_csv(csv, table)
 
 
 if __name__ == "__main__":
-    run_plainly(main)
+    program(main)

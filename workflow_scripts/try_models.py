@@ -1,38 +1,37 @@
 """Try networks of the user's own: whether they can be trained, and what they need."""
 
-import argparse
-import json
 from dataclasses import asdict
 from pathlib import Path
 
 import torch
 
-from kancore.machine.files import run_plainly
+from kancore.machine.files import write_json
+from kancore.machine.program import program
 from kancore.networks.own import load, measure
 
 
-def main() -> None:
-    """Run the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--models", type=json.loads, required=True, help="pairs of a model and widths, as JSON"
-    )
-    parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
-    args = parser.parse_args()
+def main(models: list[list], out: Path) -> None:
+    """Build each, write what it needs.
+
+    Parameters
+    ----------
+    models
+        Pairs of a model and widths; of a data set that is not there yet, these are empty.
+    """
     torch.set_num_threads(1)
-    found = []
+    found: list[dict | None] = []
     try:
-        for model, widths in args.models:
+        for model, widths in models:
             if widths:
                 found.append(asdict(measure(model, widths)))
-            else:  # nothing is known of its data
+            else:
                 load(model)
                 found.append(None)
     except ValueError as error:
         # In one line, which is all that is read of it.
         raise SystemExit(" ".join(str(error).split())) from error
-    args.out.write_text(json.dumps(found))
+    write_json(out, found)
 
 
 if __name__ == "__main__":
-    run_plainly(main)
+    program(main, planned=False)

@@ -3,13 +3,13 @@
 On a CPU with one thread, as the workflow's jobs train; or with ``--device cuda`` on a GPU.
 """
 
-import argparse
 import platform
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise, product
 from math import exp, log
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Literal, get_args
 
 import pandas as pd
 import torch
@@ -20,11 +20,13 @@ from kancore.bench.measure import interleaved
 from kancore.layers import local_support
 from kancore.machine.files import write_atomically
 from kancore.machine.memory import keep_freed_memory
+from kancore.machine.program import program
 from kancore.networks.kan import KAN
 from kancore.objectives.hsic_bottleneck import losses
 from kancore.schemes import OPTIMIZERS
 from kancore.training.loop import Training
 
+Table = Literal["kernels", "steps", "sweeps", "trained", "wide", "hsic", "memory", "accuracy"]
 # Geometric means are over these; the second entry of each says what the inputs are.
 MEAN_OF = ("784-256-10", "784-256-256-10", "3072-512-10", "5000-64-2", "28-256-256-2")
 STEPS = (*MEAN_OF, "784-32-10", "784-128-64-32-10", "3072-256-10", "5000-32-2", "28-256-2")
@@ -195,19 +197,27 @@ def machine(device: str) -> str:
     return f"{place}; torch {torch.__version__}; float32; peers not installed: {absent}"
 
 
-def main() -> None:
-    """Run the command line."""
-    parser = argparse.ArgumentParser(prog="python -m kancore.bench", description=__doc__)
-    parser.add_argument("--batch", type=int, nargs="+", default=[128], help="batch sizes")
-    parser.add_argument("--seconds", type=float, default=3.0, help="for each row, at least")
-    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
-    tables = ("kernels", "steps", "sweeps", "trained", "wide", "hsic", "memory", "accuracy")
-    parser.add_argument("--tables", choices=tables, nargs="+", default=tables)
-    parser.add_argument("--out", type=Path, help="Markdown file to write, too")
-    args = parser.parse_args()
+def main(
+    batch: Sequence[int] = (128,),
+    seconds: float = 3.0,
+    device: Literal["cpu", "cuda"] = "cpu",
+    tables: Sequence[Table] = get_args(Table),
+    out: Path | None = None,
+) -> None:
+    """Measure one table after the other.
+
+    Parameters
+    ----------
+    batch
+        Batch sizes.
+    seconds
+        For each row, at least.
+    out
+        Markdown file to write, too.
+    """
     torch.set_num_threads(1)
     keep_freed_memory()
-    parts = [machine(args.device)]
+    parts = [machine(device)]
     print(parts[0], flush=True)
 
     def add(title: str, table: pd.DataFrame) -> None:
@@ -215,21 +225,21 @@ def main() -> None:
         parts.append(f"## {title}\n\n```\n{text}\n```")
         print(f"\n{parts[-1]}", flush=True)
 
-    for name in args.tables:
+    for name in tables:
         if name == "kernels":
-            if args.device == "cuda":
-                for part in by_precision(args.batch, args.seconds, args.device):
+            if device == "cuda":
+                for part in by_precision(batch, seconds, device):
                     parts.append(part)
                     print(f"\n{part}", flush=True)
             continue
         if name == "accuracy":
-            if args.device == "cpu":
+            if device == "cpu":
                 table = pd.DataFrame(accuracy.accuracies())
                 add("Best test accuracy in four epochs, 4,000 images of MNIST, 3 seeds", table)
             continue
         if name == "memory":
-            if args.device == "cpu":
-                table = pd.DataFrame([row for batch in args.batch for row in memory(batch)])
+            if device == "cpu":
+                table = pd.DataFrame([row for size in batch for row in memory(size)])
                 add("Memory of a sweep of 27, MB", table)
             continue
         measure = {
@@ -239,7 +249,7 @@ def main() -> None:
             "wide": wide,
             "hsic": layerwise,
         }[name]
-        rows = (row for batch in args.batch for row in measure(batch, args.seconds, args.device))
+        rows = (row for size in batch for row in measure(size, seconds, device))
         table = with_ratios(rows)
         title = {
             "steps": "One step of a KAN",
@@ -251,10 +261,10 @@ def main() -> None:
         add(title, table)
         if name == "steps":
             add("Geometric means over " + ", ".join(MEAN_OF), mean_ratios(table))
-    if args.out:
+    if out:
         text = "\n\n".join(parts) + "\n"
-        write_atomically(args.out, lambda part: part.write_text(text))
+        write_atomically(out, lambda part: part.write_text(text))
 
 
 if __name__ == "__main__":
-    main()
+    program(main, planned=False)

@@ -4,7 +4,6 @@ Usage: ``python -m kancore.claims.coverage --study results/quick``, of a study w
 ``snakemake --cores 2 --config study=quick 'seeds=[0,1,2,3,4,5,6,7,8,9]' 'audit={departures: []}'``.
 """
 
-import argparse
 from collections.abc import Iterable
 from itertools import combinations
 from pathlib import Path
@@ -17,7 +16,7 @@ from kancore.claims.comparisons import Evidence, measured
 from kancore.claims.declared import CLAIMS, CONFIDENCE, FEWEST_PAIRS, SUMMARIES, Claim
 from kancore.claims.verdicts import estimate, interval, seeds_of
 from kancore.intrinsic_dimension.estimates import measured_complexity, paper_dimensions
-from kancore.machine.files import run_plainly
+from kancore.machine.program import program
 from kancore.tables import INTRINSIC_DIMENSIONS, RUNS, TIMINGS, read_table
 
 _PUBLISHED = Path(__file__).resolve().parents[2] / "published" / "intrinsic_dimension.csv"
@@ -110,19 +109,21 @@ def _expected(size: int, seeds: int) -> float:
     return float(1 - 2 * stdtr(freedom, -end))
 
 
-def main() -> None:
-    """Run the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--study", type=Path, required=True, help="folder of a study's results")
-    parser.add_argument("--size", type=int, default=3, help="seeds of an interval")
-    args = parser.parse_args()
-    tables = args.study / "tables"
+def main(study: Path, size: int = 3) -> None:
+    """Check the intervals of one study.
+
+    Parameters
+    ----------
+    study
+        Folder of its results.
+    size
+        Seeds of an interval.
+    """
+    tables = study / "tables"
     found = coverage(
         read_table(tables / "runs.parquet", RUNS),
         paper_dimensions(pd.read_csv(_PUBLISHED)),
-        size=args.size,
+        size=size,
         timings=read_table(tables / "timings.parquet", TIMINGS),
         complexity=measured_complexity(
             read_table(tables / "intrinsic_dimension.parquet", INTRINSIC_DIMENSIONS)
@@ -132,4 +133,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_plainly(main)
+    program(main, planned=False)

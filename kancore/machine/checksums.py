@@ -1,12 +1,11 @@
 """Checksums of what users' files hold, kept so that a large file is read once."""
 
 import hashlib
-import json
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
-from kancore.machine.files import write_atomically
+from kancore.machine.files import read_json, write_json
 
 # Bytes from which on reading a file again would be felt at every start.
 LARGE = 2**24
@@ -48,7 +47,7 @@ def _digest(file: Path, kept: Path) -> str:
     if name not in known or known[name]["stamp"] != stamp:
         known[name] = {"stamp": stamp, "digest": _read(file)}
         with suppress(OSError):  # it is read again next time
-            write_atomically(kept, lambda part: part.write_text(json.dumps(known, indent=2)))
+            write_json(kept, known)
     return known[name]["digest"]
 
 
@@ -59,6 +58,6 @@ def _read(file: Path) -> str:
 
 def _known(kept: Path) -> dict[str, dict]:
     try:
-        return json.loads(kept.read_text())
+        return read_json(kept)
     except (OSError, ValueError):
         return {}

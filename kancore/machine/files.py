@@ -1,10 +1,12 @@
 """Files that appear whole or not at all, and errors of the system as a user reads them."""
 
 import gc
+import json
 import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 
 def write_atomically(
@@ -45,6 +47,23 @@ def write_atomically(
     finally:
         with suppress(OSError):  # nothing to remove, or a file system that has become read-only
             temporary.unlink()
+
+
+def read_json(path: str | os.PathLike) -> Any:
+    """Read a JSON file."""
+    return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+def write_json(path: str | os.PathLike, value: Any) -> None:
+    """Write a JSON file, by `write_atomically`.
+
+    Raises
+    ------
+    ValueError
+        If a number is infinite or not one.
+    """
+    text = json.dumps(value, indent=2, allow_nan=False) + "\n"
+    write_atomically(path, lambda part: part.write_text(text, encoding="utf-8"))
 
 
 def remove_unfinished(folder: Path) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from kancore import networks
-from kancore.machine.files import write_atomically
+from kancore.machine.files import read_json, write_json
 from kancore.machine.provenance import ROOT, code_digest
 from kancore.machine.resources import Needs, Shape, needs_of_unknown, shape
 from kancore.schemes import Architecture
@@ -107,7 +107,7 @@ def _try(wanted: Iterable[tuple[str, tuple[int, ...]]], kept: Path) -> dict[tupl
         found = _run(todo)
         known |= {keys[pair]: needs for pair, needs in zip(todo, found, strict=True)}
         with suppress(OSError):  # it is tried again next time
-            write_atomically(kept, lambda part: part.write_text(json.dumps(known, indent=2)))
+            write_json(kept, known)
     needs = {pair: known[key] for pair, key in keys.items()}
     return {pair: Needs(**each) if each else None for pair, each in needs.items()}
 
@@ -119,7 +119,7 @@ def _key(model: str, widths: Sequence[int]) -> str:
 
 def _known(kept: Path) -> dict[str, dict | None]:
     try:
-        return json.loads(kept.read_text())
+        return read_json(kept)
     except (OSError, ValueError):
         return {}
 
@@ -137,4 +137,4 @@ def _run(wanted: Sequence[tuple[str, tuple[int, ...]]]) -> list[dict | None]:
         if done.returncode:
             *_, reason = ["it cannot be tried", *done.stderr.strip().splitlines()]
             raise ConfigError(f"config: models: {reason}")
-        return json.loads(out.read_text())
+        return read_json(out)

@@ -7,7 +7,9 @@ import sys
 import pytest
 
 WHOLE = ("--config", "seeds=[0,1]")
-TABLES = [f"results/tiny/tables/grid/{name}" for name in ("runs.parquet", "runs.csv", "history.parquet")]
+TABLES = [
+    f"results/tiny/tables/grid/{name}" for name in ("runs.parquet", "runs.csv", "history.parquet")
+]
 
 
 @pytest.fixture(scope="module")

@@ -121,19 +121,7 @@ def test_it_prints_and_writes_tables(monkeypatch, tmp_path, capsys):
         peers, "BUILDERS", {"recursive": (None, peers.recursive), "no": ("x_", None)}
     )
     out = tmp_path / "bench.md"
-    arguments = [
-        "bench",
-        "--batch",
-        "16",
-        "--seconds",
-        "0.1",
-        "--tables",
-        "steps",
-        "--out",
-        str(out),
-    ]
-    monkeypatch.setattr("sys.argv", arguments)
-    program.main()
+    program.main(batch=[16], seconds=0.1, tables=["steps"], out=out)
     text = out.read_text()
     assert "recursive / ours" in text
     assert "peers not installed: no" in text
