@@ -76,8 +76,8 @@ HISTORY = pa.schema(
     ]
 )
 
-# One row a run. 'Best' is chosen on the validation split; the published way (on the test set
-# itself) is reported beside it (FACTS: paper section 5; published code).
+# One row a run. 'Best' is chosen on the validation split; what the published code does, to choose
+# on the test set itself, stands beside it.
 RUNS = pa.schema(
     [
         *KEY,
@@ -159,9 +159,9 @@ INTRINSIC_DIMENSIONS = pa.schema(
         _column("network", pa.string(), "name of the architecture; null of data"),
         _column("parameters", pa.int64(), "parameters of that network; null of data"),
         _column("dimension", pa.float64(), "the estimate; null where there is none"),
-        _column("low", pa.float64(), "lower bound of its 95% bootstrap interval, if it has one"),
-        _column("high", pa.float64(), "upper bound of its 95% bootstrap interval, if it has one"),
-        _column("observations", pa.int64(), "what is resampled: distinct points, or seeds"),
+        _column("low", pa.float64(), "lower bound of its 95% interval, if it has one"),
+        _column("high", pa.float64(), "upper bound of its 95% interval, if it has one"),
+        _column("observations", pa.int64(), "what the interval is over: distinct points, or seeds"),
         _column("reason", pa.string(), "why there is no estimate; null where there is one"),
         _column("source", pa.string(), "measured, or where it was published"),
     ]
@@ -213,8 +213,8 @@ AUDIT = pa.schema(
         _column("measure", pa.string(), "test_accuracy, best_accuracy, gap or log_efficiency"),
         _column("clean", pa.float64(), "interquartile mean under the protocol clean"),
         _column("effect", pa.float64(), "interquartile mean of protocol - clean, over pairs"),
-        _column("low", pa.float64(), "lower bound of its 95% bootstrap interval"),
-        _column("high", pa.float64(), "upper bound of its 95% bootstrap interval"),
+        _column("low", pa.float64(), "lower bound of its 95% interval; null with few seeds"),
+        _column("high", pa.float64(), "upper bound of its 95% interval; null with few seeds"),
         _column("pairs", pa.int64(), "pairs: of one depth and seed, and of one scheme"),
         _column("trained", pa.bool_(), "false: what is trained is the same as under clean"),
     ]
@@ -236,10 +236,10 @@ STABILITY = pa.schema(
         _column("baseline", pa.float64(), "mean of the baseline"),
         _column("value", pa.float64(), "mean with the factor"),
         _column("effect", pa.float64(), "mean of factor - baseline, over pairs"),
-        _column("low", pa.float64(), "lower bound of its 95% interval"),
-        _column("high", pa.float64(), "upper bound of its 95% interval"),
+        _column("low", pa.float64(), "lower bound of its 95% interval; null with few seeds"),
+        _column("high", pa.float64(), "upper bound of its 95% interval; null with few seeds"),
         _column("pairs", pa.int64(), "pairs: of one data set, depth and seed"),
-        _column("seeds", pa.int64(), "fewest seeds of a data set; the interval is over 3 or more"),
+        _column("seeds", pa.int64(), "fewest seeds of a data set; an interval takes 3 or more"),
     ]
 )
 
@@ -253,9 +253,9 @@ FIRMNESS = pa.schema(
         _column("part", pa.int64(), "test of the claim, counted from 1; 0 is the whole claim"),
         _column("verdict", pa.string(), "supported, contradicted, ..., as in the verdicts"),
         _column("value", pa.float64(), "what was measured; null of a whole claim"),
-        _column("low", pa.float64(), "lower bound of its 95% interval"),
-        _column("high", pa.float64(), "upper bound of its 95% interval"),
-        _column("p", pa.float64(), "p value of the verdict, for this test alone"),
+        _column("low", pa.float64(), "lower bound of its 95% interval; null with few seeds"),
+        _column("high", pa.float64(), "upper bound of its 95% interval; null with few seeds"),
+        _column("p", pa.float64(), "p value of the verdict, for this test alone; null with these"),
         _column("pairs", pa.int64(), "pairs of runs; null of a whole claim"),
         _column("seeds", pa.int64(), "fewest seeds that a data set has pairs of"),
     ]

@@ -11,12 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from kancore.analysis.statistics import (
-    FEWEST_SEEDS,
-    counted,
-    interval_over_seeds,
-    stratified_interval,
-)
+from kancore.analysis.statistics import counted, fewest_seeds, interval_over_seeds
 from kancore.studies.changes import BASELINE
 from kancore.tables import KEY_NAMES, STABILITY
 
@@ -116,7 +111,7 @@ def effects(history: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         With the columns of `kancore.tables.STABILITY`: for each factor and measure the mean paired
         difference over all cells, over those of each data set and depth, and over all of a depth;
-        with an interval over seeds, or of few seeds one that resamples cells.
+        with an interval over seeds, where they give one.
     """
     measured = cells(history, runs)
     columns = [name for name in measured if name not in CELL]
@@ -153,17 +148,13 @@ def _effect(before: pd.Series, after: pd.Series) -> dict[str, float | int | None
     datasets, seeds = (
         differences.index.get_level_values(n).to_numpy() for n in ("dataset", "seed")
     )
-    fewest = min(len(np.unique(seeds[datasets == name])) for name in np.unique(datasets))
-    if fewest >= FEWEST_SEEDS:
-        low, high = interval_over_seeds(values, datasets, seeds, _mean)
-    else:
-        low, high = stratified_interval(values, datasets, _mean)
+    low, high = interval_over_seeds(values, datasets, seeds, _mean)
     kept = differences.index
     found = before.loc[kept].mean(), after.loc[kept].mean(), values.mean(), low, high
     return {
         **{name: float(value) for name, value in zip(names, found, strict=True)},
         "pairs": len(values),
-        "seeds": int(fewest),
+        "seeds": fewest_seeds(datasets, seeds),
     }
 
 
@@ -211,23 +202,25 @@ def recommendations(table: pd.DataFrame) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        Best first, for each factor ``factor``; ``advice``: ``use``, ``avoid``, or ``no difference``
-        where the interval of the median scheme's effect holds zero; ``firm``, whether the interval
-        is over seeds; and ``except``, places, (data set, depth), with an effect of the other sign.
+        Best first, for each factor ``factor``; ``advice``: ``use``, ``avoid``, ``no difference``
+        where the interval of the median scheme's effect holds zero, or ``unknown`` where there is
+        none; and ``except``, places, (data set, depth), with an effect of the other sign.
     """
     rows = table[(table["measure"] == "median") & ~table["factor"].isin([BASELINE])]
     rows = rows.dropna(subset="effect")
     pooled = rows[(rows["dataset"] == ALL) & (rows["depth"] == ALL)]
     found = []
     for row in pooled.sort_values("effect", ascending=False, kind="stable").itertuples():
-        advice = "use" if row.low > 0 else "avoid" if row.high < 0 else "no difference"
+        if pd.isna(row.low):
+            advice = "unknown"
+        else:
+            advice = "use" if row.low > 0 else "avoid" if row.high < 0 else "no difference"
         own = rows[(rows["factor"] == row.factor) & (rows["dataset"] != ALL)]
         other = own[own["effect"] * row.effect < 0]
         found.append(
             {
                 "factor": row.factor,
                 "advice": advice,
-                "firm": bool(row.seeds >= FEWEST_SEEDS),
                 "except": list(zip(other["dataset"], other["depth"], strict=True)),
             }
         )

@@ -13,8 +13,11 @@ from kancore.tables import KEY_NAMES, RUNS
 SCHEME = tuple(Scheme.__dataclass_fields__)
 # What schemes and seeds have in common: a data set, an objective and an architecture.
 SETTING = tuple(name for name in KEY_NAMES if name not in (*SCHEME, "seed"))
-# With fewer seeds on a data set, an interval over them says nothing.
+# With fewer seeds on a data set there is no interval: over so few it says nothing.
 FEWEST_SEEDS = 3
+# What varies by less has not varied: differences of equal accuracies differ in rounding.
+_ROUNDING = 1e-12
+_NO_INTERVAL = float("nan"), float("nan")
 # Where several values are equally common, the main figures show the paper's (section 5).
 _PAPER = {"activation": "gelu", "degree": 3, "grid_size": 5}
 
@@ -232,17 +235,15 @@ def median_interval(
     Returns
     -------
     tuple of float
-        Lower and upper bound; NaN if there is no observation.
+        Lower and upper bound; NaN where resampled medians do not vary.
     """
     values = np.asarray(values, dtype=float)
     values = values[~np.isnan(values)]
     if len(values) == 0:
-        return float("nan"), float("nan")
-    generator = np.random.default_rng(derive_seed("median interval", len(values)))
-    drawn = generator.choice(values, size=(resamples, len(values)))
-    outside = (1 - confidence) / 2
-    low, high = np.quantile(np.median(drawn, axis=1), [outside, 1 - outside])
-    return float(low), float(high)
+        return _NO_INTERVAL
+    one = np.zeros(len(values))
+    medians = resampled(values, one, lambda drawn: np.median(drawn, axis=-1), resamples)
+    return medians.interval(confidence)
 
 
 def interquartile_mean(values: np.ndarray) -> np.ndarray:
@@ -268,37 +269,28 @@ class Resampled:
     values: np.ndarray
 
     def interval(self, confidence: float) -> tuple[float, float]:
-        """Percentile interval that holds this share of the resamples."""
+        """Percentile interval that holds this share of the resamples; NaN where they agree."""
+        if np.ptp(self.values) <= _ROUNDING:
+            return _NO_INTERVAL
         outside = (1 - confidence) / 2
         low, high = np.quantile(self.values, [outside, 1 - outside])
         return float(low), float(high)
 
-    def p_above(self, bound: float) -> float:
-        """One-sided p value of the hypothesis that the statistic is not above `bound`."""
-        return self._share(self.values <= bound)
-
-    def p_below(self, bound: float) -> float:
-        """One-sided p value of the hypothesis that the statistic is not below `bound`."""
-        return self._share(self.values >= bound)
-
-    @staticmethod
-    def _share(against: np.ndarray) -> float:
-        # The sample itself counts as one more, so that no finite number of resamples gives 0.
-        return float((against.sum() + 1) / (len(against) + 1))
-
 
 @dataclass(frozen=True)
 class OverSeeds:
-    """A statistic with its standard error over seeds, of so many degrees of freedom."""
+    """A statistic with its standard error over seeds, of so many degrees of freedom.
+
+    The error is NaN where seeds do not tell it: there are few, or all agree. Then there is neither
+    an interval nor a p value; all are NaN.
+    """
 
     middle: float
     error: float
     freedom: float
 
     def interval(self, confidence: float) -> tuple[float, float]:
-        """Student's interval; where all seeds agree, a point."""
-        if not self.error:
-            return self.middle, self.middle
+        """Student's interval."""
         half = float(stdtrit(self.freedom, (1 + confidence) / 2)) * self.error
         return self.middle - half, self.middle + half
 
@@ -311,8 +303,6 @@ class OverSeeds:
         return self._p(bound - self.middle)
 
     def _p(self, beyond: float) -> float:
-        if not self.error:
-            return float(beyond <= 0)
         return float(stdtr(self.freedom, -beyond / self.error))
 
 
@@ -367,21 +357,10 @@ def resampled(
     return Resampled(np.concatenate(found))
 
 
-def stratified_interval(
-    values: np.ndarray,
-    strata: np.ndarray,
-    statistic: Callable[[np.ndarray], np.ndarray],
-    confidence: float = 0.95,
-    resamples: int = 2000,
-) -> tuple[float, float]:
-    """Bootstrap percentile interval of a statistic; see `resampled`.
-
-    Returns
-    -------
-    tuple of float
-        Lower and upper bound.
-    """
-    return resampled(values, strata, statistic, resamples).interval(confidence)
+def fewest_seeds(strata: np.ndarray, seeds: np.ndarray) -> int:
+    """Count the seeds of the stratum that has fewest; 0 without observations."""
+    counts = [len(np.unique(seeds[strata == stratum])) for stratum in np.unique(strata)]
+    return min(counts, default=0)
 
 
 def over_seeds(
@@ -405,10 +384,13 @@ def over_seeds(
     strata
         Label of the stratum of each, ``[n]``: a data set. Seeds of different strata are different.
     seeds
-        Seed of each, ``[n]``; at least two in each stratum.
+        Seed of each, ``[n]``; with fewer than `FEWEST_SEEDS` in a stratum there is no error.
     statistic
         Maps ``[..., n]`` to ``[...]``.
     """
+    middle = float(statistic(values))
+    if fewest_seeds(strata, seeds) < FEWEST_SEEDS:
+        return OverSeeds(middle, float("nan"), float("nan"))
     variances, freedoms = [], []
     for stratum in np.unique(strata):
         inside = strata == stratum
@@ -420,9 +402,9 @@ def over_seeds(
             left.append(statistic(np.repeat(values, weights)))
         variances.append((count - 1) * np.var(left))
         freedoms.append(count - 1)
-    middle, variance = float(statistic(values)), float(sum(variances))
-    if not variance:
-        return OverSeeds(middle, 0.0, float(sum(freedoms)))
+    variance = float(sum(variances))
+    if variance <= _ROUNDING**2:
+        return OverSeeds(middle, float("nan"), float("nan"))
     freedom = variance**2 / sum(v**2 / f for v, f in zip(variances, freedoms, strict=True))
     return OverSeeds(middle, variance**0.5, float(freedom))
 
@@ -439,6 +421,6 @@ def interval_over_seeds(
     Returns
     -------
     tuple of float
-        Lower and upper bound.
+        Lower and upper bound; NaN with fewer than `FEWEST_SEEDS`, or where all agree.
     """
     return over_seeds(values, strata, seeds, statistic).interval(confidence)

@@ -6,13 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from kancore.analysis.statistics import (
-    FEWEST_SEEDS,
-    SCHEME,
-    interquartile_mean,
-    interval_over_seeds,
-    stratified_interval,
-)
+from kancore.analysis.statistics import SCHEME, interquartile_mean, interval_over_seeds
 from kancore.claims.comparisons import CELL, Evidence, measured
 from kancore.claims.verdicts import judge
 from kancore.schemes import Sweep
@@ -85,9 +79,9 @@ def effects(runs: dict[str, pd.DataFrame], found: dict[str, Evidence]) -> pd.Dat
     -------
     DataFrame
         With the columns of `kancore.tables.AUDIT`: for each data set, protocol, model and measure
-        the interquartile mean of the paired differences, with an interval over seeds, or of few
-        seeds one that resamples pairs within depths. Pairs are of the same depth and seed, and but
-        for ``best_accuracy``, whose scheme each protocol chooses, of the same scheme.
+        the interquartile mean of the paired differences, with an interval over seeds, where they
+        give one. Pairs are of the same depth and seed, and but for ``best_accuracy``, whose scheme
+        each protocol chooses, of the same scheme.
     """
     rows = []
     for name, trained in runs.items():
@@ -127,13 +121,9 @@ def _effect(clean: pd.DataFrame, other: pd.DataFrame) -> dict[str, float | int]:
     if differences.empty:
         return {**dict.fromkeys(("clean", "effect", "low", "high"), np.nan), "pairs": 0}
     values = differences.to_numpy()
-    seeds, depths = (differences.index.get_level_values(n).to_numpy() for n in ("seed", "depth"))
-    if len(np.unique(seeds)) >= FEWEST_SEEDS:
-        # Depths have a split in common, so a seed is one observation of all of them.
-        one = np.zeros(len(values))
-        low, high = interval_over_seeds(values, one, seeds, interquartile_mean)
-    else:
-        low, high = stratified_interval(values, depths, interquartile_mean)
+    seeds = differences.index.get_level_values("seed").to_numpy()
+    # Depths have a split in common, so a seed is one observation of all of them.
+    low, high = interval_over_seeds(values, np.zeros(len(values)), seeds, interquartile_mean)
     return {
         "clean": float(interquartile_mean(clean["value"].loc[differences.index].to_numpy())),
         "effect": float(interquartile_mean(values)),

@@ -171,7 +171,7 @@ def _with_efficiency(runs: pd.DataFrame, dimensions: pd.Series) -> pd.DataFrame:
 
 def _times(timings: pd.DataFrame) -> pd.DataFrame:
     """Seconds of an epoch of one network of each architecture, all its sweeps together."""
-    # Of one machine KANs alone name the kernels that they run by.
+    # Models on one machine may run by different kernels, which its name holds.
     machine = timings["device"].astype(str).str.replace(", kernels: .*", "", regex=True)
     epochs = timings["epochs"] * timings["schemes"]
     key = ["dataset", "objective", "model", "depth", "seed", "device", *_MACHINE]

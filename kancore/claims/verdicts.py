@@ -4,12 +4,14 @@ from collections.abc import Iterable
 from math import isfinite
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from kancore.analysis.statistics import (
     FEWEST_SEEDS,
     OverSeeds,
     Resampled,
+    fewest_seeds,
     holm,
     over_seeds,
     resampled,
@@ -47,7 +49,7 @@ def judge(
         that is left when p values are adjusted, by Holm's method, for all tests of all `claims`),
         ``reason`` (why something was not tested, or ``None``) and ``parts``, the results of its
         tests; plain values, for JSON. Suggested and doubted stand for supported and contradicted
-        where there are few seeds.
+        where there are few seeds, of which there is neither an interval nor a p value.
     """
     claims = list(claims)
     tested = [[_test(part, evidence, published) for part in claim.parts] for claim in claims]
@@ -116,11 +118,11 @@ def _test(part: Part, evidence: Evidence, published: Evidence) -> dict[str, Any]
         "published": None,
     }
     if len(pairs) >= FEWEST_PAIRS:
-        low, high = (result[f"{part.summary}_{end}"] for end in ("low", "high"))
-        result["verdict"] = _verdict(part, low, high, firm=result["interval_over"] == "seeds")
+        estimated = estimate(pairs, part.summary)
+        result["verdict"] = _verdict(part, estimated)
         result["corrected"] = result["verdict"]
-        estimated = estimate(pairs, part.summary, result["interval_over"])
-        result["p"] = _p_value(part, estimated)
+        if isinstance(estimated, OverSeeds):
+            result["p"] = _p_value(part, estimated)
     known = published.pairs(part.compare)
     if len(known):
         result["published"] = {**_point(known), "pairs": len(known)}
@@ -139,13 +141,8 @@ def _point(pairs: pd.DataFrame) -> dict[str, float]:
     return {name: float(summary(values)) for name, summary in SUMMARIES.items()}
 
 
-def seeds_of(pairs: pd.DataFrame) -> int:
-    """Fewest seeds that a data set has pairs of."""
-    return int(pairs.groupby("dataset")["seed"].nunique().min()) if len(pairs) else 0
-
-
-def measure(pairs: pd.DataFrame) -> dict[str, float | str | None]:
-    """Sum up pairs in both ways, with intervals: over seeds where these are enough.
+def measure(pairs: pd.DataFrame) -> dict[str, float | None]:
+    """Sum up pairs in both ways, with intervals over seeds.
 
     Parameters
     ----------
@@ -155,26 +152,29 @@ def measure(pairs: pd.DataFrame) -> dict[str, float | str | None]:
     Returns
     -------
     dict
-        ``pairs``, ``seeds`` (the fewest of a data set), ``interval_over`` (seeds or pairs), and
-        each summary with its ``..._low`` and ``..._high``; null where there are no pairs.
+        ``pairs``, ``seeds`` (the fewest of a data set), and each summary with its ``..._low`` and
+        ``..._high``; null where there are no pairs, and where seeds give no interval.
     """
-    seeds = seeds_of(pairs)
-    found: dict[str, float | str | None] = {"pairs": len(pairs), "seeds": seeds}
-    found["interval_over"] = None
+    strata, seeds = (pairs[name].to_numpy() for name in ("dataset", "seed"))
+    found: dict[str, float | None] = {"pairs": len(pairs), "seeds": fewest_seeds(strata, seeds)}
     for name in SUMMARIES:
         found |= {name: None, f"{name}_low": None, f"{name}_high": None}
     if not len(pairs):
         return found
-    over = "seeds" if seeds >= FEWEST_SEEDS else "pairs"
-    found |= {**_point(pairs), "interval_over": over}
+    found |= _point(pairs)
     for name in SUMMARIES:
-        low, high = interval(estimate(pairs, name, over), name)
-        found |= {f"{name}_low": low, f"{name}_high": high}
+        estimated = estimate(pairs, name)
+        if isinstance(estimated, OverSeeds) and isfinite(estimated.error):
+            low, high = _interval(estimated, name)
+            found |= {f"{name}_low": low, f"{name}_high": high}
     return found
 
 
-def estimate(pairs: pd.DataFrame, summary: str, over: str) -> OverSeeds | Resampled:
-    """Tell how far a summary of pairs may be off.
+def estimate(pairs: pd.DataFrame, summary: str) -> OverSeeds | Resampled:
+    """Tell how far a summary of pairs may be off: with other seeds, or with few by resampling.
+
+    Resampled pairs of one seed are taken for independent, which they are not: enough for a word,
+    but not for an interval.
 
     Parameters
     ----------
@@ -182,27 +182,33 @@ def estimate(pairs: pd.DataFrame, summary: str, over: str) -> OverSeeds | Resamp
         At least one, with the columns `kancore.claims.comparisons.PAIR`.
     summary
         One of `SUMMARIES`.
-    over
-        ``seeds``: what other seeds would give; ``pairs``: what resampled pairs give.
     """
-    values, strata = pairs["difference"].to_numpy(), pairs["dataset"].to_numpy()
-    if over == "seeds":
-        return over_seeds(values, strata, pairs["seed"].to_numpy(), SUMMARIES[summary])
+    if summary == "share" and pairs["difference"].map(np.sign).nunique() == 1:
+        # That all pairs go one way does not show that all others would: one more goes the other.
+        against = pairs[:1].assign(difference=-pairs["difference"].iloc[0])
+        pairs = pd.concat([pairs, against])
+    values, strata, seeds = (pairs[name].to_numpy() for name in ("difference", "dataset", "seed"))
+    if fewest_seeds(strata, seeds) >= FEWEST_SEEDS:
+        return over_seeds(values, strata, seeds, SUMMARIES[summary])
     return resampled(values, strata, SUMMARIES[summary])
 
 
-def interval(estimated: OverSeeds | Resampled, summary: str) -> tuple[float, float]:
+def _interval(estimated: OverSeeds | Resampled, summary: str) -> tuple[float, float]:
     """Interval of a summary; that of a share ends where shares end."""
     low, high = estimated.interval(CONFIDENCE)
-    return (max(0.0, low), min(1.0, high)) if summary == "share" else (low, high)
+    if summary == "share" and isfinite(low):
+        return max(0.0, low), min(1.0, high)
+    return low, high
 
 
-def _p_value(part: Part, estimated: OverSeeds | Resampled) -> float:
+def _p_value(part: Part, estimated: OverSeeds) -> float | None:
     """Find the p value of the verdict: twice a one-sided one, as the interval has two sides.
 
     For a claim it must reject each bound (two one-sided tests where there are two), against it one.
-    It is below 1 - `CONFIDENCE` where the interval decides.
+    It is below 1 - `CONFIDENCE` where the interval decides, and there is none without an interval.
     """
+    if not isfinite(estimated.error):
+        return None
     inside, outside = [], []
     if isfinite(part.above):
         inside.append(estimated.p_above(part.above))
@@ -213,7 +219,9 @@ def _p_value(part: Part, estimated: OverSeeds | Resampled) -> float:
     return min(1.0, 2 * max(inside), 2 * min(outside))
 
 
-def _verdict(part: Part, low: float, high: float, firm: bool) -> str:
+def _verdict(part: Part, estimated: OverSeeds | Resampled) -> str:
+    firm = isinstance(estimated, OverSeeds)
+    low, high = _interval(estimated, part.summary)  # without an interval all below is false
     if part.above < low and high < part.below:
         return "supported" if firm else "suggested"
     if high < part.above or low > part.below:

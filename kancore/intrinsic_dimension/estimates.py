@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 
+from kancore.analysis.statistics import interval_over_seeds
 from kancore.intrinsic_dimension.search import crossing, thresholds
 from kancore.intrinsic_dimension.subspaces import REFERENCE
-from kancore.schemes import derive_seed
 from kancore.tables import INTRINSIC_DIMENSIONS, LANDSCAPES
 
 MEASURED = "measured"
@@ -14,8 +14,6 @@ _CURVE, _EFFICIENCY = "curve", "efficiency"
 PAPER = "paper"
 # Of the manifold estimates that differ in neighbours only, the one with most stands for all.
 _MLE_NEIGHBORS = 20
-_CONFIDENCE = 0.95
-_RESAMPLES = 2000
 _UNREACHED = "not every seed reaches the threshold"
 
 
@@ -31,9 +29,8 @@ def estimate_landscapes(landscapes: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         One row a network and threshold, with the columns of
-        `kancore.tables.INTRINSIC_DIMENSIONS`: the geometric mean over seeds, with the percentile
-        interval of a bootstrap over them (null with one seed). It is null unless every seed
-        reaches its threshold.
+        `kancore.tables.INTRINSIC_DIMENSIONS`: the geometric mean over seeds, with the interval
+        that they give, if they do. It is null unless every seed reaches its threshold.
     """
     rows = []
     keys = ["study", "dataset", "network", "parameters"]
@@ -41,7 +38,8 @@ def estimate_landscapes(landscapes: pd.DataFrame) -> pd.DataFrame:
         by_seed = [_crossings(curve) for _, curve in group.groupby("seed")]
         for estimator in thresholds(direct=0):
             found = np.log([values.get(estimator, np.nan) for values in by_seed])
-            low, high = _interval(found)
+            one, seeds = np.zeros(len(found)), np.arange(len(found))
+            low, high = np.exp(interval_over_seeds(found, one, seeds, np.mean))
             rows.append(
                 {
                     **dict(zip(keys, key, strict=True)),
@@ -64,17 +62,6 @@ def _crossings(curve: pd.DataFrame) -> dict[str, float]:
     direct = curve.loc[curve["direct"], "test_accuracy"]
     aims = thresholds(direct.item() if len(direct) else None)
     return {estimator: crossing(accuracy, aim) for estimator, aim in aims.items()}
-
-
-def _interval(logarithms: np.ndarray) -> tuple[float, float]:
-    """Bounds of the bootstrap percentile interval of a geometric mean."""
-    if len(logarithms) < 2 or np.isnan(logarithms).any():
-        return np.nan, np.nan
-    generator = np.random.default_rng(derive_seed("landscape bootstrap", len(logarithms)))
-    drawn = generator.choice(logarithms, size=(_RESAMPLES, len(logarithms))).mean(axis=1)
-    outside = (1 - _CONFIDENCE) / 2
-    low, high = np.exp(np.quantile(drawn, [outside, 1 - outside]))
-    return float(low), float(high)
 
 
 def published_estimates(published: pd.DataFrame) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from functools import partial
 import numpy as np
 import torch
 
-from kancore.schemes import derive_seed
+from kancore.analysis.statistics import resampled
 
 NEIGHBORS = (3, 5, 10, 20)
 CONFIDENCE = 0.95
@@ -103,28 +103,17 @@ def _estimate(
         reason = f"{points} distinct points, expected more than k = {k}"
         return Estimate(name, k, None, None, None, points, reason)
     with np.errstate(divide="ignore", invalid="ignore"):  # of points that are equally far away
-        dimension, low, high = _bootstrap(estimator, statistic(distances), resamples)
+        values = statistic(distances)
+        dimension = estimator(values)
+        again = partial(np.apply_along_axis, estimator, -1)
+        # Resamples depend on the number of points alone, and are the same for every estimator.
+        low, high = resampled(values, np.zeros(points), again, resamples).interval(CONFIDENCE)
     if not np.isfinite(dimension):
         reason = f"the {k} nearest neighbours of too many of {points} points are equally far away"
         return Estimate(name, k, None, None, None, points, reason)
     if not np.isfinite([low, high]).all():
         return Estimate(name, k, dimension, None, None, points)
     return Estimate(name, k, dimension, low, high, points)
-
-
-def _bootstrap(
-    estimator: Callable[[np.ndarray], float], statistic: np.ndarray, resamples: int
-) -> tuple[float, float, float]:
-    """`estimator` of `statistic` ``[points]``, and the bounds of its percentile interval."""
-    points = len(statistic)
-    # The seed is the same for every estimator, and so are the resamples.
-    generator = np.random.default_rng(derive_seed("manifold bootstrap", points))
-    drawn = [
-        estimator(statistic[generator.integers(points, size=points)]) for _ in range(resamples)
-    ]
-    outside = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(drawn, [outside, 1 - outside])
-    return estimator(statistic), float(low), float(high)
 
 
 def two_nn(distances: np.ndarray) -> float:

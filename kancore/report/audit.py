@@ -49,7 +49,7 @@ def _effect(row: pd.Series, measure: str) -> str:
         return MISSING
     unit = {"unit": measure, "summary": "effect"}
     value, low, high = (quantity(row[name], unit) for name in ("effect", "low", "high"))
-    return f"{value} [{low}, {high}]"
+    return value if pd.isna(row["low"]) else f"{value} [{low}, {high}]"
 
 
 def claims(verdicts: Mapping[str, Sequence[Mapping[str, Any]]]) -> Table:

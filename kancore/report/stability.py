@@ -25,6 +25,7 @@ _VERBS = {
     "use": "raises the median scheme",
     "avoid": "lowers the median scheme",
     "no difference": "makes no difference that these runs show",
+    "unknown": "changes the median scheme in these few runs",
 }
 
 
@@ -56,8 +57,8 @@ def advice(table: pd.DataFrame, chosen: list[str]) -> list[dict[str, Any]]:
             f"{_VERBS[each['advice']]}: by {_points(effects['median'])} points; the spread changes "
             f"by {_points(effects['spread'])}."
         )
-        if not each["firm"]:
-            text += " With so few seeds this is a suggestion."
+        if each["advice"] == "unknown":
+            text += " They have too few seeds to say whether it would in others."
         if each["except"]:
             places = "; ".join(f"{display_name(d)}, {display_name(n)}" for d, n in each["except"])
             text += f" The other way round for {places}."
@@ -73,8 +74,7 @@ def _of(table: pd.DataFrame, factor: str, measure: str) -> pd.DataFrame:
 
 def _points(row: Mapping[str, float]) -> str:
     value, low, high = (f"{100 * row[name]:+.2f}" for name in ("effect", "low", "high"))
-    # A single pair has no interval.
-    return f"{value} [{low}, {high}]" if row["pairs"] > 1 else value
+    return value if pd.isna(row["low"]) else f"{value} [{low}, {high}]"
 
 
 def factors(table: pd.DataFrame, timings: pd.DataFrame) -> Table:

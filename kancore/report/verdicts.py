@@ -25,10 +25,12 @@ def quantity(value: float, part: Mapping[str, Any], summary: str | None = None) 
 
 
 def measured(part: Mapping[str, Any]) -> str:
-    """Write the summary that was tested, with its interval."""
+    """Write the summary that was tested, with its interval if it has one."""
     value, low, high = (part[f"{part['summary']}{end}"] for end in ("", "_low", "_high"))
     if value is None:
         return MISSING
+    if low is None:
+        return quantity(value, part)
     return f"{quantity(value, part)} [{quantity(low, part)}, {quantity(high, part)}]"
 
 
@@ -131,7 +133,7 @@ def own_models(comparisons: Iterable[Mapping[str, Any]]) -> Table:
             f"{each['best_accuracy']['pairs']:,}",
             measured(each["gap"]),
             f"{each['gap']['pairs']:,}",
-            each["gap"]["interval_over"] or MISSING,
+            str(each["gap"]["seeds"]),
         )
         for each in comparisons
     ]
@@ -143,8 +145,8 @@ def own_models(comparisons: Iterable[Mapping[str, Any]]) -> Table:
         "Gap of a scheme [95%]",
         "Pairs",
     ]
-    numeric = [False, False, False, True, False, True, False]
-    return Table([*headings, "Interval over"], numeric, rows, [False] * len(rows))
+    numeric = [False, False, False, True, False, True, True]
+    return Table([*headings, "Seeds"], numeric, rows, [False] * len(rows))
 
 
 def of_dataset(claims: Iterable[Mapping[str, Any]], dataset: str) -> Table:

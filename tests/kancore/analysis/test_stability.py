@@ -1,6 +1,7 @@
 """What factors change, against numbers worked out one cell at a time."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from kancore.analysis.stability import cells, effects, helpful, recommendations
@@ -106,4 +107,28 @@ def test_recommendations_follow_the_intervals(stability):
     places = {place[0] for place in found["warm_up"]["except"]}
     assert len(places) == 1
     assert found["residual"]["except"] == []
-    assert all(each["firm"] for each in found.values())
+
+
+def test_few_seeds_help_nothing_for_sure(stability_history, stability_runs):
+    """A single pair, and pairs of two seeds, say what was measured, without an interval."""
+    for seeds in ([0], [0, 1]):
+        history, runs = (
+            table[table["seed"].isin(seeds)] for table in (stability_history, stability_runs)
+        )
+        found = effects(history, runs)
+        assert one(found, "residual", "median").effect > 0.01
+        assert found[["low", "high"]].isna().all(axis=None)
+        assert helpful(found, {"residual": {"residual": True}}) == []
+        assert {each["advice"] for each in recommendations(found)} == {"unknown"}
+
+
+def test_cells_that_all_change_alike_help_nothing_for_sure(stability_history):
+    copied = stability_history[stability_history["protocol"] == "baseline"]
+    better = copied.assign(protocol="residual")
+    better["test_accuracy"] = better["test_accuracy"] + 1e-6
+    history = pd.concat([copied, better])
+    found = effects(history, summarize_runs(history))
+    row = one(found, "residual", "median")
+    assert row.effect == pytest.approx(1e-6)
+    assert np.isnan([row.low, row.high]).all()
+    assert helpful(found, {"residual": {"residual": True}}) == []

@@ -11,12 +11,14 @@ from kancore.analysis.statistics import (
     average_seeds,
     best_kan_scheme,
     best_schemes,
+    fewest_seeds,
     interquartile_mean,
     interval_over_seeds,
     main_grid,
     median_interval,
+    over_seeds,
     probability_of_improvement,
-    stratified_interval,
+    resampled,
     summarize_runs,
 )
 from kancore.schemes import INITIALIZATIONS, OPTIMIZERS
@@ -204,9 +206,9 @@ def test_median_interval_is_the_percentile_bootstrap():
     assert median_interval(values) == median_interval(values)
 
 
-def test_median_interval_of_one_or_no_value():
-    assert median_interval([0.5]) == (0.5, 0.5)
-    assert np.isnan(median_interval([np.nan])).all()
+@pytest.mark.parametrize("values", [[], [np.nan], [0.5], [0.5] * 27])
+def test_a_median_that_cannot_vary_has_no_interval(values):
+    assert np.isnan(median_interval(values)).all()
 
 
 def test_best_kan_scheme_has_the_best_mean_validation_accuracy_over_depths(make_history):
@@ -256,9 +258,9 @@ def test_stratified_interval_is_that_of_a_loop_over_strata():
         )
         for _ in range(5000)
     ]
-    low, high = stratified_interval(values, strata, interquartile_mean, resamples=20_000)
+    low, high = resampled(values, strata, interquartile_mean, 20_000).interval(0.95)
     assert [low, high] == pytest.approx(np.quantile(drawn, [0.025, 0.975]), abs=0.05)
-    whole = stratified_interval(values, np.zeros(40), interquartile_mean, resamples=20_000)
+    whole = resampled(values, np.zeros(40), interquartile_mean, 20_000).interval(0.95)
     assert whole[1] - whole[0] > 1.3 * (high - low)  # resampling across strata varies their sizes
 
 
@@ -271,15 +273,14 @@ def test_stratified_interval_of_one_stratum_is_scipys_bootstrap():
         n_resamples=20_000,
         rng=np.random.default_rng(4),
     ).confidence_interval
-    found = stratified_interval(values, np.zeros(27), interquartile_mean, resamples=20_000)
+    found = resampled(values, np.zeros(27), interquartile_mean, 20_000).interval(0.95)
     assert found == pytest.approx((oracle.low, oracle.high), abs=1e-3)
 
 
-def test_strata_of_one_value_do_not_vary():
-    low, high = stratified_interval(
-        np.array([1.0, 2.0]), np.array(["a", "b"]), probability_of_improvement
-    )
-    assert (low, high) == (1, 1)
+def test_strata_of_one_value_do_not_vary_and_have_no_interval():
+    found = resampled(np.array([1.0, 2.0]), np.array(["a", "b"]), interquartile_mean)
+    assert (found.values == 1.5).all()
+    assert np.isnan(found.interval(0.95)).all()
 
 
 def test_an_interval_over_seeds_of_one_stratum_is_students():
@@ -329,14 +330,32 @@ def test_intervals_over_seeds_hold_the_truth_at_their_rate():
         return interval_over_seeds(values, strata, seeds, interquartile_mean)
 
     def over_pairs(values, strata, seeds):
-        return stratified_interval(values, strata, interquartile_mean, resamples=200)
+        return resampled(values, strata, interquartile_mean, 200).interval(0.95)
 
     assert 0.93 <= coverage(over_seeds, studies=1000) <= 0.97
     assert coverage(over_pairs) < 0.6
 
 
-def test_an_interval_over_seeds_that_all_agree_is_a_point():
-    found = interval_over_seeds(
-        np.ones(6), np.zeros(6), np.arange(6) % 3, probability_of_improvement
-    )
-    assert found == (1, 1)
+@pytest.mark.parametrize(
+    ("values", "seeds"),
+    [
+        (np.full(6, 1e-6), np.arange(6) % 3),
+        (np.array([0.91 - 0.9, 0.81 - 0.8, 0.71 - 0.7]), np.arange(3)),  # equal but for rounding
+        (np.array([0.01]), np.zeros(1)),
+        (np.linspace(-1, 1, 10), np.arange(10) % 2),
+    ],
+)
+def test_seeds_that_are_few_or_agree_give_neither_an_interval_nor_a_p_value(values, seeds):
+    found = over_seeds(values, np.zeros(len(values)), seeds, interquartile_mean)
+    assert found.middle == interquartile_mean(values)
+    nothing = [*found.interval(0.95), found.p_above(0), found.p_below(0)]
+    assert np.isnan(nothing).all()
+
+
+def test_fewest_seeds_are_of_one_stratum():
+    strata, seeds = np.array(["a", "a", "a", "b", "b"]), np.array([0, 1, 1, 0, 3])
+    assert fewest_seeds(strata, seeds) == 2
+    assert fewest_seeds(strata[:0], seeds[:0]) == 0
+    # One of them is enough to leave the interval out.
+    mixed = np.repeat(["a", "b"], [5, 2]), np.array([0, 1, 2, 3, 4, 0, 1])
+    assert np.isnan(interval_over_seeds(np.arange(7.0), *mixed, interquartile_mean)).all()

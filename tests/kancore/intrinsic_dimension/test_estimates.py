@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import spearmanr
+from scipy.stats import spearmanr, ttest_1samp
 
 from kancore.analysis.efficiency import efficiency, efficiency_by_source, rank_correlations
 from kancore.intrinsic_dimension.estimates import (
@@ -64,14 +64,16 @@ def test_one_seed_is_its_crossing_without_an_interval():
     assert absolute.observations == 1
 
 
-def test_seeds_are_averaged_in_the_logarithm_and_resampled():
+def test_seeds_are_averaged_in_the_logarithm_with_students_interval():
     direct = (0.9, 0.95, 1.0)
     _, relative = estimate_landscapes(landscapes(direct)).itertuples()
     each = [crossing(CURVE, 0.9 * accuracy) for accuracy in direct]
     assert relative.dimension == pytest.approx(np.exp(np.mean(np.log(each))))
-    # 1 / 27 of the resamples is one seed three times: 2.5% quantiles are the extreme seeds.
-    assert (relative.low, relative.high) == pytest.approx((min(each), max(each)))
+    oracle = ttest_1samp(np.log(each), 0).confidence_interval(0.95)
+    assert (relative.low, relative.high) == pytest.approx((np.exp(oracle.low), np.exp(oracle.high)))
     assert relative.observations == 3
+    _, two = estimate_landscapes(landscapes(direct[:2])).itertuples()
+    assert np.isnan([two.low, two.high]).all()
 
 
 def test_a_threshold_that_a_seed_does_not_reach_has_no_estimate():

@@ -1,6 +1,7 @@
 """How often intervals from few seeds hold what many seeds give: a check on real runs.
 
-Usage: ``python -m kancore.claims.coverage --study results/quick``, of a study with ten seeds, say
+Usage: ``python -m tests.kancore.claims.coverage_of_seeds --study results/quick``, in the project's
+folder, of a study with ten seeds, say
 ``snakemake --cores 2 --config study=quick 'seeds=[0,1,2,3,4,5,6,7,8,9]' 'audit={departures: []}'``.
 """
 
@@ -12,14 +13,15 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtr, stdtrit
 
+from kancore.analysis.statistics import fewest_seeds, resampled
 from kancore.claims.comparisons import Evidence, measured
 from kancore.claims.declared import CLAIMS, CONFIDENCE, FEWEST_PAIRS, SUMMARIES, Claim
-from kancore.claims.verdicts import estimate, interval, seeds_of
+from kancore.claims.verdicts import estimate
 from kancore.intrinsic_dimension.estimates import measured_complexity, paper_dimensions
 from kancore.machine.program import program
 from kancore.tables import INTRINSIC_DIMENSIONS, RUNS, TIMINGS, read_table
 
-_PUBLISHED = Path(__file__).resolve().parents[2] / "published" / "intrinsic_dimension.csv"
+_PUBLISHED = Path(__file__).resolve().parents[3] / "published" / "intrinsic_dimension.csv"
 
 
 def coverage(
@@ -61,10 +63,15 @@ def coverage(
         times = None if timings is None else timings[timings["seed"].isin(chosen)]
         evidence = measured(some, runs.iloc[:0], dimensions, times, complexity)
         for key, (summary, pairs) in _pairs(evidence, claims).items():
-            if key in whole and seeds_of(pairs) >= size:
-                truth = _point(*whole[key])
+            columns = [pairs[name].to_numpy() for name in ("difference", "dataset", "seed")]
+            if key in whole and fewest_seeds(*columns[1:]) >= size:
+                truth, statistic = _point(*whole[key]), SUMMARIES[summary]
                 ends = (
-                    interval(estimate(pairs, summary, over), summary) for over in ("pairs", "seeds")
+                    estimated.interval(CONFIDENCE)
+                    for estimated in (
+                        resampled(*columns[:2], statistic),
+                        estimate(pairs, summary),
+                    )
                 )
                 found.setdefault(key, []).append(tuple(low <= truth <= high for low, high in ends))
     rows = [
@@ -121,10 +128,10 @@ def main(study: Path, size: int = 3) -> None:
     """
     tables = study / "tables"
     found = coverage(
-        read_table(tables / "runs.parquet", RUNS),
+        read_table(tables / "grid" / "runs.parquet", RUNS),
         paper_dimensions(pd.read_csv(_PUBLISHED)),
         size=size,
-        timings=read_table(tables / "timings.parquet", TIMINGS),
+        timings=read_table(tables / "grid" / "timings.parquet", TIMINGS),
         complexity=measured_complexity(
             read_table(tables / "intrinsic_dimension.parquet", INTRINSIC_DIMENSIONS)
         ),
