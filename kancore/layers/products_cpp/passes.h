@@ -384,7 +384,9 @@ class Gradients {
                    column == 0 ? totals.get() : nullptr, line.get());
         in_tiles = numbers;
       }
-      const int64_t deep = std::min(part, block + in_block - b);
+      // Up to where tiles of one part of the depth end: those of the next lie elsewhere.
+      const int64_t deep = std::min({part, block + in_block - b,
+                                     tiling.part - (b - block) % tiling.part});
       const bool ends = b + deep == examples;
       const float* features = x + b * inputs + column;
       if (copied) copy_panels<false>(features, inputs, deep, some, panels.get());

@@ -57,6 +57,8 @@ SHAPES = (
     *((2, 64, 784, 32, True), (3, 67, 13, 9, True), (2, 61, 77, 101, False)),
     *((1, 1, 1, 1, False), (2, 7, 3, 530, True), (2, 600, 260, 7, False), (2, 300, 85, 13, True)),
     *((2, 17, 2568, 6, False), (1, 300, 300, 100, True), (1, 2055, 40, 50, False)),
+    # Few outputs of inputs that fill their vectors, and parts of a batch of no whole lines.
+    *((2, 300, 64, 2, False), (1, 600, 32, 8, True), (1, 2060, 16, 1, False)),
 )
 
 
@@ -70,7 +72,7 @@ def test_products_and_gradients_are_those_of_the_formula(kernels, shape):
 @given(
     stack=st.integers(1, 3),
     batch=st.one_of(st.integers(1, 40), st.integers(250, 530)),
-    inputs=st.one_of(st.integers(1, 80), st.integers(250, 600)),
+    inputs=st.one_of(st.integers(1, 80), st.sampled_from([16, 64, 256]), st.integers(250, 600)),
     outputs=st.one_of(st.integers(1, 80), st.integers(500, 540)),
     shared=st.booleans(),
 )
