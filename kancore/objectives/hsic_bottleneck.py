@@ -40,14 +40,18 @@ def losses(network: Network, x: Tensor, y: Tensor, sweep: Sweep) -> Tensor:
         total = cross_entropy(outputs, y, sweep.label_smoothing)
     else:
         total = outputs.new_zeros(len(outputs))
-    about_x = _normalized(x, settings) if settings.term == "x" else None
+    if settings.term == "n":
+        for layer in layers:
+            kernel = _kernel(layer, settings)
+            total = total - settings.weight * nhsic_with_factor(kernel, labels)
+        return total
+    # Both terms are traces with the layer's normalized kernel, and so is their sum.
+    of_labels = settings.weight * (labels @ labels.mT).to(x)
+    both = None
     for before, layer in pairwise([x, *layers]):
-        kernel = _kernel(layer, settings)
-        total = total - settings.weight * nhsic_with_factor(kernel, labels)
-        if settings.term == "h":
-            about_x = _normalized(before, settings)
-        if about_x is not None:
-            total = total + nhsic_with(kernel, about_x)
+        if both is None or settings.term == "h":
+            both = _normalized(before, settings) - of_labels
+        total = total + nhsic_with(_kernel(layer, settings), both)
     return total
 
 

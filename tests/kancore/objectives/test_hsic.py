@@ -1,5 +1,7 @@
 """HSIC against the plain formulas with explicit inverses, in float64."""
 
+from itertools import product
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -128,26 +130,71 @@ def test_collapsed_features_are_independent_of_everything():
     assert gradient.isfinite().all()
 
 
-@pytest.mark.parametrize("m", [255, 256])
-@pytest.mark.parametrize("width", [32, 256])
-def test_float32_is_close_to_float64(width, m):
-    """In batches of the default size, at the default sigma, of features as layers have them."""
+WIDTHS_AND_SCALES = [
+    (sigma, scale)
+    for sigma, scale in product((0.25, 1, 5, 10), (0.1, 1, 10))
+    if (sigma, scale) != (0.25, 10)  # the kernel is the identity there, and gradients are 1e-19
+]
+
+
+@pytest.mark.parametrize(
+    ("m", "sigma", "scale"),
+    [*((256, *each) for each in WIDTHS_AND_SCALES), (255, 5, 1), (1024, 5, 1), (1024, 0.25, 1)],
+)
+@pytest.mark.parametrize("about", ["labels", "inputs", "layer_before"])
+def test_float32_is_close_to_float64(m, about, sigma, scale):
+    """Features as layers have them, from far smaller to far larger than the kernel is wide."""
     classes = torch.arange(m) % 10
-    z = torch.relu(features(4, m, width) + 2 * features(10, width, seed=1)[classes])
 
-    def value_and_gradient(z, kernel):
-        z = z.clone().requires_grad_()
-        value = nhsic_labels(kernel(z, 5.0), classes, 10, 0.99)
-        return value.double(), torch.autograd.grad(value.sum(), z)[0].double()
+    def clusters(width, seed):
+        centres = 2 * features(10, width, seed=seed + 1)
+        return torch.relu(features(2, m, width, seed=seed) + centres[classes])
 
-    exact, gradient = value_and_gradient(z, gaussian_kernel)
-    value, found = value_and_gradient(z.float(), gaussian_kernel_minus_one)
-    torch.testing.assert_close(value, exact, rtol=1e-5, atol=1e-5)
-    assert (found - gradient).norm() < 0.02 * gradient.norm()
+    z, width = scale * clusters(32, 0), {"inputs": 784, "layer_before": 64}.get(about)
+    other = clusters(width, 2)[0] if width else None
+
+    def value_and_gradient(dtype):
+        leaf = z.to(dtype).requires_grad_()
+        kernel = gaussian_kernel_minus_one(leaf, sigma)
+        if other is None:
+            value = nhsic_labels(kernel, classes, 10, 0.99)
+        else:
+            value = nhsic(kernel, gaussian_kernel_minus_one(other.to(dtype), sigma))
+        (gradient,) = torch.autograd.grad(value.sum(), leaf)
+        return value.double(), gradient.double()
+
+    (exact, gradient), (value, found) = map(value_and_gradient, (torch.float64, torch.float32))
+    torch.testing.assert_close(value, exact, rtol=1e-5, atol=0)
+    assert (found - gradient).norm() < 1e-4 * gradient.norm()
     # A common shift changes nothing: where Adam divides by gradients, their sum must not be noise.
     assert (found.sum(1).abs() < 1e-6 * found.abs().sum(1)).all()
-    _, rounded = value_and_gradient(z.float(), gaussian_kernel)
-    assert (rounded - gradient).norm() > 5 * (found - gradient).norm()
+
+
+@pytest.mark.parametrize("apart", [0.1, 1, 10, 100])
+def test_the_ridge_is_not_lost_beside_groups_far_apart(apart):
+    """Two tight groups: distances in them are small differences of large numbers."""
+    groups = torch.arange(512) % 2
+    z = apart * (features(2, 32)[groups] + 1e-3 * features(512, 32, seed=1))
+
+    def value(z):
+        kernel = gaussian_kernel_minus_one(z, 5.0)
+        return nhsic(kernel, kernel).item(), nhsic_labels(kernel, groups, 2, 0.99).item()
+
+    assert value(z.float()) == pytest.approx(value(z), rel=1e-4)
+
+
+def test_features_that_float32_cannot_square():
+    labels = torch.arange(20) % 4
+    z = (1e25 * features(20, 6)).float().requires_grad_()
+    value = nhsic_labels(gaussian_kernel_minus_one(z, 5.0), labels, 4, 0.99)
+    # All kernel matrices of points that are infinitely far apart are the identity.
+    expected = naive_nhsic(
+        torch.eye(20, dtype=torch.float64),
+        0.99 + 0.01 * torch.eye(4, dtype=torch.float64)[labels][:, labels],
+    )
+    assert value.item() == pytest.approx(expected.item(), rel=1e-5)
+    (gradient,) = torch.autograd.grad(value, z)
+    assert torch.equal(gradient, torch.zeros(20, 6))
 
 
 def test_a_network_that_is_not_finite_disturbs_no_other():
