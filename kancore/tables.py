@@ -261,7 +261,7 @@ FIRMNESS = pa.schema(
     ]
 )
 
-# Schemas of the tables that figures are drawn from, by the figure's ``TABLE``.
+# Schemas of the tables that figures are drawn from.
 SCHEMAS = {
     "history": HISTORY,
     "runs": RUNS,

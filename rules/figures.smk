@@ -1,130 +1,34 @@
-# A table -> a figure. Each figure is a row here, a module of kancore.figures and a caption in report/.
+# A table -> a figure. kancore/figures/declared.py says which there are.
 
 FIGURE_STYLE = json.dumps(STUDY.settings["figure_style"], sort_keys=True)
-# By name the table that a figure is drawn from; its category and its label in Snakemake's report.
-DRAWN = {
-    "accuracy_bars": (
-        f"{OUT}/tables/grid/runs.parquet",
-        "Accuracy",
-        "best scheme of each architecture",
-    ),
-    "hsic_accuracy": (
-        f"{OUT}/tables/grid/runs.parquet",
-        "Accuracy",
-        "HSIC beside backpropagation",
-    ),
-    "scheme_boxplots": (
-        f"{OUT}/tables/grid/runs.parquet",
-        "Accuracy",
-        "spread over schemes",
-    ),
-    "learning_curves": (
-        f"{OUT}/tables/grid/history.parquet",
-        "Training",
-        "learning curves",
-    ),
-    "parameters_accuracy": (
-        f"{OUT}/tables/grid/runs.parquet",
-        "Accuracy",
-        "parameters against accuracy",
-    ),
-    "sensitivity": (
-        f"{OUT}/tables/grid/runs.parquet",
-        "Accuracy",
-        "best scheme less median scheme",
-    ),
-    "scheme_heatmaps": (
-        f"{OUT}/tables/grid/runs.parquet",
-        "Accuracy",
-        "optimizer and learning rate",
-    ),
-    "time_parameters": (
-        f"{OUT}/tables/grid/timings.parquet",
-        "Training",
-        "time and parameters",
-    ),
-    "activation_accuracy": (
-        f"{OUT}/tables/follow_ups/runs.parquet",
-        "Follow-ups",
-        "base activation",
-    ),
-    "width_degree": (
-        f"{OUT}/tables/follow_ups/runs.parquet",
-        "Follow-ups",
-        "width and degree",
-    ),
-    "degree_depth": (
-        f"{OUT}/tables/follow_ups/runs.parquet",
-        "Follow-ups",
-        "degree against depth",
-    ),
-    "grid_size": (
-        f"{OUT}/tables/follow_ups/runs.parquet",
-        "Follow-ups",
-        "grid size",
-    ),
-    "best_epochs": (
-        f"{OUT}/tables/grid/runs.parquet",
-        "Training",
-        "best epochs",
-    ),
-    "dimension_accuracy": (
-        rules.intrinsic_dimension.output.landscapes,
-        "Intrinsic dimension",
-        "accuracy in random subspaces",
-    ),
-    "dimension_estimates": (
-        rules.intrinsic_dimension.output.estimates,
-        "Intrinsic dimension",
-        "estimates",
-    ),
-    "efficiency_bars": (
-        rules.efficiency.output.efficiency,
-        "Efficiency",
-        "efficiency and generalization gap",
-    ),
-    "parameters_efficiency": (
-        rules.efficiency.output.efficiency,
-        "Efficiency",
-        "parameters against efficiency",
-    ),
-    "efficiency_ranks": (
-        rules.efficiency.output.ranks,
-        "Efficiency",
-        "what the dimension changes",
-    ),
-    "departures": (
-        rules.audit.output.effects,
-        "Audit",
-        "what each departure changes",
-    ),
-    "stability_effects": (
-        rules.stability.output.table,
-        "Stability",
-        "what each factor changes",
-    ),
-    "firmness": (
-        rules.firmness_table.output.table,
-        "Claims",
-        "how firm each verdict is",
-    ),
+# The tables that figures are drawn from.
+TABLES = {
+    **{table: f"{OUT}/tables/grid/{table}.parquet" for table in ("history", "runs", "timings")},
+    "follow_ups": f"{OUT}/tables/follow_ups/runs.parquet",
+    "landscapes": rules.intrinsic_dimension.output.landscapes,
+    "intrinsic_dimension": rules.intrinsic_dimension.output.estimates,
+    "efficiency": rules.efficiency.output.efficiency,
+    "efficiency_ranks": rules.efficiency.output.ranks,
+    "audit": rules.audit.output.effects,
+    "stability": rules.stability.output.table,
+    "firmness": rules.firmness_table.output.table,
 }
 
 
-for figure, (table, category, label) in DRAWN.items():
+for figure, declared in FIGURES.items():
 
     rule:
         name:
             figure
         input:
-            table=table,
+            table=TABLES[declared.table],
         output:
             png=f"{OUT}/figures/{figure}.png",
             svg=report(
                 f"{OUT}/figures/{figure}.svg",
                 caption=f"../report/{figure}.rst",
-                category=category,
-                labels={"figure": label},
+                category=declared.category,
+                labels={"figure": declared.label},
             ),
         log:
             f"{OUT}/logs/{figure}.log",
@@ -139,11 +43,12 @@ for figure, (table, category, label) in DRAWN.items():
             runtime=10,
         params:
             figure=figure,
+            schema=declared.table,
             code=figure_code(figure),
             style=FIGURE_STYLE,
         message:
             "draw {params.figure}"
         shell:
             'python -P "$KANCORE_RUN" workflow_scripts/figure.py --figure {params.figure} --table {input.table:q}'
-            " --style {params.style:q} --out {output.png:q} {output.svg:q}"
+            " --schema {params.schema} --style {params.style:q} --out {output.png:q} {output.svg:q}"
             " --code {params.code} 2> {log:q}"

@@ -1,31 +1,16 @@
 # Tables, figures and verdicts -> one HTML file, and the same as Markdown.
 
-# Figures in the order of the report, each with the experiment that it shows.
-SHOWN = {
-    "firmness": "grid",
-    "accuracy_bars": "grid",
-    **({"hsic_accuracy": "grid"} if "hsic" in STUDY.settings["objectives"] else {}),
-    "scheme_boxplots": "grid",
-    "sensitivity": "grid",
-    "scheme_heatmaps": "grid",
-    "learning_curves": "grid",
-    "best_epochs": "grid",
-    "parameters_accuracy": "grid",
-    "time_parameters": "grid",
-    **({"dimension_accuracy": "grid"} if LANDSCAPES else {}),
-    "dimension_estimates": "grid",
-    "efficiency_bars": "grid",
-    "parameters_efficiency": "grid",
-    "efficiency_ranks": "grid",
-    "activation_accuracy": "activation",
-    "width_degree": "width_degree",
-    "degree_depth": "width_degree",
-    "grid_size": "grid_size",
-    "departures": "audit",
-    "stability_effects": "stability",
+# What a study must have for figures to be shown.
+CONDUCTED = {
+    *STUDY.settings["objectives"],
+    *(["landscapes"] if LANDSCAPES else []),
+    *(job.label for job in JOBS.values()),
 }
-CONDUCTED = {job.label for job in JOBS.values()}
-REPORTED = [figure for figure, experiment in SHOWN.items() if experiment in CONDUCTED]
+REPORTED = {
+    name: figure
+    for name, figure in FIGURES.items()
+    if {figure.experiment, figure.needs} <= CONDUCTED
+}
 
 
 localrules:
@@ -73,7 +58,7 @@ rule report:
     params:
         code=planned_digest("workflow_scripts/report.py"),
         study=json.dumps({"name": STUDY.name, "settings": STUDY.settings}, sort_keys=True),
-        experiments=" ".join(SHOWN[figure] for figure in REPORTED),
+        experiments=" ".join(figure.experiment for figure in REPORTED.values()),
         audit=lambda wildcards, input: (f"--audit {shlex.join(input.audit)}" if input.audit else ""),
         stability=lambda wildcards, input: (
             f"--stability {shlex.join(input.stability)}" if input.stability else ""

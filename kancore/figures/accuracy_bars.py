@@ -9,8 +9,6 @@ from kancore.analysis.statistics import best_schemes, main_grid
 from kancore.figures import style
 from kancore.figures.style import Look
 
-TABLE = "runs"
-
 # A bar below this is too short for its height to be written into it.
 _SHORT = 0.2
 _MEDIAN: Look = {"marker": "D", "ms": 4.5, "mfc": "white", "mec": "black", "mew": 0.9, "ls": ""}
@@ -19,32 +17,24 @@ _MEDIAN: Look = {"marker": "D", "ms": 4.5, "mfc": "white", "mec": "black", "mew"
 def draw(table: pd.DataFrame) -> Figure:
     """Draw a bar for each architecture, and where the median over its schemes lies.
 
-    Parameters
-    ----------
-    table
-        Runs, with the columns of `kancore.tables.RUNS`.
-
-    Returns
-    -------
-    Figure
-        One panel a data set; the best scheme is chosen on validation data. A line through a median
-        is its bootstrap interval; one at the end of a bar reaches over the seeds.
+    One panel a data set; the best scheme is chosen on validation data. A line through a median is
+    its bootstrap interval; one at the end of a bar reaches over the seeds.
     """
+    colours = style.colours(table["model"])
     best = best_schemes(main_grid(table))
     figure, places = style.architecture_panels(best, 2.4, sharey=True)
     for row in best.itertuples():
         axes, place, width = places(row.dataset, row.model, row.depth, row.objective)
         axes.set_ylim(0, 1.02)
-        _draw_bar(axes, row, place, width)
+        _draw_bar(axes, row, place, width, colours[row.model])
         _draw_median(axes, row, place)
     median = Line2D([], [], **_MEDIAN, label="median over schemes")
-    style.legend_above(figure, [*style.patch_handles(best), median])
+    style.legend_above(figure, [*style.patch_handles(best, colours), median])
     return figure
 
 
-def _draw_bar(axes: Axes, row, place: float, width: float) -> None:
+def _draw_bar(axes: Axes, row, place: float, width: float, colour: str) -> None:
     """Draw the bar of one row of `best_schemes`, with its height in percent in it or above."""
-    colour = style.colours([row.model])[row.model]
     label: Look = {"x": place, "rotation": 90, "ha": "center", "va": "bottom", "fontsize": "small"}
     if pd.isna(row.test_accuracy):
         axes.text(y=0.02, s="all diverged", color=colour, **label)

@@ -8,8 +8,6 @@ from matplotlib.lines import Line2D
 from kancore.figures import style
 from kancore.figures.style import Look
 
-TABLE = "follow_ups"
-
 _MARKERS = "osD^v"
 # Marks this far below the median of their panel, as a fraction, are set at its lower edge, with
 # their value, so that the others can be told apart.
@@ -19,16 +17,8 @@ _ROOM = 0.1
 def draw(table: pd.DataFrame) -> Figure:
     """Draw a mark for each activation at each depth.
 
-    Parameters
-    ----------
-    table
-        Runs of follow-ups, with the columns of `kancore.tables.RUNS`.
-
-    Returns
-    -------
-    Figure
-        One panel a data set, with its own scale. Marks are means over seeds, lines reach from the
-        lowest seed to the highest. A mark with a number stands for one far below the panel.
+    One panel a data set, with its own scale. Marks are means over seeds, lines reach from the
+    lowest seed to the highest. A mark with a number stands for one far below the panel.
     """
     runs = table[table["experiment"] == "activation"]
     names, depths = style.in_order(runs["activation"]), style.in_order(runs["depth"])

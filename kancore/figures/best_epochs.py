@@ -9,23 +9,14 @@ from matplotlib.ticker import MaxNLocator, ScalarFormatter
 from kancore.analysis.statistics import counted, main_grid
 from kancore.figures import style
 
-TABLE = "runs"
-
 
 def draw(table: pd.DataFrame) -> Figure:
     """Draw the distribution of the best epoch of each architecture over its runs.
 
-    Parameters
-    ----------
-    table
-        Runs, with the columns of `kancore.tables.RUNS`.
-
-    Returns
-    -------
-    Figure
-        One panel a data set. A disc's area is the share of the architecture's runs that were at
-        their best at that epoch; a line marks the median. Runs that diverged took all epochs.
+    One panel a data set. A disc's area is the share of the architecture's runs that were at their
+    best at that epoch; a line marks the median. Runs that diverged took all epochs.
     """
+    colours = style.colours(table["model"])
     table = counted(main_grid(table))
     figure, places = style.architecture_panels(table, 2.4)
     figure.supylabel("Best epoch", fontsize="medium")
@@ -36,17 +27,16 @@ def draw(table: pd.DataFrame) -> Figure:
     for (dataset, model, depth, objective), runs in grouped:
         axes, place, width = places(dataset, model, depth, objective)
         epochs = runs["best_epoch"].dropna().to_numpy(float)
-        _draw_discs(axes, epochs, place, width, model, style.HATCHES.get(objective))
-    style.legend_above(figure, style.patch_handles(table))
+        _draw_discs(axes, epochs, place, width, colours[model], style.HATCHES.get(objective))
+    style.legend_above(figure, style.patch_handles(table, colours))
     return figure
 
 
 def _draw_discs(
-    axes: Axes, epochs: np.ndarray, place: float, width: float, model: str, hatch: str | None
+    axes: Axes, epochs: np.ndarray, place: float, width: float, colour: str, hatch: str | None
 ) -> None:
     if not len(epochs):
         return
-    colour = style.colours([model])[model]
     values, counts = np.unique(epochs, return_counts=True)
     axes.margins(y=0.1)
     axes.scatter(

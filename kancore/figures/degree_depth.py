@@ -8,23 +8,13 @@ from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
 from kancore.figures import style
 
-TABLE = "follow_ups"
-
 _LINES = {1: "-", 2: "--"}
 
 
 def draw(table: pd.DataFrame) -> Figure:
     """Draw accuracy against parameters, a line for each degree and number of hidden layers.
 
-    Parameters
-    ----------
-    table
-        Runs of follow-ups, with the columns of `kancore.tables.RUNS`.
-
-    Returns
-    -------
-    Figure
-        One panel a data set, with a logarithmic axis of parameters; marks are means over seeds.
+    One panel a data set, with a logarithmic axis of parameters; marks are means over seeds.
     """
     runs = table[table["experiment"] == "width_degree"]
     runs = runs.assign(layers=runs["hidden_widths"].str.count("x") + 1)

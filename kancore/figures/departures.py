@@ -12,8 +12,6 @@ from matplotlib.ticker import LogLocator, NullLocator
 from kancore.figures import style
 from kancore.studies.protocols import PUBLISHED
 
-TABLE = "audit"
-
 _TITLES = {
     "best_accuracy": "Accuracy of the best scheme, points",
     "test_accuracy": "Accuracy of a scheme, points",
@@ -29,18 +27,11 @@ _STEP = 0.24
 def draw(table: pd.DataFrame) -> Figure:
     """Draw the effect of each protocol on each measure, less the clean protocol.
 
-    Parameters
-    ----------
-    table
-        Effects, with the columns of `kancore.tables.AUDIT`.
-
-    Returns
-    -------
-    Figure
-        One panel a measure, and of several data sets one row of panels each; a row of marks for
-        each protocol. Lines are 95% bootstrap intervals; a model that a protocol trains as the
-        clean one does has a small cross at zero.
+    One panel a measure, and of several data sets one row of panels each; a row of marks for each
+    protocol. Lines are 95% bootstrap intervals; a model that a protocol trains as the clean one
+    does has a small cross at zero.
     """
+    colours = style.colours(table["model"])
     protocols = list(dict.fromkeys(table["protocol"]))
     protocols.sort(key=lambda name: name != PUBLISHED)
     datasets, models = style.in_order(table["dataset"]), style.in_order(table["model"])
@@ -60,10 +51,10 @@ def draw(table: pd.DataFrame) -> Figure:
             rows = table[(table["dataset"] == dataset) & (table["measure"] == measure)]
             for row in rows.dropna(subset="effect").itertuples():
                 shift = (models.index(row.model) - (len(models) - 1) / 2) * _STEP
-                _mark(axes, protocols.index(row.protocol) + shift, row)
+                _mark(axes, protocols.index(row.protocol) + shift, row, colours[row.model])
     handles = [
         Line2D([], [], color=colour, lw=2, marker="o", ms=5, label=style.display_name(model))
-        for model, colour in style.colours(models).items()
+        for model, colour in colours.items()
     ]
     same = Line2D([], [], color=style.GREY, marker="x", ms=4, ls="", label="trained as clean")
     style.legend_above(figure, [*handles, same])
@@ -80,8 +71,7 @@ def _prepare(axes: Axes, title: str, protocols: list[str], measure: str) -> None
         axes.xaxis.set_minor_locator(NullLocator())
 
 
-def _mark(axes: Axes, place: float, row) -> None:
-    colour = style.colours([row.model])[row.model]
+def _mark(axes: Axes, place: float, row, colour: str) -> None:
     low, effect, high = (_shown(value, row.measure) for value in (row.low, row.effect, row.high))
     if not row.trained:
         axes.plot(effect, place, marker="x", ms=4, color=colour)

@@ -11,8 +11,6 @@ from kancore.intrinsic_dimension.estimates import MEASURED, estimate_landscapes
 from kancore.intrinsic_dimension.search import FRACTION
 from kancore.intrinsic_dimension.subspaces import REFERENCE
 
-TABLE = "landscapes"
-
 _THRESHOLDS = {"landscape_absolute": ":", "landscape_relative": "--"}
 _PUBLISHED: Look = {"ls": "", "marker": "D", "ms": 5, "mfc": "white", "mec": "black", "zorder": 4}
 _CROSSING: Look = {"ls": "", "marker": "v", "ms": 6, "mec": "white", "mew": 0.6, "zorder": 5}
@@ -21,17 +19,9 @@ _CROSSING: Look = {"ls": "", "marker": "v", "ms": 6, "mec": "white", "mew": 0.6,
 def draw(table: pd.DataFrame) -> Figure:
     """Draw a curve for each network and seed, the thresholds, and where they are crossed.
 
-    Parameters
-    ----------
-    table
-        With the columns of `kancore.tables.LANDSCAPES`.
-
-    Returns
-    -------
-    Figure
-        One panel a data set. A square is the network that trained in all its parameters. Dotted
-        is 90% accuracy, dashed 90% of the reference network's accuracy (of the first network's
-        where there is no reference), a mean over seeds; triangles are the estimates.
+    One panel a data set. A square is the network that trained in all its parameters. Dotted is 90%
+    accuracy, dashed 90% of the reference network's accuracy (of the first network's where there is
+    no reference), a mean over seeds; triangles are the estimates.
     """
     measured = table[(table["source"] == MEASURED) & table["test_accuracy"].notna()]
     names = style.in_order(table.loc[table["source"] == MEASURED, "dataset"])

@@ -11,15 +11,13 @@ from kancore.figures.style import Look
 from kancore.intrinsic_dimension.estimates import MEASURED
 from kancore.intrinsic_dimension.subspaces import REFERENCE
 
-TABLE = "intrinsic_dimension"
-
-_MEASURED: Look = {"ls": "", "marker": "o", "ms": 5, "color": style.colours(["mlp"])["mlp"]}
+_MEASURED: Look = {"ls": "", "marker": "o", "ms": 5, "color": style.PALETTE[0]}
 _PUBLISHED: Look = {
     "ls": "",
     "marker": "D",
     "ms": 6.5,
     "mfc": "none",
-    "mec": style.colours(["kan"])["kan"],
+    "mec": style.PALETTE[1],
     "mew": 1.2,
 }
 
@@ -27,16 +25,8 @@ _PUBLISHED: Look = {
 def draw(table: pd.DataFrame) -> Figure:
     """Draw a row for each estimator, the same in all panels.
 
-    Parameters
-    ----------
-    table
-        With the columns of `kancore.tables.INTRINSIC_DIMENSIONS`.
-
-    Returns
-    -------
-    Figure
-        One panel a data set with a logarithmic axis of the dimension. A line through a dot is its
-        95% bootstrap interval; beside it stands the estimate.
+    One panel a data set with a logarithmic axis of the dimension. A line through a dot is its 95%
+    bootstrap interval; beside it stands the estimate.
     """
     table = table.assign(row=[_name(row) for row in table.itertuples()])
     rows = list(dict.fromkeys(table["row"]))

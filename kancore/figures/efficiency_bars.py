@@ -10,25 +10,16 @@ from kancore.figures import style
 from kancore.figures.style import Look
 from kancore.intrinsic_dimension.estimates import PAPER
 
-TABLE = "efficiency"
-
 _MEDIAN: Look = {"marker": "D", "ms": 4.5, "mfc": "white", "mec": "black", "mew": 0.9, "ls": ""}
 
 
 def draw(table: pd.DataFrame) -> Figure:
     """Draw a pair of panels for each data set, with a bar for each architecture.
 
-    Parameters
-    ----------
-    table
-        With the columns of `kancore.tables.EFFICIENCY`.
-
-    Returns
-    -------
-    Figure
-        Left the efficiency with the paper's constant for the intrinsic dimension, where a line
-        at the end of a bar reaches over all other sources of it; right the generalization gap.
+    Left the efficiency with the paper's constant for the intrinsic dimension, where a line at the
+    end of a bar reaches over all other sources of it; right the generalization gap.
     """
+    colours = style.colours(table["model"])
     best = best_scheme_efficiency(table, PAPER)
     names, objectives = style.in_order(best["dataset"]), style.in_order(best["objective"])
     pairs = style.architectures(best)
@@ -48,16 +39,15 @@ def draw(table: pd.DataFrame) -> Figure:
     for row in best.itertuples():
         shift = (objectives.index(row.objective) - (len(objectives) - 1) / 2) * bar
         place = pairs.index((row.model, row.depth)) + shift
-        _draw_row(grid[names.index(row.dataset)], row, place, bar)
+        _draw_row(grid[names.index(row.dataset)], row, place, bar, colours[row.model])
     figure.supxlabel("Layers", fontsize="medium")
     median = Line2D([], [], **_MEDIAN, label="median over schemes")
-    style.legend_above(figure, [*style.patch_handles(best), median])
+    style.legend_above(figure, [*style.patch_handles(best, colours), median])
     return figure
 
 
-def _draw_row(pair, row, place: float, width: float) -> None:
+def _draw_row(pair, row, place: float, width: float, colour: str) -> None:
     """Draw both bars of one row of `best_scheme_efficiency`; nothing where all runs diverged."""
-    colour = style.colours([row.model])[row.model]
     look = {"color": colour, "hatch": style.HATCHES.get(row.objective), "ec": "white", "lw": 0}
     for axes, value in zip(pair, (row.efficiency, row.generalization_gap), strict=True):
         if not pd.isna(value):

@@ -7,22 +7,12 @@ from matplotlib.figure import Figure
 from kancore.figures import style
 from kancore.intrinsic_dimension.estimates import PAPER
 
-TABLE = "efficiency_ranks"
-
 
 def draw(table: pd.DataFrame) -> Figure:
     """Draw a cell for each data set and source, coloured by its correlation with the paper's.
 
-    Parameters
-    ----------
-    table
-        With the columns of `kancore.tables.EFFICIENCY_RANKS`.
-
-    Returns
-    -------
-    Figure
-        A cell says the dimension, Spearman's correlation over runs, and how many runs have no
-        efficiency because they have no more parameters than dimensions.
+    A cell says the dimension, Spearman's correlation over runs, and how many runs have no
+    efficiency because they have no more parameters than dimensions.
     """
     rows = table[table["other"] == PAPER]
     names, sources = style.in_order(rows["dataset"]), style.in_order(rows["source"])

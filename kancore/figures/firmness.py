@@ -10,8 +10,6 @@ from matplotlib.patches import Patch
 
 from kancore.figures import heat_map, style
 
-TABLE = "firmness"
-
 # For and against in colours that all forms of colour vision tell apart; paler with few seeds.
 _COLOURS = {
     "supported": "#009E73",
@@ -26,16 +24,8 @@ _COLOURS = {
 def draw(table: pd.DataFrame) -> Figure:
     """Draw the verdict on each claim under each variation.
 
-    Parameters
-    ----------
-    table
-        Verdicts, with the columns of `kancore.tables.FIRMNESS`.
-
-    Returns
-    -------
-    Figure
-        One row a claim and one column a setting of a variation. A variation that cannot change a
-        claim leaves its cell empty.
+    One row a claim and one column a setting of a variation. A variation that cannot change a claim
+    leaves its cell empty.
     """
     whole = table[table["part"] == 0]
     claims = list(dict.fromkeys(whole["claim"]))

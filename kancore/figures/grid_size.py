@@ -8,24 +8,14 @@ from matplotlib.lines import Line2D
 from kancore.figures import style
 from kancore.figures.style import Look
 
-TABLE = "follow_ups"
-
 _MARKERS = "osD^v"
 
 
 def draw(table: pd.DataFrame) -> Figure:
     """Draw a line for each depth.
 
-    Parameters
-    ----------
-    table
-        Runs of follow-ups, with the columns of `kancore.tables.RUNS`.
-
-    Returns
-    -------
-    Figure
-        One panel a data set, with its own scale. Lines are means over seeds, bands reach from the
-        lowest seed to the highest.
+    One panel a data set, with its own scale. Lines are means over seeds, bands reach from the
+    lowest seed to the highest.
     """
     runs = table[table["experiment"] == "grid_size"]
     sizes, depths = sorted(runs["grid_size"].unique()), style.in_order(runs["depth"])

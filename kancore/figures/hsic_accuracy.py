@@ -8,8 +8,6 @@ from matplotlib.lines import Line2D
 from kancore.analysis.statistics import best_schemes, main_grid
 from kancore.figures import style
 
-TABLE = "runs"
-
 _PAIR = ["dataset", "model", "depth"]
 _TRAINED = ["dataset", "model"]
 _MARK = {"marker": "o", "ms": 6, "mew": 1.4, "ls": ""}
@@ -18,19 +16,12 @@ _MARK = {"marker": "o", "ms": 6, "mew": 1.4, "ls": ""}
 def draw(table: pd.DataFrame) -> Figure:
     """Draw a pair of marks for each architecture, backpropagation at the left, joined by a line.
 
-    Parameters
-    ----------
-    table
-        Runs, with the columns of `kancore.tables.RUNS`.
-
-    Returns
-    -------
-    Figure
-        One panel a data set that has runs with HSIC, with the models that have. Marks are test
-        accuracies of the best scheme, chosen on validation data; bars through them reach over the
-        seeds. Below each pair stands how many percentage points HSIC is better, or worse where it
-        is negative.
+    One panel a data set that has runs with HSIC, with the models that have. Marks are test
+    accuracies of the best scheme, chosen on validation data; bars through them reach over the
+    seeds. Below each pair stands how many percentage points HSIC is better, or worse where it is
+    negative.
     """
+    colours = style.colours(table["model"])
     best = best_schemes(main_grid(table))
     with_hsic = best.loc[best["objective"] == "hsic", _TRAINED].drop_duplicates()
     best = best.merge(with_hsic, on=_TRAINED)
@@ -40,14 +31,14 @@ def draw(table: pd.DataFrame) -> Figure:
     for (dataset, model, depth), pair in best.groupby(_PAIR):
         pair = pair.sort_values("objective")  # backprop, hsic
         spots = [places(dataset, model, depth, objective) for objective in pair["objective"]]
-        _draw_pair(spots[0][0], pair, [place for _, place, _ in spots])
+        _draw_pair(spots[0][0], pair, [place for _, place, _ in spots], colours[model])
     for axes in figure.axes:
         low, high = axes.get_ylim()
         axes.set_ylim(low - 0.15 * (high - low), high)  # room for the differences below
     for dataset, rows in best[best["test_accuracy"].isna()].groupby("dataset"):
         axes, *_ = places(dataset, *rows[["model", "depth", "objective"]].iloc[0])
         style.note(axes, (_describe(row) for row in rows.itertuples()))
-    style.legend_above(figure, [*style.line_handles(best)[: best["model"].nunique()], *_legend()])
+    style.legend_above(figure, [*style.model_handles(best["model"], colours), *_legend()])
     return figure
 
 
@@ -58,9 +49,7 @@ def _nothing() -> Figure:
     return figure
 
 
-def _draw_pair(axes: Axes, pair: pd.DataFrame, places: list[float]) -> None:
-    model = pair["model"].iloc[0]
-    colour = style.colours([model])[model]
+def _draw_pair(axes: Axes, pair: pd.DataFrame, places: list[float], colour: str) -> None:
     axes.plot(places, pair["test_accuracy"], color=colour, lw=1.2)
     for place, row in zip(places, pair.itertuples(), strict=True):
         if pd.isna(row.test_accuracy):

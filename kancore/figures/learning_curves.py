@@ -14,8 +14,6 @@ from kancore.analysis.statistics import SCHEME, SETTING, best_schemes, main_grid
 from kancore.figures import style
 from kancore.figures.style import Look
 
-TABLE = "history"
-
 _SPLITS: dict[str, Look] = {
     "test_accuracy": {"lw": 1.7, "label": "test"},
     "train_accuracy": {"lw": 0.8, "alpha": 0.6, "label": "training"},
@@ -25,17 +23,10 @@ _SPLITS: dict[str, Look] = {
 def draw(table: pd.DataFrame) -> Figure:
     """Draw test accuracy as a strong line, training accuracy as a faint one.
 
-    Parameters
-    ----------
-    table
-        Evaluations, with the columns of `kancore.tables.HISTORY`.
-
-    Returns
-    -------
-    Figure
-        A row of panels for each data set, a column for each depth; lines are means over seeds,
-        bands reach from the lowest seed to the highest.
+    A row of panels for each data set, a column for each depth; lines are means over seeds, bands
+    reach from the lowest seed to the highest.
     """
+    colours = style.colours(table["model"])
     table = main_grid(table)
     best = best_schemes(summarize_runs(table))
     # A setting all of whose schemes diverged has no best scheme, and so no curve.
@@ -48,7 +39,7 @@ def draw(table: pd.DataFrame) -> Figure:
         axes.set_title(style.display_name(depth), fontweight="bold")
     for name, row in zip(names, grid, strict=True):
         for depth, axes in zip(depths, row, strict=True):
-            _draw_panel(axes, _cell(curves, name, depth))
+            _draw_panel(axes, _cell(curves, name, depth), colours)
             lost = _cell(best, name, depth)
             lost = style.in_order(lost.loc[lost["test_accuracy"].isna(), "model"])
             style.note(axes, (f"{style.display_name(model)}: all diverged" for model in lost))
@@ -59,7 +50,7 @@ def draw(table: pd.DataFrame) -> Figure:
         handles.append(
             Patch(color=style.GREY, label="test, lowest to highest seed", **style.RANGE["err_kws"])
         )
-    style.legend_above(figure, [*style.line_handles(best), *handles])
+    style.legend_above(figure, [*style.line_handles(best, colours), *handles])
     return figure
 
 
@@ -67,8 +58,8 @@ def _cell(table: pd.DataFrame, dataset: str, depth: str) -> pd.DataFrame:
     return table[(table["dataset"] == dataset) & (table["depth"] == depth)]
 
 
-def _draw_panel(axes: Axes, curves: pd.DataFrame) -> None:
-    models = {"hue": "model", "palette": style.colours(curves["model"]), "legend": False}
+def _draw_panel(axes: Axes, curves: pd.DataFrame, colours: dict[str, str]) -> None:
+    models = {"hue": "model", "palette": colours, "legend": False}
     for objective, runs in curves.groupby("objective"):
         for split, look in _SPLITS.items():
             drawn = {"ls": style.LINES.get(objective, ":"), **look}

@@ -1,5 +1,7 @@
 """What figures with an axis of parameters share."""
 
+from collections.abc import Mapping
+
 import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
@@ -11,13 +13,17 @@ from kancore.figures.style import Look
 _MARKERS = "osD^vPXp<>"
 
 
-def parameters_panel(best: pd.DataFrame, column: str, label: str) -> Figure:
+def parameters_panel(
+    best: pd.DataFrame, colours: Mapping[str, str], column: str, label: str
+) -> Figure:
     """Draw a mark for each architecture at its parameters and a value, joined along depth.
 
     Parameters
     ----------
     best
         Rows of `kancore.analysis.statistics.best_schemes`.
+    colours
+        Of the models.
     column
         The value; rows without it have no mark.
     label
@@ -33,16 +39,15 @@ def parameters_panel(best: pd.DataFrame, column: str, label: str) -> Figure:
     markers = {name: _MARKERS[place % len(_MARKERS)] for place, name in enumerate(names)}
     figure = Figure(figsize=mpl.rcParams["figure.figsize"], layout="constrained")
     axes = figure.subplots()
-    by_model = style.colours(best["model"])
     for (name, model, objective), rows in drawn.groupby(["dataset", "model", "objective"]):
         axes.plot(
             rows["parameters"].to_numpy(float),
             rows[column],
-            color=by_model[model],
+            color=colours[model],
             marker=markers[name],
             ms=7,
-            mfc=by_model[model] if objective == "backprop" else "white",
-            mec="white" if objective == "backprop" else by_model[model],
+            mfc=colours[model] if objective == "backprop" else "white",
+            mec="white" if objective == "backprop" else colours[model],
             mew=0.7,
             lw=1,
             ls=style.LINES.get(objective, ":"),
@@ -56,5 +61,5 @@ def parameters_panel(best: pd.DataFrame, column: str, label: str) -> Figure:
         Line2D([], [], **look, marker=marker, label=style.display_name(name))
         for name, marker in markers.items()
     ]
-    style.legend_above(figure, [*style.line_handles(best), *datasets])
+    style.legend_above(figure, [*style.line_handles(best, colours), *datasets])
     return figure

@@ -11,36 +11,27 @@ from kancore.analysis.statistics import average_seeds, main_grid
 from kancore.figures import style
 from kancore.figures.style import Look
 
-TABLE = "runs"
-
 
 def draw(table: pd.DataFrame) -> Figure:
     """Draw a box for each architecture over its schemes, and a dot for each scheme.
 
-    Parameters
-    ----------
-    table
-        Runs, with the columns of `kancore.tables.RUNS`.
-
-    Returns
-    -------
-    Figure
-        One panel a data set. A scheme is averaged over its seeds; above each box stands how many
-        schemes diverged. Boxes count those without any evaluation as 0, points leave them out.
+    One panel a data set. A scheme is averaged over its seeds; above each box stands how many
+    schemes diverged. Boxes count those without any evaluation as 0, points leave them out.
     """
+    colours = style.colours(table["model"])
     schemes = average_seeds(main_grid(table))
     figure, places = style.architecture_panels(schemes, 2.6)
     grouped = schemes.groupby(["dataset", "model", "depth", "objective"])
     for (dataset, model, depth, objective), group in grouped:
         axes, place, width = places(dataset, model, depth, objective)
         axes.margins(y=0.1)  # room for the numbers above
-        _draw_box(axes, group, place, width)
+        _draw_box(axes, group, place, width, colours[model])
     for dataset, group in schemes[schemes["failed"] < schemes["seeds"]].groupby("dataset"):
         axes, *_ = places(dataset, *group.iloc[0][["model", "depth", "objective"]])
         low, high = group["test_accuracy"].agg(["min", "max"])
         room = 0.1 * (high - low) or 0.01
         axes.set_ylim(low - room, high + room)
-    handles: list[Artist] = [*style.patch_handles(schemes, pale=True)]
+    handles: list[Artist] = [*style.patch_handles(schemes, colours, pale=True)]
     if schemes["diverged"].any():
         look: Look = {"ls": "", "marker": r"$\mathrm{n}$", "color": style.GREY}
         handles.append(Line2D([], [], **look, label="schemes that diverged"))
@@ -48,10 +39,8 @@ def draw(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def _draw_box(axes: Axes, group: pd.DataFrame, place: float, width: float) -> None:
-    first = group.iloc[0]
-    colour = style.colours([first["model"]])[first["model"]]
-    hatch = style.HATCHES.get(first["objective"])
+def _draw_box(axes: Axes, group: pd.DataFrame, place: float, width: float, colour: str) -> None:
+    hatch = style.HATCHES.get(group["objective"].iloc[0])
     values = group.loc[group["failed"] < group["seeds"], "test_accuracy"].to_numpy()
     if len(values):
         axes.boxplot(

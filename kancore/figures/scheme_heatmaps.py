@@ -8,24 +8,14 @@ from matplotlib.figure import Figure
 from kancore.analysis.statistics import counted, main_grid
 from kancore.figures import heat_map, style
 
-TABLE = "runs"
-
 
 def draw(table: pd.DataFrame) -> Figure:
     """Draw a heat map of optimizer and learning rate for each architecture.
 
-    Parameters
-    ----------
-    table
-        Runs, with the columns of `kancore.tables.RUNS`.
-
-    Returns
-    -------
-    Figure
-        A row of panels for each data set and objective, with one scale of colours, and a column for
-        each model; in a panel, depths lie side by side. Cells are means over initializations and
-        seeds; runs that diverged count with what they had reached, 0 if that was nothing. Cells all
-        of whose runs reached nothing are white.
+    A row of panels for each data set and objective, with one scale of colours, and a column for
+    each model; in a panel, depths lie side by side. Cells are means over initializations and seeds;
+    runs that diverged count with what they had reached, 0 if that was nothing. Cells all of whose
+    runs reached nothing are white.
     """
     runs = counted(main_grid(table))
     models = style.in_order(runs["model"])

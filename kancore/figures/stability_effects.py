@@ -8,8 +8,6 @@ from matplotlib.lines import Line2D
 from kancore.analysis.stability import ALL, BASELINE
 from kancore.figures import style
 
-TABLE = "stability"
-
 _TITLES = {
     "median": "Median scheme, points",
     "spread": "Best less median scheme, points",
@@ -22,16 +20,8 @@ _MARKERS = "osD^v"
 def draw(table: pd.DataFrame) -> Figure:
     """Draw the effect of each factor on the median accuracy and on the spread.
 
-    Parameters
-    ----------
-    table
-        Effects, with the columns of `kancore.tables.STABILITY`.
-
-    Returns
-    -------
-    Figure
-        Two panels, a row a factor, that which raises the median most at the top. Black marks are
-        means over all data sets and depths, with 95% intervals; marks in colours those of a depth.
+    Two panels, a row a factor, that which raises the median most at the top. Black marks are means
+    over all data sets and depths, with 95% intervals; marks in colours those of a depth.
     """
     table = table[(table["dataset"] == ALL) & (table["factor"] != BASELINE)]
     table = table.dropna(subset="effect")

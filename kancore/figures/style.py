@@ -1,10 +1,11 @@
-"""What all figures share: fonts, sizes, colours, names and order, and the grid of panels."""
+"""What all figures share: fonts, sizes, colours, names and order, panels, and the files."""
 
 import math
 import re
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -124,6 +125,8 @@ _ORDER = {name: place for place, name in enumerate(_NAMES)}
 RANGE: Look = {"errorbar": ("pi", 100), "err_kws": {"alpha": 0.2, "lw": 0}}
 LINES = {"backprop": "-", "hsic": "--"}
 HATCHES = {"backprop": None, "hsic": "////"}
+# Neither the time nor the version of the writer: the same table gives the same bytes.
+_METADATA = {".svg": {"Date": None, "Creator": None}, ".png": {"Software": None}}
 _SETTINGS = {"dpi", "font_size", "font_family", "width_inches"}
 
 
@@ -176,6 +179,29 @@ def apply(style: dict[str, Any]) -> AbstractContextManager:
     )
 
 
+def save(figure: Figure, path: Path, style: dict[str, Any]) -> None:
+    """Write a figure as PNG or SVG, the same bytes each time.
+
+    Parameters
+    ----------
+    figure
+        What a figure's ``draw`` returned.
+    path
+        File to write; its suffix is ``.png`` or ``.svg``.
+    style
+        The settings that it was drawn with; see `apply`.
+
+    Raises
+    ------
+    ValueError
+        If the suffix is another one.
+    """
+    if path.suffix not in _METADATA:
+        raise ValueError(f"{path}: expected a name that ends in {' or '.join(_METADATA)}")
+    with apply(style):
+        figure.savefig(path, metadata=_METADATA[path.suffix])
+
+
 def display_name(name: str) -> str:
     """Name for readers of a model, data set, objective, depth or part of a scheme.
 
@@ -220,7 +246,10 @@ def in_order(names: Iterable[str]) -> list[str]:
 
 
 def colours(models: Iterable[str]) -> dict[str, str]:
-    """Colour of each model, in order; a known model has the same one in every figure."""
+    """Colour of each model, in order; a known model has the same one in every figure.
+
+    A model of the user's own has the next one that is left, so ask once, for all models of a table.
+    """
     models = in_order(models)
     everyone = [*_MODELS, *(model for model in models if model not in _MODELS)]
     return {model: PALETTE[everyone.index(model) % len(PALETTE)] for model in models}
@@ -324,12 +353,18 @@ def note(axes: Axes, lines: Iterable[str]) -> None:
     )
 
 
-def patch_handles(table: pd.DataFrame, pale: bool = False) -> list[Patch]:
+def patch_handles(
+    table: pd.DataFrame, by_model: Mapping[str, str], pale: bool = False
+) -> list[Patch]:
     """Legend of the models, and of the objectives if there are several, as patches."""
     objectives = in_order(table["objective"])
     models = [
-        Patch(fc=f"{colour}55" if pale else colour, ec=colour, label=display_name(model))
-        for model, colour in colours(table["model"]).items()
+        Patch(
+            fc=by_model[model] + ("55" if pale else ""),
+            ec=by_model[model],
+            label=display_name(model),
+        )
+        for model in in_order(table["model"])
     ]
     hatched = [
         Patch(fc="#BBBBBB", ec="white", hatch=HATCHES.get(name), label=display_name(name))
@@ -338,29 +373,31 @@ def patch_handles(table: pd.DataFrame, pale: bool = False) -> list[Patch]:
     return [*models, *(hatched if len(hatched) > 1 else [])]
 
 
-def line_handles(table: pd.DataFrame) -> list[Line2D]:
-    """Legend of the models, and of the objectives if there are several, as lines."""
-    models = [
-        Line2D([], [], color=colour, lw=3, label=display_name(model))
-        for model, colour in colours(table["model"]).items()
+def model_handles(models: Iterable[str], by_model: Mapping[str, str]) -> list[Line2D]:
+    """Legend of the models, as lines."""
+    return [
+        Line2D([], [], color=by_model[model], lw=3, label=display_name(model))
+        for model in in_order(models)
     ]
+
+
+def line_handles(table: pd.DataFrame, by_model: Mapping[str, str]) -> list[Line2D]:
+    """Legend of the models, and of the objectives if there are several, as lines."""
     dashed = [
         Line2D([], [], color=GREY, lw=1, ls=LINES.get(name, ":"), label=display_name(name))
         for name in in_order(table["objective"])
     ]
+    models = model_handles(table["model"], by_model)
     return [*models, *(dashed if len(dashed) > 1 else [])]
 
 
-def mark_handles(table: pd.DataFrame) -> list[Line2D]:
+def mark_handles(table: pd.DataFrame, by_model: Mapping[str, str]) -> list[Line2D]:
     """Legend of the models, and of the objectives if there are several, as marks."""
     objectives = in_order(table["objective"])
-    models = [
-        Line2D([], [], color=colour, lw=3, label=display_name(model))
-        for model, colour in colours(table["model"]).items()
-    ]
     marks = [
         Line2D([], [], **mark(GREY, name), ls="", label=display_name(name)) for name in objectives
     ]
+    models = model_handles(table["model"], by_model)
     return [*models, *(marks if len(marks) > 1 else [])]
 
 

@@ -7,25 +7,16 @@ from matplotlib.lines import Line2D
 
 from kancore.figures import style
 
-TABLE = "timings"
-
 _MARKERS = "osD^vPXp<>"
 
 
 def draw(table: pd.DataFrame) -> Figure:
     """Draw a mark for each architecture and data set, in two panels that share their rows.
 
-    Parameters
-    ----------
-    table
-        Sweeps of the grid, with the columns of `kancore.tables.TIMINGS`.
-
-    Returns
-    -------
-    Figure
-        Parameters at the left, seconds that an epoch of one network takes at the right, both on
-        logarithmic axes: time of training and evaluation, divided by epochs and networks.
+    Parameters at the left, seconds that an epoch of one network takes at the right, both on
+    logarithmic axes: time of training and evaluation, divided by epochs and networks.
     """
+    colours = style.colours(table["model"])
     networks = table["epochs"] * table["schemes"]
     table = table.assign(networks=networks)
     keys = ["dataset", "objective", "model", "depth"]
@@ -39,8 +30,11 @@ def draw(table: pd.DataFrame) -> Figure:
     figure = Figure(figsize=(width, 0.3 * len(pairs) + 1.3), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
     for row in sums.itertuples():
-        colour = style.colours([row.model])[row.model]
-        look = {**style.mark(colour, row.objective), "marker": markers[row.dataset], "alpha": 0.85}
+        look = {
+            **style.mark(colours[row.model], row.objective),
+            "marker": markers[row.dataset],
+            "alpha": 0.85,
+        }
         place = pairs.index((row.model, row.depth))
         left.plot(float(row.parameters), place, **look)
         right.plot(row.seconds / row.networks, place, **look)
@@ -55,5 +49,5 @@ def draw(table: pd.DataFrame) -> Figure:
         Line2D([], [], color=style.GREY, ls="", ms=7, marker=marker, label=style.display_name(name))
         for name, marker in markers.items()
     ]
-    style.legend_above(figure, [*style.mark_handles(sums), *datasets])
+    style.legend_above(figure, [*style.mark_handles(sums, colours), *datasets])
     return figure

@@ -6,21 +6,11 @@ from matplotlib.figure import Figure
 
 from kancore.figures import heat_map, style
 
-TABLE = "follow_ups"
-
 
 def draw(table: pd.DataFrame) -> Figure:
     """Draw a heat map of width and degree for one hidden layer and for two.
 
-    Parameters
-    ----------
-    table
-        Runs of follow-ups, with the columns of `kancore.tables.RUNS`.
-
-    Returns
-    -------
-    Figure
-        A row of panels for each data set, with one scale of colours; cells are means over seeds.
+    A row of panels for each data set, with one scale of colours; cells are means over seeds.
     """
     runs = table[table["experiment"] == "width_degree"]
     widths = runs["hidden_widths"].str.split("x")

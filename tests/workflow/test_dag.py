@@ -1,11 +1,12 @@
 """What a change re-runs, told by real dry runs."""
 
 import os
+import shutil
 from functools import partial
 
 import pytest
 
-from kancore.figures import FIGURES, load
+from kancore.figures.declared import FIGURES
 from kancore.machine.locks import first_free
 
 # One from each table that figures are drawn from.
@@ -13,7 +14,7 @@ SOME_FIGURES = ("accuracy_bars", "learning_curves", "time_parameters", "grid_siz
 # The tiny study has no runs with HSIC.
 REPORTED = [figure for figure in FIGURES if figure != "hsic_accuracy"]
 EVERY_FIGURE = dict.fromkeys(REPORTED, 1)
-FOLLOW_UP_FIGURES = [figure for figure in FIGURES if load(figure).TABLE == "follow_ups"]
+FOLLOW_UP_FIGURES = [name for name, figure in FIGURES.items() if figure.table == "follow_ups"]
 # Jobs of the tiny study that train, by experiment.
 TRAINED = {"grid": 2, "follow_ups": 3, "audit": 7, "stability": 2, "combined": 1}
 OF_DIMENSIONS = {"dimension_accuracy": 1, "dimension_estimates": 1}
@@ -68,6 +69,22 @@ def test_an_edit_in_how_jobs_run_re_runs_nothing(project):
 def test_an_edit_in_a_figure_re_runs_it_and_the_report(figure, project):
     project.append(f"kancore/figures/{figure}.py")
     assert project.plan() == {figure: 1, "report": 1}
+
+
+def test_a_new_figure_is_a_module_a_line_and_a_caption_and_redraws_no_other(project):
+    figures = project.path / "kancore" / "figures"
+    shutil.copyfile(figures / "best_epochs.py", figures / "latest_epochs.py")
+    declared = figures / "declared.py"
+    line = '"latest_epochs": Declared("runs", "Training", "latest epochs"),'
+    declared.write_text(
+        declared.read_text().replace("FIGURES = {\n", f"FIGURES = {{\n    {line}\n")
+    )
+    (project.path / "report" / "latest_epochs.rst").write_text("Latest epochs\n=============\n")
+    assert project.plan() == {"latest_epochs": 1, "report": 1}
+    project.snakemake("--cores", "1")
+    text = (project.path / "results" / "tiny" / "report.md").read_text()
+    assert text.index("(figures/latest_epochs.svg)") < text.index("(figures/firmness.svg)")
+    assert project.plan() == {}
 
 
 def test_an_edit_in_splines_retrains_kans_and_no_mlp(project):

@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 import yaml
 
-from kancore import figures
 from kancore.analysis.statistics import best_schemes, summarize_runs
 from kancore.claims.comparisons import measured, published
 from kancore.claims.verdicts import judge
+from kancore.figures.declared import FIGURES
 from kancore.figures.style import display_name
 from kancore.intrinsic_dimension.estimates import paper_dimensions
 from kancore.report import contents, html, markdown
@@ -262,7 +262,7 @@ def test_bad_caption_is_named(runs, timings, caption, message):
         page_of(runs, timings, figures=[figure(caption=caption)])
 
 
-@pytest.mark.parametrize("name", figures.FIGURES)
+@pytest.mark.parametrize("name", FIGURES)
 def test_every_figure_has_a_caption(name, shown):
     caption = (REPORT / f"{name}.rst").read_text(encoding="utf-8")
     title = caption.splitlines()[0]
