@@ -62,6 +62,7 @@ studies:
 """
 
 
+WARM = Path(__file__).with_name("warm")
 # Seconds after which a test ends what hangs; long, as a machine may be slow and busy.
 PATIENCE = 1800
 
@@ -77,8 +78,11 @@ class Project:
         'intrinsic_dimension={"networks": []}',
     )
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, warm: Path | None = None):
         self.path = path
+        # Socket of a warm interpreter for the programs of jobs; tests that look for the processes
+        # of jobs, to stop or to kill them, set it to None.
+        self.warm = warm
 
     def snakemake(self, *arguments: str, check: bool = True) -> str:
         """Run snakemake on the tiny study; give what it printed."""
@@ -91,6 +95,8 @@ class Project:
         """Start snakemake on the tiny study; it waits where nobody reads a full pipe."""
         command = [sys.executable, "-m", "snakemake", *arguments, "--configfile", "tiny.yaml"]
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        if self.warm is not None:
+            environment |= {"WARM_INTERPRETER": str(self.warm), "PYTHONPATH": str(WARM)}
         return subprocess.Popen(
             command,
             cwd=self.path,
@@ -133,7 +139,22 @@ class Project:
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory):
+def warm(tmp_path_factory):
+    """Socket of an interpreter that has imported what programs of jobs need."""
+    path = tmp_path_factory.mktemp("warm") / "socket"
+    command = [sys.executable, "-P", str(WARM / "server.py"), str(path)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MPLBACKEND": "agg"}
+    server = subprocess.Popen(command, stdin=subprocess.PIPE, env=environment)
+    while not path.exists():
+        assert server.poll() is None
+        time.sleep(0.05)
+    yield path
+    server.stdin.close()
+    server.wait()
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory, warm):
     """The project after a run of the tiny study; tests work on copies.
 
     Processes that share the tests share it: the first one runs the study.
@@ -144,18 +165,18 @@ def finished(tmp_path_factory):
     path = folder / "finished"
     with first_free([folder / "finished.lock"], waiting=""):
         if not path.exists():
-            _run_tiny_study(folder / "unfinished").rename(path)
-    return Project(path)
+            _run_tiny_study(folder / "unfinished", warm).rename(path)
+    return Project(path, warm)
 
 
-def _run_tiny_study(path):
+def _run_tiny_study(path, warm):
     path.mkdir()
     for name in PROJECT:
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copyfile
         copy(ROOT / name, path / name)
     (path / "tiny.yaml").write_text(TINY)
     with open(path / "snakemake.log", "w+") as log:
-        running = Project(path).start("--cores", "2", stdout=log.fileno())
+        running = Project(path, warm).start("--cores", "2", stdout=log.fileno())
         threads = [psutil.Process(running.pid).num_threads()]
         while running.poll() is None:
             with suppress(psutil.Error):  # it may have ended by now
@@ -168,8 +189,8 @@ def _run_tiny_study(path):
 
 
 @pytest.fixture
-def project(finished, tmp_path):
+def project(finished, warm, tmp_path):
     """A copy of the finished project, with time stamps of now as a fresh clone's."""
     path = tmp_path / "clone"
     shutil.copytree(finished.path, path, copy_function=shutil.copyfile)
-    return Project(path)
+    return Project(path, warm)

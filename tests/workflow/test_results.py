@@ -156,6 +156,7 @@ def test_a_job_that_was_killed_goes_on_to_the_same_bytes(project):
     project.snakemake(*arguments)
     undisturbed = (folder / "history.parquet").read_bytes()
     (folder / "history.parquet").unlink()
+    project.warm = None  # its process is halted and killed below
     run = project.start(*arguments)
     job = project.wait_until(project.training_processes, run)[0]
 
@@ -183,9 +184,9 @@ def test_hsic_runs_beside_backprop_in_the_same_tables(project, finished):
     assert project.plan(*arguments[2:])["train"] == 2
     project.snakemake(*arguments)
     tables = project.path / "results" / "tiny" / "tables"
-    runs = read_table(tables / "runs.parquet", RUNS)
+    runs = read_table(tables / "grid" / "runs.parquet", RUNS)
     assert runs.groupby("objective").size().to_dict() == {"backprop": 18, "hsic": 18}
-    history = read_table(tables / "history.parquet", HISTORY)
+    history = read_table(tables / "grid" / "history.parquet", HISTORY)
     measured = history[(history["objective"] == "hsic") & ~history["diverged"]]
     assert measured["layer_nhsic"].map(len).eq(1).all()
     assert measured["layer_nhsic"].map(max).between(0, 9).all()

@@ -15,7 +15,7 @@ TABLES = [
 @pytest.fixture(scope="module")
 def second(finished, tmp_path_factory):
     """A folder with seed 1."""
-    part = type(finished)(tmp_path_factory.mktemp("parts") / "second")
+    part = type(finished)(tmp_path_factory.mktemp("parts") / "second", finished.warm)
     shutil.copytree(finished.path, part.path)
     shutil.rmtree(part.path / "results" / "tiny")
     part.snakemake("--cores", "2", TABLES[0], "--config", "seeds=[1]")
@@ -25,7 +25,7 @@ def second(finished, tmp_path_factory):
 @pytest.fixture
 def parts(finished, second, tmp_path):
     """One folder with seed 0, and one with seed 1."""
-    first = type(finished)(tmp_path / "first")
+    first = type(finished)(tmp_path / "first", finished.warm)
     shutil.copytree(finished.path, first.path)
     return first, second
 
@@ -43,7 +43,7 @@ def test_merged_parts_are_the_whole_study(parts, finished, tmp_path):
     assert first.plan(TABLES[0], *WHOLE) == {"tables": 1}
     first.snakemake("--cores", "2", *TABLES, *WHOLE)
     shutil.copytree(finished.path, tmp_path / "whole")
-    whole = type(finished)(tmp_path / "whole")
+    whole = type(finished)(tmp_path / "whole", finished.warm)
     whole.snakemake("--cores", "2", *TABLES, *WHOLE)
     for table in TABLES:
         assert (first.path / table).read_bytes() == (whole.path / table).read_bytes()

@@ -149,7 +149,7 @@ def given(parser):
 
 def watch(frame, event, argument):
     code = frame.f_code
-    main = code.co_filename == program and code.co_name in ("main", "<lambda>")
+    main = code.co_filename == program and code.co_name in ("main", "modules", "<lambda>")
     if event == "call" and (main or code.co_name == "check_code"):
         print(gc.isenabled(), flush=True)
         os._exit(0)
