@@ -9,7 +9,7 @@ from dataclasses import replace
 from itertools import product
 from typing import Any
 
-from kancore.schemes import AXES, Architecture, Sweep
+from kancore.schemes import AXES, Architecture, Scheme, Sweep
 from kancore.studies.changes import (
     COMBINED,
     audit_plan,
@@ -70,8 +70,12 @@ def _varied(study: Study, experiment: str, dataset: str) -> tuple[Architecture, 
 
 
 def _by_any_scheme(sweep: Sweep) -> Sweep:
-    """Give a sweep of one scheme, which is chosen later, from new weights."""
-    axes: dict[str, Any] = {axis: getattr(sweep, axis)[:1] for axis in AXES.values()}
+    """Give a sweep of one scheme, which is chosen later, from new weights.
+
+    It is the same for all grids: with another the job would be another, though the choice may not.
+    """
+    scheme = Scheme("adam", 0.001, "kaiming_normal")  # no optimizer takes more memory
+    axes: dict[str, Any] = {axis: (getattr(scheme, field),) for field, axis in AXES.items()}
     return replace(sweep, warm_start=False, **axes)
 
 

@@ -46,6 +46,14 @@ def test_every_job_has_a_path_of_its_own_and_one_data_set_model_and_objective(na
         assert len(kinds) == 1
 
 
+@pytest.mark.parametrize(
+    "grid",
+    [{"learning_rates": [0.0001]}, {"optimizers": ["sgd"]}, {"initializations": ["orthogonal"]}],
+)
+def test_follow_ups_do_not_change_with_schemes_that_may_not_be_chosen(grid):
+    assert of("follow_ups", study="quick", **grid) == of("follow_ups", study="quick")
+
+
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_a_job_is_the_same_after_json(experiment):
     name = "laptop" if experiment == "audit" else "quick"
