@@ -11,8 +11,7 @@ import torch
 from kancore.data.preparation import make_dataset
 from kancore.layers import local_support
 from kancore.machine.interruption import Stopped
-from kancore.schemes import Architecture, Scheme
-from kancore.studies.follow_ups import FollowUp
+from kancore.schemes import Architecture, Sweep
 from kancore.tables import HISTORY, TIMINGS
 from kancore.training.loop import Training
 from kancore.training.runner import Job, history_rows
@@ -32,8 +31,8 @@ def dataset():
 
 def sweeps(scheme=("adam", 0.005, "orthogonal")):
     kans = tuple(Architecture("kan", (3,), name, 3, 5, (-1.0, 1.0)) for name in ("gelu", "elu"))
-    options = {"epochs": 2, "batch_size": 16, "evaluate_every": 1}
-    return FollowUp("activation", "noise", 0, kans, options).sweeps(Scheme(*scheme))
+    axes = [(value,) for value in scheme]
+    return [Sweep("noise", "backprop", kan, *axes, 0, epochs=2, batch_size=16) for kan in kans]
 
 
 def test_sweeps_in_turn_are_those_alone(dataset, tmp_path):
