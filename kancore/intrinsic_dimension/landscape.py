@@ -24,10 +24,11 @@ from kancore.intrinsic_dimension.projections import (
 )
 from kancore.intrinsic_dimension.search import refine, thresholds
 from kancore.intrinsic_dimension.subspaces import Landscape, Subspace
+from kancore.networks.network import Stack
 from kancore.schemes import derive_seed
+from kancore.training.builder import Builder
 from kancore.training.loop import Training
 from kancore.training.optimizers import ADAM_EPSILON, BETAS
-from kancore.training.state import State
 
 _PROJECTIONS: dict[str, Callable[[int, int, int], Projection]] = {
     "dense": DenseProjection,
@@ -119,7 +120,10 @@ class SubspaceAdam:
 
     def load_state_dict(self, state: dict) -> None:
         """Take over a state made by `state_dict` for the same subspaces."""
-        self._steps, self._mean, self._square = state["steps"], state["mean"], state["square"]
+        self._steps.copy_(state["steps"])
+        for mine, saved in ((self._mean, state["mean"]), (self._square, state["square"])):
+            for buffer, its in zip(mine, saved, strict=True):
+                buffer.copy_(its)
 
     def select(self, keep: Sequence[int], parameters: Sequence[Tensor]) -> "SubspaceAdam":
         """Go on with the networks `keep` only, whose parameters are `parameters`."""
@@ -135,46 +139,19 @@ class SubspaceAdam:
         return kept
 
 
-class SubspaceTraining(Training):
-    """Train one network of a landscape in each of its subspaces, from the same weights.
-
-    The parameters are those of `kancore.training.loop.Training`, with a landscape for the sweep. A
-    network whose accuracy is no longer rising, as the landscape's `patience` has it, is trained no
-    further, while the others go on.
-    """
+class _SubspaceBuilder(Builder):
+    """Builds stacks of networks that each train in a subspace of its own."""
 
     sweep: Landscape
 
-    def _build(self, schemes: Sequence[Subspace], device: torch.device) -> State:
-        data, landscape = self.dataset, self.sweep
-        network = networks.build(
-            landscape.architecture, data.features, data.classes, len(schemes)
-        ).to(device)
-        network.expect(self.background)
+    def optimizer(self, network: Stack, schemes: Sequence[Subspace]) -> SubspaceAdam:
+        """Make the optimizer of a stack, with the projection of each network."""
         parameters = list(network.parameters())
-        size = sum(parameter[0].numel() for parameter in parameters)
-        projections = [self._projection(each.dimension, size).to(device) for each in schemes]
-        optimizer = SubspaceAdam(parameters, schemes, projections, landscape.learning_rate)
-        return State(network, optimizer, torch.zeros(len(schemes), device=device))
-
-    def _evaluate(self, epoch: int) -> None:
-        super()._evaluate(epoch)
-        rising = [
-            index
-            for index, subspace in enumerate(self.state.schemes)
-            if self._rises(subspace, epoch)
+        projections = [
+            self._projection(each.dimension, network.num_parameters).to(parameters[0].device)
+            for each in schemes
         ]
-        if len(rising) < len(self.state.schemes):
-            self.state.keep(rising)
-
-    def _rises(self, subspace: Subspace, epoch: int) -> bool:
-        """Tell whether a network has had a new best accuracy within the last `patience` epochs."""
-        if self.sweep.patience is None:
-            return True
-        own = [row for row in self.state.rows if row["dimension"] == subspace.dimension]
-        best = _best(own)["best_epoch"]
-        assert best is not None  # networks that diverge are no longer in the stack
-        return epoch - best < self.sweep.patience
+        return SubspaceAdam(parameters, schemes, projections, self.sweep.learning_rate)
 
     def _projection(self, dimension: int | None, size: int) -> Projection:
         if dimension is None:
@@ -184,6 +161,30 @@ class SubspaceTraining(Training):
             "projection", landscape.dataset, landscape.architecture.name, dimension, landscape.seed
         )
         return _PROJECTIONS[landscape.projection](dimension, size, seed)
+
+
+class SubspaceTraining(Training):
+    """Train one network of a landscape in each of its subspaces, from the same weights.
+
+    The parameters are those of `kancore.training.loop.Training`, with a landscape for the sweep. A
+    network whose accuracy is no longer rising, as the landscape's `patience` has it, is trained no
+    further, while the others go on.
+    """
+
+    sweep: Landscape
+    builder = _SubspaceBuilder
+
+    def _goes_on(self, row: dict) -> bool:
+        return super()._goes_on(row) and self._rises(row)
+
+    def _rises(self, row: dict) -> bool:
+        """Tell whether a network has had a new best accuracy within the last `patience` epochs."""
+        if self.sweep.patience is None:
+            return True
+        own = [each for each in self.state.rows if each["dimension"] == row["dimension"]]
+        best = _best(own)["best_epoch"]
+        assert best is not None  # this row at least is of a network that has not diverged
+        return row["epoch"] - best < self.sweep.patience
 
 
 def measure_landscape(
@@ -226,7 +227,7 @@ def measure_landscape(
         there is no validation data.
     """
     network = networks.build(landscape.architecture, dataset.features, dataset.classes, 1)
-    size = sum(parameter.numel() for parameter in network.parameters())
+    size = network.num_parameters
     stack = replace(landscape, dimensions=tuple(d for d in landscape.dimensions if d < size))
     found = []
     for number in range(landscape.refinements + 1):

@@ -234,10 +234,10 @@ def _of_an_activation(sweep: Trained) -> tuple[float, float, float]:
     return 2 * functions + 3, functions + 2 + normalized, 6 * functions
 
 
-def part_sizes(
+def stack_sizes(
     sweep: Trained, size: Shape, schemes: Sequence[Scheme], limit_mb: float
 ) -> list[int]:
-    """Divide schemes into the fewest parts, about equal, that each fit into memory.
+    """Divide schemes into the fewest stacks, about equal, that each fit into memory.
 
     Parameters
     ----------
@@ -251,14 +251,15 @@ def part_sizes(
     Returns
     -------
     list of int
-        Schemes of each part; 1 each where not even single networks fit.
+        Schemes of each stack; 1 each where not even single networks fit, none of no schemes.
     """
+    stacks: list[Sequence[Scheme]] = []
     for count in range(1, len(schemes) + 1):
         bounds = [len(schemes) * number // count for number in range(count + 1)]
-        parts = [schemes[start:end] for start, end in pairwise(bounds)]
-        if all(memory_mb(sweep, size, part) <= limit_mb for part in parts):
+        stacks = [schemes[start:end] for start, end in pairwise(bounds)]
+        if all(memory_mb(sweep, size, stack) <= limit_mb for stack in stacks):
             break
-    return [len(part) for part in parts]
+    return [len(stack) for stack in stacks]
 
 
 def runtime_minutes(sweep: Trained, size: Shape, threads: int, gpu: bool) -> int:

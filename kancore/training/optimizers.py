@@ -9,11 +9,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from math import cos, pi
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
+from kancore.layers.compiled import Fused, KernelLayer
 from kancore.schemes import Scheme
 
 # The published code's optimizers: plain SGD, SGD with Nesterov momentum, and AdamW where the paper
@@ -47,17 +48,6 @@ class Optimizer(Protocol):
 
     def load_state_dict(self, state: dict) -> None:
         """Take over a state made by `state_dict` for the same schemes."""
-
-
-class _Fused(Protocol):
-    def scale_rates(self, factor: float) -> None: ...
-
-
-@runtime_checkable
-class _Layer(Protocol):
-    """A layer that updates its weights in the backward pass, where it has kernels for it."""
-
-    def fuse(self, updates: list[dict], steps: Tensor) -> _Fused | None: ...
 
 
 @dataclass
@@ -158,7 +148,7 @@ class StackedOptimizer:
         self._options = weight_decay, clip_norm
         # Of all learning rates, at the step that comes next; and the layers that read it.
         self._factor = 1.0
-        self._fused: list[_Fused] = []
+        self._fused: list[Fused] = []
         self._groups: list[_Group] = []
         start = 0
         for (name, rate), members in groupby(schemes, lambda s: (s.optimizer, s.learning_rate)):
@@ -167,7 +157,7 @@ class StackedOptimizer:
             buffers = {key: [torch.zeros_like(value) for value in values] for key in _BUFFERS[name]}
             decay = WEIGHT_DECAY[name] if weight_decay is None else weight_decay
             self._groups.append(_Group(part, name, rate, decay, values, buffers))
-        # Number of the step that comes next; not of a step done, since fused layers read it.
+        # 1-based number of the next step; fused layers read it during backward.
         self._steps = torch.ones((), device=self.parameters[0].device)
 
     def step(self, gradients: Sequence[Tensor | None]) -> None:
@@ -205,7 +195,7 @@ class StackedOptimizer:
             return
         places = {id(parameter): place for place, parameter in enumerate(self.parameters)}
         for layer in network.modules():
-            if isinstance(layer, _Layer):
+            if isinstance(layer, KernelLayer):
                 own = [places[id(parameter)] for parameter in layer.parameters()]
                 updates = [u for group in self._groups for u in group.describe(own)]
                 if (fused := layer.fuse(updates, self._steps)) is not None:

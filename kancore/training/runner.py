@@ -76,13 +76,12 @@ class Job:
         for number, ((sweep, stage), checkpoint) in enumerate(
             zip(stages, self.checkpoints, strict=True), start=1
         ):
-            start = training.networks() if training and sweep is before else None
+            start = training.state_dicts() if training and sweep is before else None
             training = Training(stage, dataset, device, checkpoint, *options, start, memory_mb)
             self._tell(number, training)
             rows = training.run(partial(self._report, number))
-            # Of a stack that has diverged nothing is left to save.
-            if number < len(self.checkpoints) and training.state.schemes:
-                training.stacks.save()
+            if number < len(self.checkpoints):
+                training.stacks.save()  # it has ended: a resumed job does not train it again
             before = sweep
             yield training, rows
 

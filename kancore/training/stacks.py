@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from itertools import accumulate, pairwise
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from kancore.schemes import Scheme
 from kancore.training import checkpoints
+from kancore.training.builder import Builder
 from kancore.training.state import Clock, State
 
 
@@ -24,12 +26,8 @@ class Stacks:
     ----------
     schemes
         All schemes of the sweep.
-    build
-        Makes a state of uninitialized networks from schemes and a device.
-    initialize
-        Draws the weights of a state's networks.
-    part_sizes
-        Gives the sizes of the parts in which schemes fit into memory.
+    builder
+        Builds a stack of some of them, and says how many fit into memory.
     device
         Where to train.
     keep_networks
@@ -48,24 +46,22 @@ class Stacks:
     def __init__(
         self,
         schemes: Sequence[Scheme],
-        build: Callable[[Sequence[Scheme], torch.device], State],
-        initialize: Callable[[State], None],
-        part_sizes: Callable[[Sequence[Scheme]], list[int]],
+        builder: Builder,
         device: torch.device,
         keep_networks: bool,
         checkpoint: Path | None,
         identity: str,
     ):
-        self._build, self._initialize, self._device = build, initialize, device
+        self._builder, self._device = builder, device
         self._keep_networks = keep_networks
         self._checkpoint, self._identity = checkpoint, identity
         self._kind, self._schemes = type(schemes[0]), len(schemes)
         self._state: State | None = None
         # As saved. The first is what `state` began from; one that is new is known by its schemes.
-        new = {"schemes": [vars(scheme) for scheme in schemes], "rows": [], "clock": vars(Clock())}
+        new = {"schemes": [vars(scheme) for scheme in schemes], "rows": [], "clock": asdict(Clock())}
         saved = self._saved()
         self._left = saved or [new]
-        self._plan(part_sizes)
+        self._plan()
         self._until_it_fits(self._take_up)
         self.state.clock.resumes += saved is not None
 
@@ -90,11 +86,10 @@ class Stacks:
         self._until_it_fits(train_all)
 
     @property
-    def networks(self) -> list[tuple[Sequence[Scheme], dict[str, Tensor]]]:
+    def state_dicts(self) -> list[tuple[Sequence[Scheme], dict[str, Tensor]]]:
         """Schemes and networks of the stacks that have ended, if they are kept, and of `state`."""
         ended = [
-            ([self._kind(**scheme) for scheme in stack["schemes"]], stack["network"])
-            for stack in self._left[0].get("ended", [])
+            (self._schemes_of(stack), stack["network"]) for stack in self._left[0].get("ended", [])
         ]
         return [*ended, (self.state.schemes, self.state.network.state_dict())]
 
@@ -123,11 +118,11 @@ class Stacks:
         self._left = [{**following, **passed}, *others]
         self._write(self._left)
 
-    def _plan(self, part_sizes: Callable[[Sequence[Scheme]], list[int]]) -> None:
+    def _plan(self) -> None:
         """Divide the stacks that memory has no room for."""
         planned = []
         for stack in self._left:
-            sizes = part_sizes([self._kind(**scheme) for scheme in stack["schemes"]])
+            sizes = self._builder.stack_sizes(self._schemes_of(stack), self._device)
             if len(sizes) > 1:
                 print(
                     f"too little memory for {sum(sizes)} schemes side by side: training "
@@ -146,15 +141,18 @@ class Stacks:
     def _saved(self) -> list[dict] | None:
         return checkpoints.load(self._checkpoint, self._identity) if self._checkpoint else None
 
+    def _schemes_of(self, saved: dict) -> list[Scheme]:
+        return [self._kind(**scheme) for scheme in saved["schemes"]]
+
     def _take_up(self) -> None:
         self._state = self._restore(self._left[0], self._device)
 
     def _restore(self, saved: dict, device: torch.device) -> State:
-        state = self._build([self._kind(**scheme) for scheme in saved["schemes"]], device)
+        state = self._builder.build(self._schemes_of(saved), device)
         if "network" in saved:
             state.load(saved)
         else:
-            self._initialize(state)
+            self._builder.initialize(state)
         state.rows, state.clock = list(saved["rows"]), Clock(**saved["clock"])
         return state
 

@@ -1,10 +1,10 @@
 """What changes while a sweep trains: narrowed to some schemes, saved and restored."""
 
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 import torch
-from torch import Tensor
 
 from kancore.networks.network import Stack
 from kancore.training.optimizers import Optimizer
@@ -18,6 +18,14 @@ class Clock:
     evaluation: float = 0.0
     resumes: int = 0
 
+    def __post_init__(self) -> None:
+        self._since = time.monotonic()
+
+    def lap(self) -> float:
+        """Seconds since this was asked last."""
+        before, self._since = self._since, time.monotonic()
+        return self._since - before
+
     @property
     def total(self) -> float:
         """Seconds in all."""
@@ -26,23 +34,44 @@ class Clock:
 
 @dataclass
 class State:
-    """Everything that changes while a stack of schemes trains."""
+    """Everything that changes while a stack of schemes trains.
+
+    Attributes
+    ----------
+    network, optimizer
+        The networks of all schemes, and what updates them.
+    networks_at_once : int or None
+        Networks that one pass forward and backward is for; ``None`` for all of them.
+    step : int
+        Steps done.
+    rows : list of dict
+        What evaluations have found.
+    clock : Clock
+        Where the time went.
+    loss : Tensor
+        Of each network, ``[S]``, summed over the steps since the last evaluation.
+    chunks : sequence of Stack
+        The stack, or so many of its networks each as go at once, in the memory that it has.
+    """
 
     network: Stack
     optimizer: Optimizer
-    loss: Tensor  # summed over the steps since the last evaluation, [S]
+    networks_at_once: int | None = None
     step: int = 0
     rows: list[dict] = field(default_factory=list)
     clock: Clock = field(default_factory=Clock)
-    part_size: int | None = None  # networks that train at once; None is all of them
 
     def __post_init__(self) -> None:
-        self._divide()
+        device = next(self.network.parameters()).device
+        self.loss = torch.zeros(len(self.schemes), device=device)
+        self._arrange()
 
-    def _divide(self) -> None:
-        size = self.part_size or len(self.schemes)
+    def _arrange(self) -> None:
+        """Fuse the layers, and then divide the stack, whose chunks share what fused layers do."""
+        self.optimizer.fuse(self.network)
+        size = self.networks_at_once or len(self.schemes)
         whole = size >= len(self.schemes)
-        self.parts: Sequence[Stack] = [self.network] if whole else self.network.divided(size)
+        self.chunks: Sequence[Stack] = [self.network] if whole else self.network.divided(size)
 
     @property
     def schemes(self) -> Sequence:
@@ -51,11 +80,12 @@ class State:
 
     def keep(self, indices: Sequence[int]) -> None:
         """Keep the schemes with these indices, ascending, and drop all others from the stack."""
+        if len(indices) == len(self.schemes):
+            return
         self.network.select(indices)
         self.optimizer = self.optimizer.select(indices, list(self.network.parameters()))
-        self.optimizer.fuse(self.network)
         self.loss = self.loss[list(indices)]
-        self._divide()
+        self._arrange()
 
     def to_dict(self) -> dict:
         """Tensors and plain values, for a checkpoint; `load` takes them."""
@@ -66,21 +96,12 @@ class State:
             "step": self.step,
             "loss": self.loss,
             "rows": self.rows,
-            "clock": vars(self.clock),
+            "clock": asdict(self.clock),
         }
 
     def load(self, saved: dict) -> None:
         """Take over tensors and step of what `to_dict` made of a state of the same schemes."""
         self.network.load_state_dict(saved["network"])
-        self.optimizer.load_state_dict(_copied(saved["optimizer"], self.loss.device))
+        self.optimizer.load_state_dict(saved["optimizer"])
         self.loss.copy_(saved["loss"])
         self.step = saved["step"]
-
-
-def _copied(value, device: torch.device):
-    """Copy the tensors of nested lists and dicts to a device."""
-    if isinstance(value, dict):
-        return {key: _copied(part, device) for key, part in value.items()}
-    if isinstance(value, list):
-        return [_copied(part, device) for part in value]
-    return value.to(device, copy=True) if torch.is_tensor(value) else value
