@@ -26,7 +26,13 @@ class Builder:
     sweep, dataset, start, memory_mb
         As for `kancore.training.loop.Training`.
     background
-        Input ``[in]`` that most examples have in most places, or ``None``.
+        As of `kancore.training.splits.Splits`.
+
+    Attributes
+    ----------
+    shape : Shape
+        What estimates of memory go by: the size of the data set, and what networks of the user's
+        own need.
     """
 
     def __init__(
@@ -40,11 +46,11 @@ class Builder:
         self.sweep, self._background = sweep, background
         self._start, self._memory_mb = start, memory_mb
         needs = networks.needs(sweep.architecture, dataset.features, dataset.classes)
-        self._shape = replace(_shape(dataset), own=needs)
+        self.shape = replace(_shape(dataset), own=needs)
 
     def build(self, schemes: Sequence[Any], device: torch.device) -> State:
         """Build a stack of networks without weights, and their optimizer."""
-        features, classes = self._shape.features, self._shape.classes
+        features, classes = self.shape.features, self.shape.classes
         network = networks.build(self.sweep.architecture, features, classes, len(schemes))
         network.to(device)
         network.expect(self._background)
@@ -86,9 +92,9 @@ class Builder:
         """
         if self._memory_mb is None or device.type == "cuda":
             return [len(schemes)]
-        sizes = stack_sizes(self.sweep, self._shape, schemes, self._memory_mb)
+        sizes = stack_sizes(self.sweep, self.shape, schemes, self._memory_mb)
         if max(sizes, default=0) == 1:
-            needed = max(memory_mb(self.sweep, self._shape, [scheme]) for scheme in schemes)
+            needed = max(memory_mb(self.sweep, self.shape, [scheme]) for scheme in schemes)
             if needed > (there := usable_mb()):
                 raise MemoryError(
                     f"{self.sweep.name}: one network and its batches of {self.sweep.batch_size} "

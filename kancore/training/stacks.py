@@ -58,7 +58,11 @@ class Stacks:
         self._kind, self._schemes = type(schemes[0]), len(schemes)
         self._state: State | None = None
         # As saved. The first is what `state` began from; one that is new is known by its schemes.
-        new = {"schemes": [vars(scheme) for scheme in schemes], "rows": [], "clock": asdict(Clock())}
+        new = {
+            "schemes": [vars(scheme) for scheme in schemes],
+            "rows": [],
+            "clock": asdict(Clock()),
+        }
         saved = self._saved()
         self._left = saved or [new]
         self._plan()

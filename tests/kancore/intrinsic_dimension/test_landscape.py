@@ -60,7 +60,7 @@ def test_is_adam_on_the_coordinates(projection, architecture, dataset):
         return {name: piece.reshape(value.shape).contiguous() for (name, value), piece in pieces}
 
     for number in range(10):
-        x, y = training.batch("train", torch.arange(32) + 32 * number)
+        x, y = training.splits.batch("train", torch.arange(32) + 32 * number)
         losses = training.objective.losses(state.network, x.double(), y, what)
         optimizer.step(torch.autograd.grad(losses.sum(), parameters))
         logits = functional_call(state.network, moved(), (x.double(),))

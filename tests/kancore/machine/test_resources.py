@@ -17,9 +17,9 @@ from kancore.machine.resources import (
     Shape,
     _layers,
     memory_mb,
-    part_sizes,
     runtime_minutes,
     shape,
+    stack_sizes,
 )
 from kancore.studies.config import resolve
 
@@ -143,15 +143,16 @@ def test_memory_is_what_a_sweep_takes(dataset, model, depth, objective, batch, s
     assert memory_mb(sweep, size) == pytest.approx(float(done.stdout), rel=0.25)
 
 
-def test_parts_are_the_fewest_that_fit():
+def test_stacks_are_the_fewest_that_fit():
     options = {"datasets": ["cifar10"], "models": ["wide_mlp"], "depths": ["4layers"]}
     (sweep,) = study("paper", **options, seeds=[0], objectives=["backprop"]).sweeps()
     size, schemes = shape("cifar10", DATA), sweep.schemes
-    assert part_sizes(sweep, size, schemes, memory_mb(sweep, size)) == [27]
-    sizes = part_sizes(sweep, size, schemes, 23_000)
+    assert stack_sizes(sweep, size, schemes, memory_mb(sweep, size)) == [27]
+    sizes = stack_sizes(sweep, size, schemes, 23_000)
     assert sum(sizes) == 27
     assert max(sizes) - min(sizes) <= 1
     bounds = [sum(sizes[:number]) for number in range(len(sizes) + 1)]
     needed = [memory_mb(sweep, size, schemes[a:b]) for a, b in pairwise(bounds)]
     assert max(needed) <= 23_000
-    assert part_sizes(sweep, size, schemes, 1) == [1] * 27
+    assert stack_sizes(sweep, size, schemes, 1) == [1] * 27
+    assert stack_sizes(sweep, size, [], 1) == []

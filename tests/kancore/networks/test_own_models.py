@@ -15,12 +15,14 @@ from kancore.intrinsic_dimension.landscape import measure_landscape
 from kancore.intrinsic_dimension.subspaces import Landscape
 from kancore.layers.initialization import fill
 from kancore.machine import own_code
+from kancore.machine.interruption import Stopped
 from kancore.machine.provenance import code_digest
 from kancore.machine.resources import memory_mb, runtime_minutes
 from kancore.networks import own
 from kancore.networks.parts import networks_at_once
 from kancore.schemes import INITIALIZATIONS, OPTIMIZERS, Architecture, Scheme, Sweep, derive_seed
-from kancore.training.loop import Stopped, Training
+from kancore.training.builder import Builder
+from kancore.training.loop import Training
 
 ROOT = Path(__file__).resolve().parents[3]
 PAGE = (ROOT / "docs" / "own_models.md").read_text(encoding="utf-8")
@@ -167,7 +169,9 @@ def test_at_once_is_one_after_the_other(model, in_float64, monkeypatch):
     assert (together.state.network.together, in_turn.state.network.together) == (True, False)
     expected = pd.DataFrame(together.run())
     pd.testing.assert_frame_equal(pd.DataFrame(in_turn.run()), expected, rtol=1e-8)
-    monkeypatch.setattr(own, "CACHED", 5 * 32 * together._shape.own.activations)
+    monkeypatch.setattr(
+        own, "CACHED", 5 * 32 * networks.needs(sweep(model).architecture, 6, 3).activations
+    )
     in_fives = Training(sweep(model), in_float64)
     pd.testing.assert_frame_equal(pd.DataFrame(in_fives.run()), expected, rtol=1e-8)
 
@@ -251,7 +255,7 @@ def test_a_warm_start_goes_on_with_buffers_that_are_whole_numbers(dataset):
     options = {"warm_start": True, "optimizers": ("sgd",), "learning_rates": (0.05,)}
     first = Training(sweep("stateful:build", **options), dataset)
     first.run()
-    start = first.networks()
+    start = first.state_dicts()
     del start["orthogonal"]
     second = Training(sweep("stateful:build", **options), dataset, start=start)
     counts = second.state.network.state_dict()["own/0/num_batches_tracked"]
@@ -393,7 +397,7 @@ def test_what_a_network_needs_is_measured():
 
 def test_estimates_go_by_what_is_measured(dataset):
     given = sweep("rbf_kan:build")
-    shape = Training(given, dataset)._shape
+    shape = Builder(given, dataset, None, None, None).shape
     assert shape.own == own.measure("rbf_kan:build", (6, 8, 5, 3))
     assert networks_at_once(given, 10) is None
     grown = replace(shape, own=replace(shape.own, activations=10**6))

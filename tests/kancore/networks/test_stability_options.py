@@ -17,6 +17,7 @@ from kancore.layers.kolmogorov_arnold import KALayer
 from kancore.layers.linear import LayerNorm
 from kancore.layers.splines import knots
 from kancore.layers.variance import activation_gain, spline_size
+from kancore.machine.interruption import Stopped
 from kancore.schemes import OPTIMIZERS, Architecture, Scheme, Sweep, derive_seed
 from kancore.training.loop import Training
 from kancore.training.optimizers import StackedOptimizer, rate_factor
@@ -392,22 +393,15 @@ def _train_plainly(network, scheme, sweep, x, y):
 
 
 @pytest.mark.parametrize("moment", [3, 5, 8])
-def test_a_killed_sweep_with_all_options_resumes_to_the_same_bits(
-    moment, dataset, tmp_path, monkeypatch
-):
+def test_a_stopped_sweep_with_all_options_resumes_to_the_same_bits(moment, dataset, tmp_path):
     undisturbed = Training(_sweep(**OPTIONS["all"]), dataset).run()
     path = tmp_path / "checkpoint.pt"
-    killed = Training(_sweep(**OPTIONS["all"]), dataset, "cpu", path, 0)
-    step = killed.step
-
-    def fatal(x, y):
-        if killed.state.step == moment:
-            raise KeyboardInterrupt
-        step(x, y)
-
-    monkeypatch.setattr(killed, "step", fatal)
-    with pytest.raises(KeyboardInterrupt):
-        killed.run()
+    stopped = Training(
+        *(_sweep(**OPTIONS["all"]), dataset, "cpu", path),
+        should_stop=lambda: stopped.state.step == moment,
+    )
+    with pytest.raises(Stopped):
+        stopped.run()
     resumed = Training(_sweep(**OPTIONS["all"]), dataset, "cpu", path, 0)
     assert resumed.state.step == moment
     assert resumed.run() == undisturbed

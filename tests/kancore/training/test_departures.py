@@ -127,7 +127,7 @@ def test_a_warm_start_says_where_its_networks_were_trained_in_turn(dataset):
     training = Training(sweep(optimizers=("sgd",), learning_rates=(0.05,)), dataset)
     training.state.keep([1])
     with pytest.raises(MemoryError, match="warm start side by side"):
-        training.networks()
+        training.state_dicts()
 
 
 def test_sweeps_in_turn_start_anew_from_each_other(dataset, tmp_path):
@@ -168,7 +168,7 @@ def test_outputs_and_biases_may_begin_as_pytorchs(model):
 
 def test_pixels_may_be_inputs_in_the_unit_interval(dataset):
     training = Training(sweep(scaling="unit"), dataset)
-    x, _ = training.batch("test", torch.arange(60))
+    x, _ = next(training.splits.in_order("test", 60))
     torch.testing.assert_close(x, dataset.x_test.float() / 255)
 
 
@@ -205,27 +205,27 @@ def test_test_examples_after_the_last_whole_batch_are_left_out(dataset):
     whole, all_of_it = (
         Training(sweep(batch_size=25, whole_test_batches=on), dataset) for on in (True, False)
     )
-    assert len(all_of_it.parts["test"][1]) == 60
-    assert len(whole.parts["test"][1]) == 50
+    assert all_of_it.splits.sizes["test"] == 60
+    assert whole.splits.sizes["test"] == 50
     x, y = dataset.standardize(dataset.x_test[:50]), dataset.y_test[:50]
     last = whole.run()[-1]
     predicted = whole.state.network(x)[-1].argmax(-1)
     assert last["test_accuracy"] == (predicted == y).double().mean().item()
     small = Training(sweep(batch_size=64, whole_test_batches=True), dataset)
-    assert len(small.parts["test"][1]) == 60
+    assert small.splits.sizes["test"] == 60
 
 
 def test_images_are_flipped_each_way_one_half_of_them(dataset):
-    training = Training(sweep(flips=True), dataset)
-    images = dataset.standardize(dataset.x_train).numpy().reshape(180, 2, 3, 4)
+    plain, flipped = (Training(sweep(flips=on), dataset).splits for on in (False, True))
     seen = np.zeros(4, int)
-    for step in range(20):
-        training.state.step = step
-        flipped = training._flipped(torch.from_numpy(images.reshape(180, 24))).numpy()
-        for image, other in zip(images, flipped.reshape(180, 2, 3, 4), strict=True):
-            kinds = [image, image[:, :, ::-1], image[:, ::-1], image[:, ::-1, ::-1]]
-            seen += [np.array_equal(other, kind) for kind in kinds]
-    assert seen.sum() == 20 * 180
+    for epoch in range(20):
+        pairs = zip(plain.training_batches(epoch), flipped.training_batches(epoch), strict=True)
+        for images, others in pairs:
+            images, others = (x.numpy().reshape(-1, 2, 3, 4) for x, _ in (images, others))
+            for image, other in zip(images, others, strict=True):
+                kinds = [image, image[:, :, ::-1], image[:, ::-1], image[:, ::-1, ::-1]]
+                seen += [np.array_equal(other, kind) for kind in kinds]
+    assert seen.sum() == 20 * 160
     assert (abs(seen / seen.sum() - 0.25) < 0.03).all()
 
 

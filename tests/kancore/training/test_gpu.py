@@ -12,8 +12,9 @@ import torch
 from test_loop import only, sweep
 
 from kancore.data.preparation import make_dataset
+from kancore.machine.interruption import Stopped
 from kancore.schemes import HsicBottleneck
-from kancore.training.loop import Stopped, Training
+from kancore.training.loop import Training
 
 pytestmark = [
     pytest.mark.gpu,
@@ -74,9 +75,10 @@ def _waiting_is_an_error():
 )
 def test_within_an_epoch_nothing_waits_for_the_device(model, kind, options):
     training = Training(sweep(model, **options), clusters(kind=kind), "cuda")
-    training._train_epoch()  # compiles kernels
-    torch.cuda.set_sync_debug_mode("error")
-    training._train_epoch()
+    for epoch in range(2):
+        for batch in training.splits.training_batches(epoch):
+            training.step(*batch)
+        torch.cuda.set_sync_debug_mode("error")  # the first epoch compiles kernels
     assert training.state.step == 2 * training.steps_per_epoch
 
 

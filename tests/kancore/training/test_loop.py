@@ -10,10 +10,11 @@ import torch
 from sklearn.linear_model import LogisticRegression
 
 from kancore.data.dataset import rows, split
-from kancore.data.preparation import take
+from kancore.data.preparation import make_dataset, take
 from kancore.layers import local_support, products
-from kancore.networks import build
-from kancore.networks.parts import LINEAR_KERNELS
+from kancore.machine.interruption import Stopped
+from kancore.machine.resources import Shape, memory_mb
+from kancore.networks import build, parts
 from kancore.objectives.backprop import cross_entropy, losses
 from kancore.schemes import (
     INITIALIZATIONS,
@@ -24,8 +25,8 @@ from kancore.schemes import (
     Sweep,
     derive_seed,
 )
-from kancore.training import loop
-from kancore.training.loop import Stopped, Training
+from kancore.training.builder import Builder
+from kancore.training.loop import Training
 from kancore.training.progress import progress
 
 RATES = (0.05, 0.005)
@@ -148,16 +149,20 @@ def test_one_scheme_is_plain_pytorch(dataset, plain_mlp):
     assert last["test_accuracy"] == accuracy
 
 
+def go_in_chunks(monkeypatch, networks):
+    """Let a cache have room for so many of the MLPs that `sweep` is of."""
+    monkeypatch.setattr(parts, "AT_ONCE", networks * 32 * 8)
+
+
 @pytest.mark.parametrize("size", [1, 5])
 def test_a_stack_divided_for_the_cache_trains_as_a_whole_one(size, dataset, monkeypatch):
     normalized = replace(sweep("mlp").architecture, batch_norm="before_activation")
     given = replace(sweep("mlp", optimizers=("sgd", "sgd_momentum")), architecture=normalized)
-    monkeypatch.setattr(Training, "_part_size", lambda self, network: None)
     whole = Training(given, dataset)
     expected = whole.run()
-    monkeypatch.setattr(Training, "_part_size", lambda self, network: size)
+    go_in_chunks(monkeypatch, size)
     divided = Training(given, dataset)
-    assert [len(next(part.parameters())) for part in divided.state.parts][:2] == [size, size]
+    assert [len(next(chunk.parameters())) for chunk in divided.state.chunks][:2] == [size, size]
     found = divided.run()
     assert [row["test_accuracy"] for row in found] == [row["test_accuracy"] for row in expected]
     ours, theirs = (training.state.network.state_dict() for training in (divided, whole))
@@ -166,32 +171,13 @@ def test_a_stack_divided_for_the_cache_trains_as_a_whole_one(size, dataset, monk
 
 
 def test_a_divided_stack_drops_what_diverges(dataset, monkeypatch):
-    monkeypatch.setattr(Training, "_part_size", lambda self, network: 2)
+    go_in_chunks(monkeypatch, 2)
     wild = Training(sweep("mlp", optimizers=("sgd",), learning_rates=(WILD, 0.05)), dataset)
     alone = Training(sweep("mlp", optimizers=("sgd",), learning_rates=(0.05,)), dataset)
     rows = [row for row in wild.run() if row["learning_rate"] == 0.05]
-    assert len(wild.state.parts) == 2
+    assert len(wild.state.chunks) == 2
     pairs = zip(rows, alone.run(), strict=True)
     assert all(a["test_loss"] == pytest.approx(b["test_loss"], rel=1e-5) for a, b in pairs)
-
-
-@pytest.mark.parametrize(
-    ("model", "widths", "batch", "size"),
-    [
-        ("mlp", (2560,), 128, (48, 3)),  # HIGGS, the paper's: activations outnumber weights
-        ("mlp", (2560,), 4096, (1, 1)),
-        ("mlp", (8, 5), 32, (62_500, 3906)),
-        ("kan", (2560,), 128, None),  # its layers share more than their inputs
-        ("mlp", (640, 640), 4, None),  # weights outnumber activations
-    ],
-)
-def test_a_stack_is_divided_where_that_saves_time(model, widths, batch, size, dataset):
-    """With kernels and without."""
-    given = sweep(model, batch_size=batch)
-    given = replace(given, architecture=replace(given.architecture, hidden_widths=widths))
-    training = Training(given, dataset)
-    expected = size and size[0 if LINEAR_KERNELS else 1]
-    assert training._part_size(training.state.network) == expected
 
 
 def test_it_learns(dataset):
@@ -213,7 +199,7 @@ def test_too_few_examples_for_a_validation_part(dataset):
     small = take(dataset, 4)
     with pytest.raises(ValueError, match=message):
         Training(sweep(validation_fraction=0.1), small)
-    assert len(Training(sweep(validation_fraction=0.25), small).parts["validation"][1]) == 1
+    assert Training(sweep(validation_fraction=0.25), small).splits.sizes["validation"] == 1
 
 
 def test_no_validation_data(dataset):
@@ -224,7 +210,7 @@ def test_no_validation_data(dataset):
 
 def test_examples_are_taken_as_asked(dataset):
     training = Training(sweep(train_examples=90, test_examples=30), dataset)
-    assert [len(y) for _, y in training.parts.values()] == [81, 9, 30]
+    assert training.splits.sizes == {"train": 81, "validation": 9, "test": 30}
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -260,25 +246,20 @@ class Killed(Exception):
 )
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("moment", [1, 5, 7, 10, 14, 19])
-def test_a_killed_sweep_resumes_to_the_same_bits(
-    options, model, moment, dataset, tmp_path, monkeypatch
-):
+def test_a_killed_sweep_resumes_to_the_same_bits(options, model, moment, dataset, tmp_path):
     options = {**options, "learning_rates": (*RATES, WILD)}
     undisturbed = Training(sweep(model, **options), dataset).run()
     path = tmp_path / "checkpoint.pt"
-    killed = Training(sweep(model, **options), dataset, "cpu", path, 0)
-    step = killed.step
 
-    def fatal(x, y):
+    def die():
         if killed.state.step == moment:
             raise Killed
-        step(x, y)
 
-    monkeypatch.setattr(killed, "step", fatal)
+    killed = Training(sweep(model, **options), dataset, "cpu", path, 0, should_stop=die)
     with pytest.raises(Killed):
         killed.run()
     resumed = Training(sweep(model, **options), dataset, "cpu", path, 0)
-    assert resumed.state.step == moment
+    assert resumed.state.step == moment - 1
     assert resumed.state.clock.resumes == 1
     assert resumed.run() == undisturbed
 
@@ -319,117 +300,135 @@ def test_a_sweep_stops_within_an_evaluation(dataset, tmp_path):
     assert resumed.run() == Training(sweep(), dataset).run()
 
 
-def out_of_memory(monkeypatch, allowed, where):
-    """Let the device hold no more than `allowed` schemes; `where` they are counted."""
-    original = getattr(Training, where)
+def on_a_small_device(allowed, where):
+    """Training on a device that holds no more than `allowed` schemes, where they are counted."""
 
-    def limited(self, *arguments):
-        schemes = arguments[0] if where == "_build" else self.state.optimizer.schemes
-        if len(schemes) > allowed:
-            raise torch.OutOfMemoryError("CUDA out of memory")
-        return original(self, *arguments)
+    class SmallBuilder(Builder):
+        def build(self, schemes, device):
+            if where == "building" and len(schemes) > allowed:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            state = super().build(schemes, device)
+            state.network.register_forward_pre_hook(self.count)
+            return state
 
-    monkeypatch.setattr(Training, where, limited)
+        def count(self, network, inputs):
+            now = "step" if network.training else "evaluation"
+            if where == now and len(next(network.parameters())) > allowed:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+
+    class SmallTraining(Training):
+        builder = SmallBuilder
+
+    return SmallTraining
 
 
-@pytest.mark.parametrize("where", ["_build", "step", "_measure"])
+@pytest.mark.parametrize("where", ["building", "step", "evaluation"])
 @pytest.mark.parametrize("allowed", [4, 17])
 @pytest.mark.parametrize("saved", [False, True], ids=["unsaved", "saved"])
-def test_out_of_memory_splits_the_stack(where, allowed, saved, dataset, tmp_path, monkeypatch):
-    if (where, saved) == ("_build", True):
+def test_out_of_memory_splits_the_stack(where, allowed, saved, dataset, tmp_path):
+    if (where, saved) == ("building", True):
         return  # parts of a checkpoint are built in the CPU's memory
     undisturbed = pd.DataFrame(Training(sweep(), dataset).run())
-    out_of_memory(monkeypatch, allowed, where)
-    split = Training(sweep(), dataset, "cpu", tmp_path / "checkpoint.pt" if saved else None, 0)
+    path = tmp_path / "checkpoint.pt" if saved else None
+    split = on_a_small_device(allowed, where)(sweep(), dataset, "cpu", path, 0)
     history = pd.DataFrame(split.run())
-    assert len(split.state.optimizer.schemes) <= allowed
+    assert len(split.state.schemes) <= allowed
     pd.testing.assert_frame_equal(history, undisturbed, rtol=1e-3, atol=1e-6)
 
 
-def test_a_split_stack_goes_on_where_it_was_and_can_be_stopped(dataset, tmp_path, monkeypatch):
+def test_a_split_stack_goes_on_where_it_was_and_can_be_stopped(dataset, tmp_path):
     path, undisturbed = tmp_path / "checkpoint.pt", pd.DataFrame(Training(sweep(), dataset).run())
 
-    def stop_at(steps):
-        training = Training(
-            sweep(), dataset, "cpu", path, should_stop=lambda: training.state.step in steps
+    def stop_at(step, kind):
+        training = kind(
+            sweep(), dataset, "cpu", path, should_stop=lambda: training.state.step == step
         )
         begun = training.state.step
         with pytest.raises(Stopped):
             training.run()
-        return begun, len(training.state.optimizer.schemes)
+        return begun, len(training.state.schemes)
 
-    assert stop_at([12]) == (0, 18)
-    out_of_memory(monkeypatch, 9, "step")
-    assert stop_at([14]) == (12, 9)  # the first half, while the second waits
-    assert stop_at([13]) == (14, 9)  # the second half
-    last = Training(sweep(), dataset, "cpu", path)
-    assert (last.state.step, len(last.state.optimizer.schemes)) == (13, 9)
+    small = on_a_small_device(9, "step")
+    assert stop_at(12, Training) == (0, 18)
+    assert stop_at(14, small) == (12, 9)  # the first half, while the second waits
+    assert stop_at(13, small) == (14, 9)  # the second half
+    last = small(sweep(), dataset, "cpu", path)
+    assert (last.state.step, len(last.state.schemes)) == (13, 9)
     pd.testing.assert_frame_equal(pd.DataFrame(last.run()), undisturbed, rtol=1e-3, atol=1e-6)
 
 
-def plan_parts(monkeypatch, schemes):
-    """Let memory hold so many schemes side by side by their estimate."""
-    monkeypatch.setattr(loop, "memory_mb", lambda sweep, size, part: 100 * len(part))
-    monkeypatch.setattr(
-        loop,
-        "part_sizes",
-        lambda sweep, size, part, limit: [schemes] * (len(part) // schemes),
-    )
+@pytest.fixture(scope="module")
+def wide():
+    """Noise of so many features that networks take megabytes."""
+    generator = torch.Generator().manual_seed(0)
+    x, y = torch.randn(120, 6000, generator=generator), torch.arange(3).repeat(40)
+    arrays = x[:90], y[:90], x[90:], y[90:]
+    return make_dataset("clusters", *arrays, class_names=("a", "b", "c"), source="made here")
 
 
-@pytest.mark.parametrize("model", ["mlp", "kan"])
+def room_for(schemes, given):
+    """MB that the first schemes of a sweep on `wide` take, which train by Adam."""
+    return memory_mb(given, Shape(6000, 3, 90, 30), given.schemes[:schemes])
+
+
+@pytest.mark.parametrize(("model", "widths"), [("mlp", (80, 5)), ("kan", (8, 5))])
 def test_a_stack_that_needs_too_much_memory_is_trained_in_parts(
-    model, dataset, tmp_path, monkeypatch, capsys
+    model, widths, wide, tmp_path, capsys
 ):
-    undisturbed = pd.DataFrame(Training(sweep(model), dataset).run())
-    plan_parts(monkeypatch, 6)
-    parts = Training(sweep(model), dataset, "cpu", tmp_path / "checkpoint.pt", memory_mb=1000)
+    given = sweep(model)
+    given = replace(given, architecture=replace(given.architecture, hidden_widths=widths))
+    undisturbed = pd.DataFrame(Training(given, wide).run())
+    limit = room_for(6, given)
+    divided = Training(given, wide, "cpu", tmp_path / "checkpoint.pt", memory_mb=limit)
     assert "training 3 parts of at most 6, one after the other" in capsys.readouterr().err
-    history = pd.DataFrame(parts.run())
-    assert len(parts.state.schemes) == 6
+    history = pd.DataFrame(divided.run())
+    assert len(divided.state.schemes) == 6
     pd.testing.assert_frame_equal(history, undisturbed, rtol=1e-3, atol=1e-6)
 
 
-def test_progress_counts_parts_by_their_share_of_schemes(dataset, monkeypatch):
-    plan_parts(monkeypatch, 6)
-    training, seen = Training(sweep(), dataset, memory_mb=1000), []
-    steps = training.sweep.epochs * training.steps_per_epoch
+def test_progress_counts_parts_by_their_share_of_schemes(wide):
+    given, seen = sweep(), []
+    training = Training(given, wide, memory_mb=room_for(6, given))
+    steps = given.epochs * training.steps_per_epoch
     training.run(lambda training: seen.append(training.stacks.steps_done(steps) / steps))
     assert seen == pytest.approx([number / 12 for number in range(1, 13)])
 
 
-def test_networks_of_a_warm_start_are_kept_of_all_parts(dataset, monkeypatch):
+def test_networks_of_a_warm_start_are_kept_of_all_parts(wide):
     options = only("adam", 0.005, None) | {"initializations": INITIALIZATIONS, "warm_start": True}
-    whole = Training(sweep(**options), dataset)
+    given = sweep(**options)
+    whole = Training(given, wide)
     whole.run()
-    plan_parts(monkeypatch, 1)
-    parts = Training(sweep(**options), dataset, memory_mb=1000)
-    parts.run()
-    assert len(parts.state.schemes) == 1
-    expected = whole.networks()
-    for initialization, network in parts.networks().items():
+    divided = Training(given, wide, memory_mb=room_for(1, given))
+    divided.run()
+    assert len(divided.state.schemes) == 1
+    expected = whole.state_dicts()
+    for initialization, network in divided.state_dicts().items():
         torch.testing.assert_close(network, expected[initialization], rtol=1e-3, atol=1e-5)
 
 
-def test_one_network_that_needs_more_than_there_is_is_told_before_training(dataset, monkeypatch):
-    plan_parts(monkeypatch, 1)
-    monkeypatch.setattr(loop, "usable_mb", lambda: 99)
-    with pytest.raises(MemoryError, match=r"need 100 MB of memory, and there are 99;.*batch_size"):
-        Training(sweep(), dataset, memory_mb=99)
+def test_one_network_that_needs_more_than_there_is_is_told_before_training(dataset):
+    given = sweep()
+    vast = replace(given, architecture=replace(given.architecture, hidden_widths=(10**10,)))
+    with pytest.raises(MemoryError, match=r"need [\d,]+ MB of memory, and there are .*batch_size"):
+        Training(vast, dataset, memory_mb=1000)
 
 
-def test_one_network_that_does_not_fit_is_told(dataset, monkeypatch):
-    out_of_memory(monkeypatch, 0, "step")
+def test_one_network_that_does_not_fit_is_told(dataset):
     with pytest.raises(MemoryError, match="smaller batch_size"):
-        Training(sweep(), dataset).run()
+        on_a_small_device(0, "step")(sweep(), dataset).run()
 
 
 def test_seeds_differ_in_weights_minibatches_and_split(dataset):
     first, second = (Training(sweep(seed=seed), dataset) for seed in (0, 1))
     weights = [next(iter(t.state.network.parameters())) for t in (first, second)]
     assert not torch.equal(*weights)
-    assert not torch.equal(first._order(0), second._order(0))
-    assert not torch.equal(first.parts["train"][0], second.parts["train"][0])
+    for name in ("train", "validation"):
+        inputs = [next(t.splits.in_order(name, 1000))[0] for t in (first, second)]
+        assert not torch.equal(*inputs)
+    same_split = [Training(sweep(seed=seed, validation_fraction=0.0), dataset) for seed in (0, 1)]
+    batches = [next(t.splits.training_batches(0))[0] for t in same_split]
+    assert not torch.equal(*batches)
 
 
 def test_schemes_with_one_initialization_start_from_the_same_weights(dataset):
