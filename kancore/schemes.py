@@ -7,19 +7,41 @@ and one seed as a single stacked program (paper, section 4: 27 schemes for each 
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import KW_ONLY, Field, asdict, dataclass, field, fields, replace
+from functools import cache
 from itertools import product
-from typing import Any
+from typing import Annotated, Any, Literal, get_args
 
-MODELS = ("mlp", "kan", "wide_mlp")
-OBJECTIVES = ("backprop", "hsic")
-INITIALIZATIONS = ("kaiming_normal", "kaiming_uniform", "orthogonal")
-OPTIMIZERS = ("sgd", "sgd_momentum", "adam")
-ACTIVATIONS = ("gelu", "silu", "elu", "relu", "cosine")
+from annotated_types import Ge, Gt, Le, Lt
+
+Model = Literal["mlp", "kan", "wide_mlp"]
+Objective = Literal["backprop", "hsic"]
+Initialization = Literal["kaiming_normal", "kaiming_uniform", "orthogonal"]
+Optimizer = Literal["sgd", "sgd_momentum", "adam"]
+Activation = Literal["gelu", "silu", "elu", "relu", "cosine"]
+SplineScale = Literal["trained", "folded"]
+Gain = Literal["rectifier", "leaky", "preserving", "balanced"]
 # Of normalization in hidden layers.
-PLACES = ("before_activation", "after_activation")
+Place = Literal["before_activation", "after_activation"]
+# `pytorch` is what PyTorch gives linear layers.
+AnyInitialization = Literal[Initialization, "pytorch"]
+Count = Annotated[int, Ge(1)]
+Share = Annotated[float, Ge(0), Lt(1)]
+Positive = Annotated[float, Gt(0)]
+
+MODELS, OBJECTIVES = get_args(Model), get_args(Objective)
+INITIALIZATIONS, OPTIMIZERS = get_args(Initialization), get_args(Optimizer)
+ACTIVATIONS, PLACES = get_args(Activation), get_args(Place)
 # The published code trains one network by these in turn, at each learning rate from the highest.
 WARM_ORDER = ("sgd_momentum", "adam", "sgd")
+# Marks fields of an architecture that only some models have.
+OF_KANS, OF_MLPS = {"models": ("kan",)}, {"models": ("mlp", "wide_mlp")}
+
+
+@cache
+def settings_of(of: type) -> list[Field]:
+    """Give the fields of a class that are settings of a study: those that go by keyword only."""
+    return [each for each in fields(of) if each.kw_only]
 
 
 def derive_seed(*identity: Any) -> int:
@@ -47,9 +69,9 @@ class Scheme:
     rate are neighbours, so that one optimizer update works on one contiguous slice.
     """
 
-    optimizer: str
+    optimizer: Optimizer
     learning_rate: float
-    initialization: str
+    initialization: Initialization
 
 
 # The axes of a sweep, by the field of a scheme that each gives values for.
@@ -62,39 +84,60 @@ AXES = {
 
 @dataclass(frozen=True)
 class Architecture:
-    """One shape of network; `degree`, `grid_size` and `grid_range` are ``None`` unless it is a KAN.
+    """One shape of network.
 
     `model` is one of `MODELS`, or ``module:function`` of the user's own, which has no activation.
-    `hidden_widths` are the widths as built: those of a wide MLP are already multiplied.
-    `spline_scale`, `gain` and `output_activation`, the base activation of the output layer
-    where it is another one, are settings of KANs, and `uniform_biases` of MLPs.
-    `hidden_initialization` and `output_initialization` are those of all layers but the last and of
-    the last, where they are not the scheme's; `relu_logits` puts a rectifier on the logits;
-    `outputs` is their number where it is not that of the classes. The published code differs from
-    the paper in most of these. `layer_norm`, `residual` connections and, of KANs, a `moving_grid`
-    are what the experiment on stability adds.
+    `hidden_widths` are the widths as built: those of a wide MLP are already multiplied. `degree`,
+    `grid_size` and `grid_range` are ``None`` unless it is a KAN. The others are settings of a
+    study. The published code differs from the paper in most of them; `layer_norm`, `residual` and
+    `moving_grid` are what the experiment on stability adds.
     """
 
     model: str
     hidden_widths: tuple[int, ...]
-    activation: str | None = "gelu"
+    activation: Activation | None = "gelu"
     degree: int | None = None
     grid_size: int | None = None
     grid_range: tuple[float, float] | None = None
-    output_activation: str | None = None
-    spline_scale: str = "trained"
-    gain: str = "rectifier"
-    dropout: float = 0.0
-    batch_norm: str | None = None
-    batch_norm_momentum: float = 0.1
-    uniform_biases: bool = False
-    hidden_initialization: str | None = None
-    output_initialization: str | None = None
-    relu_logits: bool = False
-    outputs: int | None = None
-    layer_norm: str | None = None
+    _: KW_ONLY
+    output_activation: Activation | None = field(default=None, metadata=OF_KANS)
+    """The base activation of a KAN's output layer, where that is another one."""
+    spline_scale: SplineScale = field(default="trained", metadata=OF_KANS)
+    """The spline scale of each edge is trained, or it is folded into the coefficients. Folded, the
+    functions and initial values are the same, but nine numbers of an edge are trained in place of
+    ten, by other steps."""
+    gain: Gain = field(default="rectifier", metadata=OF_KANS)
+    """The gain of initializations in KANs. For the Kaiming ones it is that of a rectifier (He et
+    al.), or leaky (that of a = sqrt 5, which is 2.45 times smaller, as PyTorch initializes linear
+    layers). For all of them it may be such that units with normal inputs have variance 1:
+    preserving reaches this by the base branch alone, and balanced by both branches alike."""
+    moving_grid: bool = field(default=False, metadata=OF_KANS)
+    """Whether the grid of each input of a KAN is moved, once after the first epoch, to the values
+    of that input."""
+    dropout: Share = 0.0
+    """The probability of dropping an input of the output layer."""
+    batch_norm: Place | None = None
+    """Where hidden layers have batch normalization: ``None`` for nowhere, ``before_activation`` or
+    ``after_activation`` (which are the same in KANs)."""
+    batch_norm_momentum: Annotated[float, Gt(0), Le(1)] = 0.1
+    """The share of a batch in the running statistics of batch normalization."""
+    layer_norm: Place | None = None
+    """The same as `batch_norm` for layer normalization, which takes the place of batch
+    normalization."""
     residual: bool = False
-    moving_grid: bool = False
+    """Whether the input of each hidden layer is added to its output. Where their widths differ, it
+    goes through a projection."""
+    hidden_initialization: AnyInitialization | None = None
+    """The initialization of all layers but the last: ``None`` for the scheme's, or another one of
+    them, or ``pytorch``, which is what PyTorch gives linear layers."""
+    output_initialization: AnyInitialization | None = None
+    """The same of the last layer."""
+    uniform_biases: bool = field(default=False, metadata=OF_MLPS)
+    """Whether biases of MLPs are uniform at first, as PyTorch has them, in place of zeros."""
+    relu_logits: bool = False
+    """Whether there is a ReLU on the logits."""
+    outputs: Annotated[int, Ge(2)] | None = None
+    """The number of logits: ``None`` for one a class."""
 
     @property
     def own(self) -> bool:
@@ -155,7 +198,7 @@ class Architecture:
         return cls(**tuples(values))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class HsicBottleneck:
     """Settings of layer-wise training with normalized HSIC (Ma et al. 2020; paper, section 3).
 
@@ -179,41 +222,80 @@ class HsicBottleneck:
         ``hsic`` ('unformatted'), where training data then tell which unit stands for which class.
     """
 
-    term: str = "n"
-    weight: float = 100.0
-    sigma: float = 5.0
+    term: Literal["n", "x", "h"] = "n"
+    weight: Positive = 100.0
+    sigma: Positive = 5.0
     scale_by_dimension: bool = True
-    label_kernel: str = "gaussian"
-    output: str = "cross_entropy"
+    label_kernel: Literal["gaussian", "student"] = "gaussian"
+    output: Literal["cross_entropy", "hsic"] = "cross_entropy"
 
 
-class Trained:
-    """What `kancore.training.loop.Training` reads of a `Sweep`, or of what stands in for one.
-
-    Those with defaults are for sweeps only. Each of the `schemes` has an `initialization`.
-    """
+@dataclass(frozen=True)
+class Task:
+    """What is learnt by which network: what sweeps and landscapes have in common."""
 
     dataset: str
     objective: str
     architecture: Architecture
     seed: int
-    epochs: int
-    batch_size: int
-    evaluate_every: int
-    validation_fraction: float
-    train_examples: int | None
-    test_examples: int | None
-    scaling: str
+    _: KW_ONLY
+    batch_size: Count
+    """The number of examples in a step."""
+    epochs: Count
+    """The number of epochs."""
+    evaluate_every: Count = 1
+    """Networks are evaluated on training, validation and test data every so many epochs, and after
+    the last."""
+    scaling: Literal["standardize", "unit", "symmetric"] = "standardize"
+    """Images become inputs by ``standardize`` (by the mean and deviation of the training part),
+    ``unit`` (pixels in [0, 1]) or ``symmetric`` (pixels in [-1, 1])."""
+    train_examples: Count | None = None
+    """The number of training examples to use, drawn in proportion to the classes. ``None`` uses all
+    of them."""
+    test_examples: Count | None = None
+    """The same of test examples."""
+    validation_fraction: Share = 0.1
+    """The share of the training data that is held out to choose the best epoch and scheme."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What only sweeps set. `hsic` is ``None`` unless that is the objective.
+
+    The published code differs from the paper in some, and the experiment on stability tries others.
+    """
+
     hsic: HsicBottleneck | None = None
+    _: KW_ONLY
+    first_evaluation: Count | None = None
+    """The epoch of the first evaluation: ``None`` for that of `evaluate_every`."""
+    weight_decay: Annotated[float, Ge(0)] | None = None
+    """The weight decay of all optimizers, which is decoupled in AdamW and an L2 penalty in SGD.
+    ``None`` keeps PyTorch's defaults, 0.01 in AdamW and 0 in SGD."""
+    warmup_epochs: Annotated[int, Ge(0)] = 0
+    """Learning rates rise over so many epochs at first."""
+    rate_decay: Literal["cosine"] | None = None
+    """Afterwards they fall along a ``cosine``, or (``None``) they stay."""
+    clip_norm: Positive | None = None
+    """The norm that the gradients of a network are scaled down to. ``None`` leaves them as they
+    are."""
+    label_smoothing: Share = 0.0
+    """The share of each training target that is spread over all classes."""
     warm_start: bool = False
+    """Whether one network of each initialization is trained by all optimizers and learning rates in
+    turn."""
     whole_test_batches: bool = False
+    """Whether test examples after the last whole batch are left out, unless they are fewer than a
+    batch."""
     flips: bool = False
-    first_evaluation: int | None = None
-    weight_decay: float | None = None
-    warmup_epochs: int = 0
-    rate_decay: str | None = None
-    clip_norm: float | None = None
-    label_smoothing: float = 0.0
+    """Whether training images are flipped at random, left to right and top to bottom."""
+
+
+class Trained(Options, Task):
+    """What `kancore.training.loop.Training` reads of a `Sweep`, or of what stands in for one.
+
+    Each of the `schemes` has an `initialization`.
+    """
 
     @property
     def schemes(self) -> Sequence[Any]:
@@ -226,8 +308,8 @@ class Trained:
         raise NotImplementedError
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        raise NotImplementedError
+        """Plain values, for JSON; the inverse of `from_dict`."""
+        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -235,47 +317,14 @@ class Sweep(Trained):
     """All schemes of one architecture on one data set: what one training job does.
 
     Its schemes are all combinations of `optimizers`, `learning_rates` and `initializations`, which
-    are kept sorted, so that their order in the configuration changes nothing. `epochs` and
-    `evaluate_every` are counted in epochs, `batch_size` and the two `..._examples` in examples;
-    ``None`` uses all. `hsic` is ``None`` unless that is the objective.
-
-    The published code differs from the paper in the others: with `warm_start` a network of each
-    initialization is trained by all optimizers and learning rates in turn; with
-    `whole_test_batches` test examples after the last whole batch are left out, unless they are
-    fewer than a batch; with `flips` training images are flipped at random, left to right and top
-    to bottom. `first_evaluation` is the epoch of the first evaluation, where it is not
-    `evaluate_every`. `scaling` is how images become inputs: ``standardize``, ``unit``, which is in
-    [0, 1], or ``symmetric``, in [-1, 1].
-
-    `weight_decay` replaces the optimizers' own; learning rates rise over `warmup_epochs` and fall
-    along a cosine with `rate_decay` ``cosine``; gradients of a network are scaled down to a norm of
-    `clip_norm`; with `label_smoothing` training targets have this share spread over all classes.
+    are kept sorted, so that their order in the configuration changes nothing.
     """
 
-    dataset: str
-    objective: str
-    architecture: Architecture
-    optimizers: tuple[str, ...]
-    learning_rates: tuple[float, ...]
-    initializations: tuple[str, ...]
-    seed: int
-    epochs: int
-    batch_size: int
-    evaluate_every: int = 1
-    validation_fraction: float = 0.1
-    train_examples: int | None = None
-    test_examples: int | None = None
-    hsic: HsicBottleneck | None = None
-    warm_start: bool = False
-    whole_test_batches: bool = False
-    flips: bool = False
-    first_evaluation: int | None = None
-    scaling: str = "standardize"
-    weight_decay: float | None = None
-    warmup_epochs: int = 0
-    rate_decay: str | None = None
-    clip_norm: float | None = None
-    label_smoothing: float = 0.0
+    _: KW_ONLY
+    optimizers: tuple[Optimizer, ...]
+    """sgd_momentum is Nesterov with momentum 0.9; adam is AdamW, as in the published runs."""
+    learning_rates: tuple[Positive, ...]
+    initializations: tuple[Initialization, ...]
 
     def __post_init__(self) -> None:
         for axis in AXES.values():
@@ -329,10 +378,6 @@ class Sweep(Trained):
             stages,
             key=lambda stage: (-stage.learning_rates[0], WARM_ORDER.index(stage.optimizers[0])),
         )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON; the inverse of `from_dict`."""
-        return asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Sweep":

@@ -1,10 +1,7 @@
 # What all rules share: the study, where its files go, how scripts are called.
 
 try:
-    STUDY = resolve(
-        config,
-        yaml.safe_load((HERE / "schemas" / "config.schema.yaml").read_text(encoding="utf-8")),
-    )
+    STUDY = resolve(config)
 except ConfigError as error:
     raise WorkflowError(str(error))
 

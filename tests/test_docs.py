@@ -22,7 +22,7 @@ def test_names_of_the_library_exist(page):
 
 @pytest.mark.parametrize("page", _pages())
 def test_files_of_the_project_exist(page):
-    folders = "docs|kancore|profiles|published|report|rules|schemas|tests|workflow_scripts|envs"
+    folders = "docs|kancore|profiles|published|report|rules|tests|workflow_scripts|envs"
     names = re.findall(rf"`((?:{folders})/[\w./-]*)`", page.read_text())
     named = [name for name in names if "NAME" not in name]  # which stands for one of the reader's
     assert [name for name in named if not (ROOT / name).exists()] == []

@@ -9,26 +9,30 @@ from kancore.bench import peers
 from kancore.bench.peers import optimizer_of
 from kancore.data import mnist_sample
 from kancore.data.dataset import Dataset
-from kancore.schemes import Architecture, Sweep
+from kancore.schemes import Architecture, Gain, Optimizer, SplineScale, Sweep
 from kancore.training.loop import Training
 
 HIDDEN = (32, 8)
 # Optimizers, with rates that show how robust training is.
-SCHEMES = (("adam", 0.005), ("sgd_momentum", 0.05), ("adam", 0.0005))
+SCHEMES: tuple[tuple[Optimizer, float], ...] = (
+    ("adam", 0.005),
+    ("sgd_momentum", 0.05),
+    ("adam", 0.0005),
+)
 SEEDS = range(3)
 EPOCHS, BATCH = 4, 64
 # Ours, by the gain of the initialization that peers have one of.
-GAINS = ("leaky", "rectifier")
+GAINS: tuple[Gain, ...] = ("leaky", "rectifier")
 
 
 def of_ours(
     images: Dataset,
     hidden: int,
-    gain: str,
-    optimizer: str,
+    gain: Gain,
+    optimizer: Optimizer,
     rate: float,
     seed: int,
-    spline_scale: str = "trained",
+    spline_scale: SplineScale = "trained",
 ) -> float:
     """Best test accuracy of our KAN after each of four epochs."""
     architecture = Architecture(
@@ -40,8 +44,10 @@ def of_ours(
         gain=gain,
     )
     sweep = Sweep(
-        *(images.name, "backprop", architecture, (optimizer,), (rate,), ("kaiming_uniform",)),
-        seed=seed,
+        *(images.name, "backprop", architecture, seed),
+        optimizers=(optimizer,),
+        learning_rates=(rate,),
+        initializations=("kaiming_uniform",),
         epochs=EPOCHS,
         batch_size=BATCH,
         validation_fraction=0.0,

@@ -260,12 +260,11 @@ def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m kancore.bench.estimate", description=__doc__)
     parser.add_argument("--config", type=Path, default="config.yaml", help="configuration")
-    parser.add_argument("--schema", type=Path, default="schemas/config.schema.yaml")
     parser.add_argument("--study", default="paper", help="name of the study")
     parser.add_argument("--float32", action="store_true", help="products in float32, not TF32")
     args = parser.parse_args()
     config = yaml.safe_load(args.config.read_text()) | {"study": args.study}
-    study = resolve(config, yaml.safe_load(args.schema.read_text()))
+    study = resolve(config)
     print(f"{H100.name}: a model, not measured")
     print(f"products in {'float32' if args.float32 else 'TF32'}; one seed")
     print("| data set | objective | architecture | launches | GB | TFLOP | ms ", end="")

@@ -1,14 +1,16 @@
 """What a landscape job trains: a network in random subspaces of its parameters (Li et al. 2018)."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import KW_ONLY, dataclass
+from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
+from annotated_types import Ge
 
-from kancore.schemes import Architecture, Trained, tuples
+from kancore.schemes import Architecture, Count, Positive, Task, Trained, tuples
 
-PROJECTIONS = ("dense", "sparse", "fastfood")
+Projection = Literal["dense", "sparse", "fastfood"]
+PROJECTIONS = get_args(Projection)
 # Fully connected network of Li et al.: in-200-200-out with rectifiers.
 REFERENCE = Architecture("mlp", (200, 200), activation="relu")
 INITIALIZATION = "kaiming_normal"
@@ -23,44 +25,28 @@ class Subspace:
 
 
 @dataclass(frozen=True)
-class Landscape(Trained):
+class _Landscape(Task):
+    dimensions: tuple[int, ...] = ()
+    direct: bool = True
+    _: KW_ONLY
+    projection: Projection
+    """How subspaces are projected to parameters."""
+    refinements: Annotated[int, Ge(0)]
+    """Times that dimensions are added near the thresholds; see `refine`."""
+    learning_rate: Positive
+    """Of Adam, on the coordinates in the subspace."""
+    patience: Count | None = None
+    """Epochs without a better validation accuracy after which a network is trained no further;
+    ``None`` trains all for `epochs`."""
+
+
+# Not a dataclass by itself, so that of the options of sweeps it has the defaults, but no fields.
+class Landscape(_Landscape, Trained):
     """Subspaces of one network's parameters on one data set: what one landscape job trains.
 
     It stands in for a `kancore.schemes.Sweep` in `kancore.training.loop.Training`: its schemes are
     its subspaces, here of `dimensions`, and the directly trained network if `direct`.
-
-    Attributes
-    ----------
-    projection : str
-        One of `PROJECTIONS`.
-    learning_rate : float
-        Of Adam, on the coordinates in the subspace.
-    refinements : int
-        Times that dimensions are added near the thresholds; see `refine`.
-    patience : int or None
-        Epochs without a better validation accuracy after which a network is trained no further;
-        ``None`` trains all for `epochs`.
-
-    The others are those of a sweep.
     """
-
-    dataset: str
-    architecture: Architecture
-    projection: str
-    dimensions: tuple[int, ...]
-    refinements: int
-    seed: int
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    evaluate_every: int = 1
-    validation_fraction: float = 0.1
-    train_examples: int | None = None
-    test_examples: int | None = None
-    scaling: str = "standardize"
-    direct: bool = True
-    patience: int | None = None
-    objective: str = "backprop"
 
     @property
     def schemes(self) -> tuple[Subspace, ...]:
@@ -74,10 +60,6 @@ class Landscape(Trained):
     def name(self) -> str:
         """Path of the landscape below the landscapes of its study."""
         return f"{self.dataset}/{self.architecture.name}/seed{self.seed}"
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON; the inverse of `from_dict`."""
-        return asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Landscape":

@@ -1,25 +1,27 @@
 """From a configuration to a study: every key checked, every axis spelled out."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from itertools import product
-from math import isfinite
 from typing import Any
 
-from jsonschema import Draft202012Validator, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from kancore.data import DATASETS
-from kancore.schemes import AXES
+from kancore.intrinsic_dimension.subspaces import REFERENCE
+from kancore.schemes import AXES, MODELS, Architecture, Sweep, settings_of
 from kancore.studies.changes import BASELINE, COMBINED, audit_plan, audited, changed_by
+from kancore.studies.expected import expected, keys
 from kancore.studies.protocols import CLEAN, PUBLISHED, departures
-from kancore.studies.study import PER_DATASET, PER_MODEL, Study, choose, merge
+from kancore.studies.settings import DEFAULTS, Config, Settings
+from kancore.studies.study import Study, choose, merge
 
 
 class ConfigError(ValueError):
     """A configuration that names no study; the message is for the person who wrote it."""
 
 
-def resolve(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Study:
+def resolve(config: Mapping[str, Any]) -> Study:
     """Check a configuration and spell out the study that it picks.
 
     Parameters
@@ -28,30 +30,27 @@ def resolve(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Study:
         Keys ``study``, ``defaults`` and ``studies``, and any key of a study to override it. Text in
         an overriding value that looks like a number, ``true``, ``false`` or ``null`` is read as
         such: command lines hand over lists of text.
-    schema
-        JSON Schema of the configuration.
 
     Returns
     -------
     Study
-        Defaults, under the study's own keys, under the departures of its protocol, under the
-        overriding keys.
+        Defaults of fields, under those of the configuration, under the study's own keys, under the
+        departures of its protocol, under the overriding keys.
 
     Raises
     ------
     ConfigError
         Naming the key, its value and what was expected.
     """
-    keys = schema["$defs"]["study"]["properties"]
     _check_keys(config, [])
-    overrides = _typed({key: value for key, value in config.items() if key in keys})
+    overrides = _typed({key: part for key, part in config.items() if key in Settings.model_fields})
     config = {**config, **overrides}
-    _validate(config, schema)
+    _validate(config)
     if config["study"] not in config["studies"]:
         raise _error(["study"], config["study"], f"one of {', '.join(config['studies'])}")
-    if missing := [key for key in keys if key not in config["defaults"]]:
-        raise _error(["defaults"], "no value", f"a value for {', '.join(missing)}")
-    settings = merge(merge(config["defaults"], config["studies"][config["study"]]), overrides)
+    defaults = merge(DEFAULTS, config["defaults"])
+    _check_complete(Settings, defaults, ["defaults"])
+    settings = merge(merge(defaults, config["studies"][config["study"]]), overrides)
     study = Study(config["study"], settings)
     made = _departures(settings)
     study = Study(study.name, merge(study.under(made).settings, overrides))
@@ -130,10 +129,6 @@ def _check_audit(study: Study) -> None:
                 raise _error(path, settings["datasets"], expected)
 
 
-# Further keys with one value, or one for each data set and a default.
-_OTHERS = ("outputs", "flips", "wide_depths", *AXES.values())
-
-
 def _known(own: Mapping[str, str]) -> str:
     return ", ".join([*(name for name in DATASETS if name != "own"), *own])
 
@@ -157,10 +152,6 @@ def _typed(value: Any) -> Any:
 
 def _check_together(settings: Mapping[str, Any]) -> None:
     """Check what single keys cannot tell."""
-    _check_finite(settings, [])
-    low, high = settings["grid_range"]
-    if not low < high:
-        raise _error(["grid_range"], [low, high], "two numbers, the lower one first")
     tried = settings["intrinsic_dimension"]["dimensions"]
     if not tried["lowest"] <= tried["highest"]:
         path = ["intrinsic_dimension", "dimensions", "highest"]
@@ -180,25 +171,54 @@ def _check_together(settings: Mapping[str, Any]) -> None:
     if settings["warm_start"] and not {"optimizer", "learning_rate"} <= set(settings["stack"]):
         expected = "optimizer and learning_rate among them, as warm_start is true"
         raise _error(["stack"], settings["stack"], expected)
-    keys = *PER_DATASET, "hidden_widths", *_OTHERS
-    by_dataset: dict[tuple[str, ...], Any] = {(key,): settings[key] for key in keys}
-    by_dataset |= {
-        (key, model): value
-        for key in PER_MODEL
-        if isinstance(settings[key], Mapping)
-        for model, value in settings[key].items()
-    }
-    for part in ("hsic", "intrinsic_dimension"):
-        by_dataset |= {(part, key): settings[part][key] for key in ("batch_size", "epochs")}
-    for (path, value), dataset in product(by_dataset.items(), settings["datasets"]):
-        if isinstance(value, Mapping) and dataset not in value and "default" not in value:
-            raise _error([*path], value, f"a value for {dataset}, or a default")
+    _check_choices(settings)
     for dataset, depth in product(settings["datasets"], settings["depths"]):
         widths = choose(settings["hidden_widths"], dataset).get(depth)
         needed = int(depth.removesuffix("layers")) - 1
         if widths is None or len(widths) != needed:
             key = dataset if dataset in settings["hidden_widths"] else "default"
             raise _error(["hidden_widths", key, depth], widths, f"a list of {needed} widths")
+
+
+def _check_choices(settings: Mapping[str, Any]) -> None:
+    """Check that what is given by name has a value for each model and data set."""
+    of_sweeps = [each.name for each in settings_of(Sweep)]
+    of_networks = [each.name for each in settings_of(Architecture)]
+    given: dict[tuple[str, ...], Any] = {
+        (key,): settings[key] for key in (*of_sweeps, "outputs", "wide_depths")
+    }
+    for part in ("hsic", "intrinsic_dimension"):
+        given |= {(part, key): each for key, each in settings[part].items() if key != "dimensions"}
+    # Networks of the user's own have none of these.
+    whole = given | {(key,): settings[key] for key in (*of_networks, "activations")}
+    known = [*MODELS, *settings["models"], *DATASETS, *settings["data"]["own"], "default"]
+    for path, value in whole.items():
+        _check_names([*path], value, known)
+    reference = "reference" in settings["intrinsic_dimension"]["networks"]
+    models = {*settings["models"], *([REFERENCE.model] if reference else [])}
+    for model, dataset in product(sorted(models), settings["datasets"]):
+        for path, value in (given if ":" in model else whole).items():
+            _check_choice([*path], value, model, dataset)
+    for dataset in settings["datasets"]:
+        _check_choice(["hidden_widths"], settings["hidden_widths"], dataset)
+
+
+def _check_names(path: list, value: Any, known: Sequence[str]) -> None:
+    for key, part in value.items() if isinstance(value, Mapping) else ():
+        if key not in known:
+            raise _no_such_key([*path, key], part, known)
+        _check_names([*path, key], part, known)
+
+
+def _check_choice(path: list, value: Any, *names: str) -> None:
+    """Check that `choose` finds a value for a model, a data set or both."""
+    for _ in names:
+        if isinstance(value, Mapping):
+            found = next((name for name in names if name in value), "default")
+            if found not in value:
+                needed = names[0] if {*MODELS} & {*value} else names[-1]
+                raise _error(path, value, f"a value for {needed}, or a default")
+            path, value = [*path, found], value[found]
 
 
 def _check_keys(value: Any, path: list) -> None:
@@ -209,67 +229,43 @@ def _check_keys(value: Any, path: list) -> None:
         _check_keys(part, [*path, key])
 
 
-def _check_finite(value: Any, path: list) -> None:
-    if isinstance(value, Mapping | list):
-        parts = value.items() if isinstance(value, Mapping) else enumerate(value)
-        for key, part in parts:
-            _check_finite(part, [*path, key])
-    elif isinstance(value, float) and not isfinite(value):
-        raise _error(path, value, "a finite number")
+def _check_complete(kinds: type[BaseModel], settings: Mapping[str, Any], path: list) -> None:
+    """Check that no key lacks a default."""
+    for key, each in kinds.model_fields.items():
+        kind = each.annotation
+        if key not in settings:
+            where = ".".join([*path, key])
+            raise ConfigError(f"config: {where} is missing; expected {expected([*path, key])}")
+        if isinstance(kind, type) and issubclass(kind, BaseModel) and kind is not Settings:
+            _check_complete(kind, settings[key], [*path, key])
 
 
-def _validate(config: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
-    errors = list(Draft202012Validator(schema).iter_errors(config))
-    if not errors:
+def _validate(config: Mapping[str, Any]) -> None:
+    try:
+        Config.model_validate(config)
+    except ValidationError as error:
+        first = error.errors()[0]
+    else:
         return
-    error = _innermost(
-        min(errors, key=lambda e: (e.validator == "unevaluatedProperties", len(e.path)))
-    )
-    path = list(error.absolute_path)
-    if error.validator in ("unevaluatedProperties", "additionalProperties"):
-        key, value, allowed = _unknown_key(error, schema)
-        close = get_close_matches(key, allowed, 1)
-        hint = f"did you mean {close[0]}? Allowed: " if close else "one of "
-        raise _error([*path, key], value, f"no such key; {hint}{', '.join(allowed)}")
-    raise _error(path, error.instance, _description(schema, path) or error.message)
-
-
-def _innermost(error: ValidationError) -> ValidationError:
-    """Where a value may have several forms, and has one but for a part of it, find that part."""
-    while error.validator == "anyOf":
-        forms: dict[str | int, list[ValidationError]] = {}
-        for part in error.context:
-            forms.setdefault(part.relative_schema_path[0], []).append(part)
-        close = [parts for parts in forms.values() if all(part.relative_path for part in parts)]
-        if len(close) != 1:
-            break
-        error = close[0][0]
-    return error
-
-
-def _unknown_key(error: ValidationError, schema: Mapping[str, Any]) -> tuple[str, Any, list[str]]:
-    """Find the first key that is not allowed, its value, and the keys that are."""
-    found, expected = error.instance, error.schema
-    assert isinstance(found, Mapping)  # nothing else has keys
-    assert isinstance(expected, Mapping)
-    study = list(schema["$defs"]["study"]["properties"])
-    own = expected.get("properties", {})
-    allowed = [*own, *study] if error.validator == "unevaluatedProperties" else list(own)
-    return next((key, value, allowed) for key, value in found.items() if key not in allowed)
-
-
-def _description(schema: Mapping[str, Any], path: list) -> str | None:
-    """Look up the description of the innermost key of `path` that has one."""
-    study = schema["$defs"]["study"]["properties"]
-    description, node = None, schema
-    for key in path:
-        others = node.get("additionalProperties")
-        others = others if isinstance(others, Mapping) else {}
-        node = node.get("properties", {}).get(key) or study.get(key) or others
-        description = node.get("description", description)
-    return description
+    # Of its steps those that are keys: others say which form of a value was tried.
+    path: list = []
+    value: Any = config
+    for step in first["loc"]:
+        if isinstance(step, int) or (isinstance(value, Mapping) and step in value):
+            value = value[step]
+            path.append(step)
+    if first["type"] == "extra_forbidden":
+        raise _no_such_key(path, value, keys(path[:-1]))
+    of_key = first["loc"][-1:] == ("[key]",)
+    raise _error(path, value, expected(path[:-1] if of_key else path))
 
 
 def _error(path: list, value: Any, expected: str) -> ConfigError:
     key = ".".join(map(str, path)) or "(the whole file)"
     return ConfigError(f"config: {key} is {value!r}; expected {expected}")
+
+
+def _no_such_key(path: list, value: Any, allowed: Sequence[str]) -> ConfigError:
+    close = get_close_matches(path[-1], allowed, 1)
+    hint = f"did you mean {close[0]}? Allowed: " if close else "one of "
+    return _error(path, value, f"no such key; {hint}{', '.join(allowed)}")

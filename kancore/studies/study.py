@@ -6,47 +6,23 @@ from itertools import product
 from typing import Any
 
 from kancore.intrinsic_dimension.subspaces import REFERENCE, Landscape, geometric_grid
-from kancore.schemes import AXES, Architecture, HsicBottleneck, Sweep
+from kancore.schemes import (
+    AXES,
+    Architecture,
+    HsicBottleneck,
+    Sweep,
+    Task,
+    settings_of,
+    tuples,
+)
 from kancore.studies.protocols import departures, protocol_name
 
-# Keys that `Study.sweeps` does not need: where data come from, how a study runs, how it looks.
-_NOT_GRID = (
-    "data",
-    "device",
-    "threads",
-    "checkpoint_seconds",
-    "tf32",
-    "compile",
-    "figure_style",
-    "follow_ups",
-    "intrinsic_dimension",
-    "protocol",
-    "departures",
-    "audit",
-    "stability",
+# Keys that say which networks there are, and which sweeps of them.
+_OF_NETWORKS = (
+    *("datasets", "models", "depths", "hidden_widths", "wide_factor", "wide_depths"),
+    *("activations", "degrees", "grid_sizes", "grid_range"),
 )
-# Keys of the grid that `Study.landscapes` does not need.
-_OF_SWEEPS = (
-    "objectives",
-    "seeds",
-    "stack",
-    "depths_in_turn",
-    "hsic",
-    "warm_start",
-    "whole_test_batches",
-    "flips",
-    "first_evaluation",
-    "weight_decay",
-    "warmup_epochs",
-    "rate_decay",
-    "clip_norm",
-    "label_smoothing",
-    *AXES.values(),
-)
-# Keys with one value, or one for each data set and a default.
-PER_DATASET = ("epochs", "batch_size", "evaluate_every", "train_examples", "test_examples")
-# Keys with one value, or one for each model, which may be one for each data set and a default.
-PER_MODEL = ("activations", "dropout", "batch_norm", "layer_norm")
+_OF_SWEEPS = ("objectives", "seeds", "stack", "depths_in_turn", "hsic")
 
 
 @dataclass(frozen=True)
@@ -80,13 +56,19 @@ class Study:
     @property
     def grid(self) -> dict[str, Any]:
         """The settings that make the grid: all that `sweeps` needs."""
-        return {key: value for key, value in self.settings.items() if key not in _NOT_GRID}
+        return self._settings_of(Architecture, Sweep, *_OF_NETWORKS, *_OF_SWEEPS)
 
     @property
     def landscape_settings(self) -> dict[str, Any]:
         """The settings that make landscapes: all that `landscapes` needs."""
-        needed = {key: value for key, value in self.grid.items() if key not in _OF_SWEEPS}
-        return {**needed, "intrinsic_dimension": self.settings["intrinsic_dimension"]}
+        return self._settings_of(Architecture, Task, *_OF_NETWORKS, "intrinsic_dimension")
+
+    def _settings_of(self, *of: type | str) -> dict[str, Any]:
+        """Give the settings of these names, and those that are fields of these classes."""
+        names = {each for each in of if isinstance(each, str)}
+        for kind in of:
+            names |= {each.name for each in settings_of(kind)} if isinstance(kind, type) else set()
+        return {key: value for key, value in self.settings.items() if key in names}
 
     def sweeps(self) -> list[Sweep]:
         """Every sweep of the grid, in a fixed order."""
@@ -121,105 +103,62 @@ class Study:
         return found
 
     def _landscape(self, dataset: str, architecture: Architecture, seed: int) -> Landscape:
-        settings = self.settings["intrinsic_dimension"]
-        options = self._options(dataset)
-        options |= {key: choose(settings[key], dataset) for key in ("epochs", "batch_size")}
-        return Landscape(
-            dataset=dataset,
-            architecture=architecture,
-            dimensions=geometric_grid(**settings["dimensions"]),
-            seed=seed,
-            **{
-                key: settings[key]
-                for key in ("projection", "refinements", "learning_rate", "patience")
-            },
-            **options,
-        )
-
-    def _options(self, dataset: str) -> dict[str, Any]:
-        """Give what sweeps of a data set take beside schemes, architecture, objective and seed."""
-        chosen = {key: choose(self.settings[key], dataset) for key in PER_DATASET}
-        same = {key: self.settings[key] for key in ("validation_fraction", "scaling")}
-        return {**chosen, **same}
-
-    def _sweep_options(self, dataset: str) -> dict[str, Any]:
-        """Give what every kind of sweep of a data set takes."""
-        names = (
-            *("whole_test_batches", "first_evaluation", "weight_decay", "warmup_epochs"),
-            *("rate_decay", "clip_norm", "label_smoothing"),
-        )
-        same = {name: self.settings[name] for name in names}
-        return {**self._options(dataset), **same, "flips": choose(self.settings["flips"], dataset)}
+        own = self.settings["intrinsic_dimension"]
+        dimensions = geometric_grid(**own["dimensions"])
+        options = _fields(Landscape, {**self.settings, **own}, architecture.model, dataset)
+        what = dataset, "backprop", architecture, seed
+        return Landscape(*what, dimensions=dimensions, **options)
 
     def sweep(self, dataset: str, objective: str, architecture: Architecture, seed: int) -> Sweep:
         """All schemes of the study of one architecture."""
-        settings = self.settings
-        options = {**self._sweep_options(dataset), "warm_start": settings["warm_start"]}
+        names = architecture.model, dataset
+        options = _fields(Sweep, self.settings, *names)
         if objective == "hsic":
-            hsic = dict(settings["hsic"])
+            own = self.settings["hsic"]
             for key in ("epochs", "batch_size"):
-                options[key] = choose(hsic.pop(key), dataset) or options[key]
-            options["hsic"] = HsicBottleneck(**hsic)
-        options |= {axis: tuple(choose(settings[axis], dataset)) for axis in AXES.values()}
-        return Sweep(
-            dataset=dataset,
-            objective=objective,
-            architecture=architecture,
-            seed=seed,
-            **options,
-        )
+                options[key] = choose(own[key], *names) or options[key]
+            options["hsic"] = HsicBottleneck(**_fields(HsicBottleneck, own, *names))
+        return Sweep(dataset, objective, architecture, seed, **options)
 
     def architectures(self, dataset: str) -> Iterator[Architecture]:
         """Every architecture of the grid on a data set, in a fixed order."""
         settings = self.settings
         widths = choose(settings["hidden_widths"], dataset)
         for model, depth in product(settings["models"], settings["depths"]):
-            built = choose(settings["wide_depths"], dataset) if model == "wide_mlp" else None
+            built = choose(settings["wide_depths"], model, dataset) if model == "wide_mlp" else None
             if built and depth not in built:
                 continue
             if ":" in model:
-                outputs = choose(settings["outputs"], dataset)
+                outputs = choose(settings["outputs"], model, dataset)
                 yield Architecture(model, tuple(widths[depth]), activation=None, outputs=outputs)
                 continue
             factor = settings["wide_factor"] if model == "wide_mlp" else 1
-            own = {key: choose(choose(settings[key], model), dataset) for key in PER_MODEL}
-            common = {
-                "model": model,
-                "hidden_widths": tuple(factor * width for width in widths[depth]),
-                "dropout": own["dropout"],
-                "batch_norm": own["batch_norm"],
-                "batch_norm_momentum": settings["batch_norm_momentum"],
-                "layer_norm": own["layer_norm"],
-                "residual": settings["residual"],
-                "hidden_initialization": choose(settings["hidden_initialization"], model),
-                "output_initialization": choose(settings["output_initialization"], model),
-                "relu_logits": settings["relu_logits"],
-                "outputs": choose(settings["outputs"], dataset),
-            }
-            for activation in own["activations"]:
-                yield from self._variants({**common, "activation": activation})
-
-    def _variants(self, common: Mapping[str, Any]) -> Iterator[Architecture]:
-        """Give an MLP, or the KANs of all degrees and grids, with these settings in common."""
-        settings = self.settings
-        if common["model"] != "kan":
-            yield Architecture(**common, uniform_biases=settings["uniform_biases"])
-            return
-        of_kans = ("output_activation", "spline_scale", "gain", "moving_grid")
-        for degree, grid_size in product(settings["degrees"], settings["grid_sizes"]):
-            yield Architecture(
-                **common,
-                degree=degree,
-                grid_size=grid_size,
-                grid_range=tuple(settings["grid_range"]),
-                **{key: settings[key] for key in of_kans},
-            )
+            hidden_widths = tuple(factor * width for width in widths[depth])
+            options = _fields(Architecture, settings, model, dataset)
+            axes = {"activation": choose(settings["activations"], model, dataset)}
+            if model == "kan":
+                axes |= {"degree": settings["degrees"], "grid_size": settings["grid_sizes"]}
+                axes["grid_range"] = [tuple(settings["grid_range"])]
+            for values in product(*axes.values()):
+                varied = dict(zip(axes, values, strict=True))
+                yield Architecture(model, hidden_widths, **varied, **options)
 
 
-def choose(value: Any, name: str) -> Any:
-    """Value for a data set or model: its own, or the default, or the only one there is."""
-    if isinstance(value, Mapping):
-        return value[name] if name in value else value["default"]
+def _fields(of: type, settings: Mapping[str, Any], model: str, dataset: str) -> dict[str, Any]:
+    """Give the fields of a class that are settings, as they are for a model and a data set."""
+    chosen = {
+        each.name: choose(settings[each.name], model, dataset)
+        for each in settings_of(of)
+        if each.name in settings and model in each.metadata.get("models", (model,))
+    }
+    return tuples(chosen)
+
+
+def choose(value: Any, *names: str) -> Any:
+    """Value for a model, a data set or both: its own, or the default, or the only one there is."""
+    for _ in names:
+        if isinstance(value, dict):
+            value = value[next((name for name in names if name in value), "default")]
     return value
 
 

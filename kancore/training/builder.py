@@ -75,7 +75,7 @@ class Builder:
             seed = derive_seed(
                 "weights",
                 self.sweep.dataset,
-                replace(self.sweep.architecture, activation="any").name,
+                replace(self.sweep.architecture, activation="any").name,  # type: ignore[arg-type]
                 scheme.initialization,
                 self.sweep.seed,
             )

@@ -106,7 +106,7 @@ class Setup:
         MemoryError
             If networks that did not diverge are no longer there, since they were trained in turn.
         """
-        found = {
+        found: dict[str, dict[str, Tensor]] = {
             scheme.initialization: {name: value[index].clone() for name, value in values.items()}
             for schemes, values in self.stacks.state_dicts
             for index, scheme in enumerate(schemes)

@@ -17,8 +17,14 @@ SCHEMES = [
 
 
 def sweep(learning_rates=(0.05, 0.005)):
-    axes = ("sgd", "adam"), learning_rates, ("orthogonal", "kaiming_normal")
-    return Sweep("mnist", "backprop", KAN, *axes, seed=2, epochs=3, batch_size=10)
+    return Sweep(
+        *("mnist", "backprop", KAN, 2),
+        optimizers=("sgd", "adam"),
+        learning_rates=learning_rates,
+        initializations=("orthogonal", "kaiming_normal"),
+        epochs=3,
+        batch_size=10,
+    )
 
 
 def test_seeds_come_from_the_identity_alone():

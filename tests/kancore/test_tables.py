@@ -79,8 +79,14 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
 
 
 def test_sweep_key_fills_the_key():
-    axes = ("adam",), (0.05,), ("orthogonal",)
-    sweep = Sweep("digits", "backprop", Architecture("mlp", (64, 32)), *axes, 3, 1, 1)
+    sweep = Sweep(
+        *("digits", "backprop", Architecture("mlp", (64, 32)), 3),
+        optimizers=("adam",),
+        learning_rates=(0.05,),
+        initializations=("orthogonal",),
+        epochs=1,
+        batch_size=1,
+    )
     key = sweep_key(sweep)
     assert {"study", "experiment", "protocol", *key, *AXES} == set(KEY_NAMES)
     assert key["depth"] == "3layers"

@@ -26,7 +26,6 @@ PROJECT = (
     "published",
     "report",
     "rules",
-    "schemas",
     "workflow_scripts",
 )
 TINY = """

@@ -34,7 +34,7 @@ def landscape(**options):
         "learning_rate": 0.01,
         "evaluate_every": 2,
     }
-    return Landscape("digits", **(defaults | options))
+    return Landscape("digits", "backprop", **(defaults | options))
 
 
 @pytest.mark.parametrize("projection", PROJECTIONS)

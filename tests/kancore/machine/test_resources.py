@@ -24,12 +24,11 @@ from kancore.machine.resources import (
 from kancore.studies.config import resolve
 
 ROOT = Path(__file__).resolve().parents[3]
-SCHEMA = yaml.safe_load((ROOT / "schemas" / "config.schema.yaml").read_text())
 CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text())
 
 
 def study(name, **overrides):
-    return resolve({**CONFIG, "study": name, **overrides}, SCHEMA)
+    return resolve({**CONFIG, "study": name, **overrides})
 
 
 DATA = study("paper").settings["data"]

@@ -265,7 +265,7 @@ def test_a_warm_start_goes_on_with_buffers_that_are_whole_numbers(dataset):
 
 def test_a_landscape_of_ones_own_network(dataset):
     landscape = Landscape(
-        "clusters",
+        *("clusters", "backprop"),
         Architecture("stateful:build", (8,), activation=None),
         **{"projection": "dense", "dimensions": (4, 16), "refinements": 0, "seed": 0},
         **{"epochs": 2, "batch_size": 32, "learning_rate": 0.01},

@@ -16,12 +16,11 @@ from kancore.studies.experiments import EXPERIMENTS, jobs
 from kancore.studies.jobs import Job, by_job
 
 ROOT = Path(__file__).resolve().parents[3]
-SCHEMA = yaml.safe_load((ROOT / "schemas" / "config.schema.yaml").read_text())
 CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text())
 
 
 def study(**overrides):
-    return resolve({**copy.deepcopy(CONFIG), **overrides}, SCHEMA)
+    return resolve({**copy.deepcopy(CONFIG), **overrides})
 
 
 def of(experiment, **overrides):

@@ -1,58 +1,72 @@
 """Configurations: what the studies hold, and what a wrong one is told."""
 
+import ast
 import copy
+import itertools
+import json
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
-from kancore import objectives, schemes
-from kancore.intrinsic_dimension.subspaces import PROJECTIONS, REFERENCE
+from kancore import networks, objectives, schemes
+from kancore.intrinsic_dimension.subspaces import REFERENCE
 from kancore.studies.changes import audit_plan
 from kancore.studies.config import ConfigError, resolve
+from kancore.studies.expected import keys
 from kancore.studies.experiments import FOLLOW_UPS
+from kancore.studies.settings import Settings
 from kancore.studies.study import Study
 
 ROOT = Path(__file__).resolve().parents[3]
-SCHEMA = yaml.safe_load((ROOT / "schemas" / "config.schema.yaml").read_text())
 CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text())
-KEYS = SCHEMA["$defs"]["study"]["properties"]
 
 
 def study(**overrides):
-    return resolve({**copy.deepcopy(CONFIG), **overrides}, SCHEMA)
+    return resolve({**copy.deepcopy(CONFIG), **overrides})
 
 
-def test_defaults_and_schema_have_the_same_keys():
-    assert set(CONFIG["defaults"]) == set(KEYS)
+def test_schemes_name_the_modules_that_there_are():
+    assert set(schemes.MODELS) == set(networks.MODULES)
+    assert set(schemes.OBJECTIVES) == set(objectives.MODULES)
 
 
-@pytest.mark.parametrize(
-    ("key", "allowed"),
-    [
-        ("models", schemes.MODELS),
-        ("objectives", tuple(objectives.MODULES)),
-        ("initializations", schemes.INITIALIZATIONS),
-        ("optimizers", schemes.OPTIMIZERS),
-        ("activations", schemes.ACTIVATIONS),
-    ],
-)
-def test_schema_allows_what_the_library_has(key, allowed):
-    axis = SCHEMA["$defs"][key] if "anyOf" in KEYS[key] else KEYS[key]
-    items = axis["items"]["anyOf"][0] if key == "models" else axis["items"]
-    assert sorted(items["enum"]) == sorted(allowed)
-    assert all(name in KEYS[key]["description"] for name in allowed)
-
-
-def test_schema_allows_the_experiments_that_there_are():
-    experiments = KEYS["follow_ups"]["properties"]["experiments"]
-    assert tuple(experiments["items"]["enum"]) == FOLLOW_UPS
+def test_every_follow_up_has_axes():
     assert set(CONFIG["defaults"]["follow_ups"]) == {"experiments", *FOLLOW_UPS}
 
 
-def test_schema_allows_the_projections_that_there_are():
-    projection = KEYS["intrinsic_dimension"]["properties"]["projection"]
-    assert projection["enum"] == list(PROJECTIONS)
+def documented(source):
+    """Documentation by field of the classes of a module: the text below each field."""
+    for kind in ast.parse(source).body:
+        for each, text in itertools.pairwise(kind.body if isinstance(kind, ast.ClassDef) else ()):
+            if isinstance(each, ast.AnnAssign) and isinstance(text, ast.Expr):
+                yield each.target.id, " ".join(text.value.value.split())
+
+
+def explained(page):
+    """Comments by key of the defaults of a configuration."""
+    comment = []
+    for line in page[page.index("\ndefaults:") : page.index("\nstudies:")].splitlines():
+        if line.startswith("  #"):
+            comment.append(line.removeprefix("  # "))
+        elif line.startswith("  ") and line[2].isalpha():
+            yield line.strip().partition(":")[0], " ".join(comment)
+            comment = []
+
+
+def test_the_page_explains_every_setting_as_its_field_does():
+    page = dict(explained((ROOT / "config.yaml").read_text()))
+    assert page.keys() == CONFIG["defaults"].keys() == Settings.model_fields.keys()
+    for key, value in CONFIG["defaults"].items():
+        assert not keys([key]) or set(keys([key])) == set(value)
+    fields = dict(documented((ROOT / "kancore" / "schemes.py").read_text()))
+    assert {"clip_norm", "dropout", "epochs"} <= fields.keys() & page.keys()
+    for key in fields.keys() & page.keys():
+        words = fields[key].replace("``None``", "null").replace("`", "")
+        assert page[key].endswith(words), f"config.yaml should say of {key}: {words}"
 
 
 @pytest.mark.parametrize("name", CONFIG["studies"])
@@ -83,9 +97,9 @@ def test_paper_has_its_grid():
 
 def test_overrides_beat_the_study_and_the_study_beats_the_defaults():
     config = {**CONFIG, "study": "quick"}
-    assert resolve(config, SCHEMA).settings["epochs"]["default"] == 12
-    assert resolve({**config, "epochs": 3}, SCHEMA).settings["epochs"] == 3
-    assert resolve(config, SCHEMA).settings["dropout"] == 0.2
+    assert resolve(config).settings["epochs"]["default"] == 12
+    assert resolve({**config, "epochs": 3}).settings["epochs"] == 3
+    assert resolve(config).settings["dropout"] == 0.2
 
 
 def test_a_mapping_overrides_entry_by_entry():
@@ -403,7 +417,7 @@ def changed(path, value):
 )
 def test_one_error_names_key_value_and_what_is_allowed(path, value, words):
     with pytest.raises(ConfigError) as error:
-        resolve(changed(path, value), SCHEMA)
+        resolve(changed(path, value))
     message = str(error.value)
     assert "\n" not in message
     for word in words:
@@ -414,4 +428,46 @@ def test_a_default_that_is_missing_is_named():
     config = copy.deepcopy(CONFIG)
     del config["defaults"]["epochs"]
     with pytest.raises(ConfigError, match="epochs"):
-        resolve(config, SCHEMA)
+        resolve(config)
+
+
+USE_A_NEW_SETTING = """
+import json, sys, yaml
+from dataclasses import asdict
+from kancore.studies.config import ConfigError, resolve
+config = yaml.safe_load(sys.stdin)
+studies = [resolve({**config, "made_up": value}) for value in (3, {"kan": 4, "default": None})]
+found = [[(sweep.architecture.model, sweep.made_up) for sweep in each.sweeps()] for each in studies]
+kept = resolve(config).sweeps()[0].to_dict()["made_up"]
+errors = []
+for wrong in ({"made_up": 0}, {"made_upp": 1}):
+    try:
+        resolve({**config, **wrong})
+    except ConfigError as error:
+        errors.append(str(error))
+in_grid = ["made_up" in names for names in (studies[0].grid, studies[0].landscape_settings)]
+print(json.dumps([found, kept, errors, in_grid]))
+"""
+
+
+def test_a_new_setting_is_a_new_field(tmp_path):
+    """One edit: the schema, its words, the study, its sweeps and its jobs follow."""
+    shutil.copytree(ROOT / "kancore", tmp_path / "kancore", ignore=shutil.ignore_patterns("*_cpp"))
+    source = tmp_path / "kancore" / "schemes.py"
+    field = "    clip_norm: Positive | None = None\n"
+    text = source.read_text()
+    assert field in text
+    source.write_text(text.replace(field, f"    made_up: Count | None = None\n{field}"))
+    command = [sys.executable, "-c", USE_A_NEW_SETTING]
+    page = (ROOT / "config.yaml").read_text()
+    options = {"cwd": tmp_path, "capture_output": True, "text": True, "check": True}
+    done = subprocess.run(command, input=page, **options)
+    (same, by_model), kept, (value, key), in_grid = json.loads(done.stdout)
+    assert {made_up for _, made_up in same} == {3}
+    assert {(model, made_up) for model, made_up in by_model} == {
+        *(("kan", 4), ("mlp", None), ("wide_mlp", None)),
+    }
+    assert kept is None
+    assert value.startswith("config: made_up is 0; expected null, or a whole number from 1")
+    assert key.startswith("config: made_upp is 1; expected no such key; did you mean made_up?")
+    assert in_grid == [True, False]

@@ -13,7 +13,6 @@ from kancore.studies.config import ConfigError, resolve
 from kancore.studies.experiments import jobs
 
 ROOT = Path(__file__).resolve().parents[3]
-SCHEMA = yaml.safe_load((ROOT / "schemas" / "config.schema.yaml").read_text())
 CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text())
 LINEAR = """from torch import nn
 def build(widths):
@@ -29,7 +28,7 @@ def study(tmp_path, monkeypatch):
 
     def make(**overrides):
         grid = {"datasets": ["digits"], "depths": ["2layers"], "seeds": [0]}
-        return resolve({**copy.deepcopy(CONFIG), "study": "paper", **grid, **overrides}, SCHEMA)
+        return resolve({**copy.deepcopy(CONFIG), "study": "paper", **grid, **overrides})
 
     return make
 
