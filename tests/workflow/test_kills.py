@@ -59,7 +59,7 @@ def check_whole_files(project):
 
 
 def tables(project):
-    folder = project.path / "results" / "tiny" / "tables"
+    folder = project.path / "results" / "tiny" / "tables" / "grid"
     return {name: (folder / name).read_bytes() for name in TABLES}
 
 

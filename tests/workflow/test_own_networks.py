@@ -47,8 +47,8 @@ def test_a_network_of_ones_own_runs_through_the_study(with_example):
     assert project.plan(*options) == {}
     project.append("rbf_kan.py")
     output = project.snakemake("--cores", "1", "--dry-run", *options)
-    assert re.findall(r"train (digits\S*)", output) == [
-        "digits/backprop/rbf_kan.build-32/0.005/seed0"
+    assert re.findall(r"train (grid\S*)", output) == [
+        "grid/digits/backprop/rbf_kan.build-32/0.005/seed0"
     ]
     project.append("kancore/layers/splines.py")
     assert project.plan(*options)["train"] == 2
@@ -76,7 +76,7 @@ def test_hsic_leaves_it_out_and_a_landscape_takes_it(with_example):
     output = project.snakemake(
         "-n", "--config", models, "objectives=[backprop,hsic]", networks, *project.GRID_ALONE[:2]
     )
-    assert "train digits/hsic/mlp" in output
-    assert "train digits/hsic/rbf_kan" not in output
-    assert "train digits/backprop/other.build-32" in output
+    assert "train grid/digits/hsic/mlp" in output
+    assert "train grid/digits/hsic/rbf_kan" not in output
+    assert "train grid/digits/backprop/other.build-32" in output
     assert "train digits/rbf_kan.build-32/seed0 in random subspaces" in output
