@@ -100,7 +100,7 @@ def _table(name: str, jobs: dict[str, dict[str, Any]], now: float) -> Iterator[s
             f"{at['sweep']}/{at['sweeps']}",
             f"{at['epoch']}/{at['epochs']}",
             f"{at['schemes']}",
-            f"{at['best_accuracy']:.4f}",
+            "-" if at["best_accuracy"] is None else f"{at['best_accuracy']:.4f}",
             f"{at['steps_per_second']:.1f}",
             "?" if at["seconds_left"] is None else duration(at["seconds_left"]),
             f"{duration(now - at['written'])} ago",

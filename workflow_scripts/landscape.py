@@ -15,7 +15,7 @@ from kancore.machine.memory import keep_freed_memory
 from kancore.machine.program import program
 from kancore.tables import LANDSCAPES, write_table
 from kancore.training import checkpoints
-from kancore.training.progress import progress
+from kancore.training.progress import Progress
 
 
 def main(
@@ -40,6 +40,7 @@ def main(
     torch.set_num_threads(threads)
     keep_freed_memory()
     folder = out.parent
+    progress = Progress(folder / "progress.json", planned.refinements + 1)
     with (
         resumable(planned.name, folder / "job.lock", parent) as stop,
         lease(device, stop.check) as leased,
@@ -52,7 +53,7 @@ def main(
                 folder,
                 checkpoint_seconds,
                 code,
-                progress,
+                progress.report,
                 stop,
             )
         except ValueError as error:
@@ -69,6 +70,7 @@ def main(
     write_table(out, [{**key, **row} for row in rows], LANDSCAPES)
     for number in range(planned.refinements + 1):
         checkpoints.remove(folder / f"checkpoint{number}.pt")
+    progress.remove()
 
 
 if __name__ == "__main__":

@@ -14,8 +14,7 @@ from kancore.machine.memory import keep_freed_memory, last_words, usable_mb
 from kancore.machine.program import program
 from kancore.studies.jobs import Job
 from kancore.tables import HISTORY, TIMINGS, write_table
-from kancore.training import runner
-from kancore.training.runner import history_rows
+from kancore.training.runner import Runner, history_rows
 from kancore.training.timings import timing
 
 
@@ -57,7 +56,7 @@ def main(
     torch.backends.cuda.matmul.allow_tf32 = bool(tf32)
     keep_freed_memory()
     folder = history.parent
-    run = runner.Job(planned.sweeps, folder)
+    runner = Runner(planned.sweeps, folder)
     origin = {"study": study, "experiment": planned.label, "protocol": planned.protocol}
     evaluations, times = [], []
     with (
@@ -69,7 +68,7 @@ def main(
         options = checkpoint_seconds, code, stop, bool(compile), min(memory_mb, there)
         try:
             with last_words(there):
-                for training, rows in run.run(load(data), leased, *options):
+                for training, rows in runner.run(load(data), leased, *options):
                     evaluations += history_rows(training, rows, **origin, code=code)
                     times.append(timing(training, threads, **origin))
         except ValueError as error:
@@ -77,7 +76,7 @@ def main(
             raise SystemExit(name + str(error).removeprefix(name)) from error
         write_table(history, evaluations, HISTORY)
         write_table(timings, times, TIMINGS)
-    run.remove_traces()
+    runner.remove_traces()
 
 
 def modules(job: dict) -> tuple[str, ...]:

@@ -1,28 +1,21 @@
 """A training job: sweeps in turn, its progress for others to read, its history at the end."""
 
-import json
-import time
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from kancore.data.dataset import Dataset
-from kancore.machine.files import write_atomically
 from kancore.schemes import Sweep
 from kancore.tables import sweep_key
 from kancore.training import checkpoints
 from kancore.training.loop import Training
-from kancore.training.progress import position, progress
-
-# Epochs of small data sets take milliseconds; nobody reads faster than this, in seconds.
-_PERIOD = 1.0
+from kancore.training.progress import Progress
 
 
-class Job:
-    """Sweeps that one process trains in turn, on one data set.
+class Runner:
+    """Trains the sweeps of a job in turn, on one data set.
 
     Parameters
     ----------
@@ -39,8 +32,7 @@ class Job:
             folder / ("checkpoint.pt" if count == 1 else f"checkpoint{number}.pt")
             for number in range(1, count + 1)
         ]
-        self.progress = folder / "progress.json"
-        self._written = float("-inf")
+        self.progress = Progress(folder / "progress.json", count)
 
     def run(
         self,
@@ -73,36 +65,21 @@ class Job:
         stages = ((sweep, stage) for sweep in self.sweeps for stage in sweep.stages())
         before: Sweep | None = None
         training: Training | None = None
-        for number, ((sweep, stage), checkpoint) in enumerate(
-            zip(stages, self.checkpoints, strict=True), start=1
-        ):
+        for (sweep, stage), checkpoint in zip(stages, self.checkpoints, strict=True):
             start = training.state_dicts() if training and sweep is before else None
             training = Training(stage, dataset, device, checkpoint, *options, start, memory_mb)
-            self._tell(number, training)
-            rows = training.run(partial(self._report, number))
-            if number < len(self.checkpoints):
+            self.progress.write(training)
+            rows = training.run(self.progress.report)
+            if checkpoint != self.checkpoints[-1]:
                 training.stacks.save()  # it has ended: a resumed job does not train it again
             before = sweep
             yield training, rows
-
-    def _report(self, number: int, training: Training) -> None:
-        progress(training)
-        self._tell(number, training)
-
-    def _tell(self, number: int, training: Training) -> None:
-        """Write the progress of the job's sweep `number`, counted from 1, unless it is fresh."""
-        if time.monotonic() - self._written < _PERIOD:
-            return
-        values = {"sweep": number, "sweeps": len(self.checkpoints), **position(training)}
-        text = json.dumps({**values, "written": time.time()})
-        write_atomically(self.progress, lambda part: part.write_text(text))
-        self._written = time.monotonic()
 
     def remove_traces(self) -> None:
         """Remove what only a job that still runs, or goes on, needs."""
         for path in self.checkpoints:
             checkpoints.remove(path)
-        self.progress.unlink(missing_ok=True)
+        self.progress.remove()
 
 
 def history_rows(training: Training, rows: list[dict], **origin: Any) -> list[dict]:

@@ -12,7 +12,7 @@ from kancore.machine.interruption import Stopped
 from kancore.networks import build
 from kancore.schemes import MODELS, WARM_ORDER, Architecture, Sweep, derive_seed
 from kancore.training.loop import Training
-from kancore.training.runner import Job
+from kancore.training.runner import Runner
 
 GRID = {"degree": 3, "grid_size": 5, "grid_range": (-1.0, 1.0)}
 OPTIONS = ("cpu", 60, "code")
@@ -81,7 +81,7 @@ def test_a_warm_start_is_one_pytorch_network_trained_in_turn(dataset, plain_mlp,
             expected.append((name, rate, loss))
     found = [
         (rows[-1]["optimizer"], rows[-1]["learning_rate"], rows[-1]["test_loss"])
-        for _, rows in Job([warm], tmp_path).run(dataset, *OPTIONS)
+        for _, rows in Runner([warm], tmp_path).run(dataset, *OPTIONS)
     ]
     assert [each[:2] for each in found] == [each[:2] for each in expected]
     np.testing.assert_allclose(
@@ -94,10 +94,10 @@ def test_a_warm_start_has_the_same_runs_beside_others(model, dataset, tmp_path):
     normalized = architecture(model, dropout=0.2, batch_norm="after_activation")
     # Without Adam, which divides gradients that are rounding noise by themselves.
     warm = sweep(of=normalized, warm_start=True, optimizers=("sgd", "sgd_momentum"))
-    together = [row for _, rows in Job([warm], tmp_path).run(dataset, *OPTIONS) for row in rows]
+    together = [row for _, rows in Runner([warm], tmp_path).run(dataset, *OPTIONS) for row in rows]
     for name in warm.initializations:
         alone = replace(warm, initializations=(name,))
-        found = Job([alone], tmp_path / name).run(dataset, *OPTIONS)
+        found = Runner([alone], tmp_path / name).run(dataset, *OPTIONS)
         found = [row for _, rows in found for row in rows]
         own = [row for row in together if row["initialization"] == name]
         assert [row["test_accuracy"] for row in found] == [row["test_accuracy"] for row in own]
@@ -108,16 +108,18 @@ def test_a_warm_start_has_the_same_runs_beside_others(model, dataset, tmp_path):
 @pytest.mark.parametrize("stop", [3, 12, 30, 55])
 def test_a_warm_start_goes_on_where_it_was_stopped(stop, dataset, tmp_path):
     warm = sweep(warm_start=True)
-    undisturbed = [rows for _, rows in Job([warm], tmp_path / "else").run(dataset, *OPTIONS)]
+    undisturbed = [rows for _, rows in Runner([warm], tmp_path / "else").run(dataset, *OPTIONS)]
     calls = iter(range(10**6))
     with pytest.raises(Stopped):
-        list(Job([warm], tmp_path).run(dataset, *OPTIONS, should_stop=lambda: next(calls) == stop))
-    assert [rows for _, rows in Job([warm], tmp_path).run(dataset, *OPTIONS)] == undisturbed
+        list(
+            Runner([warm], tmp_path).run(dataset, *OPTIONS, should_stop=lambda: next(calls) == stop)
+        )
+    assert [rows for _, rows in Runner([warm], tmp_path).run(dataset, *OPTIONS)] == undisturbed
 
 
 def test_a_network_that_has_diverged_stays_so_in_a_warm_start(dataset, tmp_path):
     warm = sweep(warm_start=True, optimizers=("sgd",), learning_rates=(1e30, 0.05))
-    wild, after = (rows for _, rows in Job([warm], tmp_path).run(dataset, *OPTIONS))
+    wild, after = (rows for _, rows in Runner([warm], tmp_path).run(dataset, *OPTIONS))
     for stage in (wild, after):
         assert [row["diverged"] for row in stage] == [True, True]
         assert [row["test_accuracy"] for row in stage] == [None, None]
@@ -132,7 +134,7 @@ def test_a_warm_start_says_where_its_networks_were_trained_in_turn(dataset):
 
 def test_sweeps_in_turn_start_anew_from_each_other(dataset, tmp_path):
     warm = sweep(warm_start=True)
-    twice = Job([warm, replace(warm)], tmp_path).run(dataset, *OPTIONS)
+    twice = Runner([warm, replace(warm)], tmp_path).run(dataset, *OPTIONS)
     twice = [rows for _, rows in twice]
     assert len(twice) == 12
     assert twice[:6] == twice[6:]

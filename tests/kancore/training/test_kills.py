@@ -10,7 +10,7 @@ from kancore.intrinsic_dimension.landscape import measure_landscape
 from kancore.intrinsic_dimension.subspaces import Landscape
 from kancore.machine.resources import Shape, memory_mb
 from kancore.schemes import Architecture, Sweep
-from kancore.training.runner import Job, history_rows
+from kancore.training.runner import Runner, history_rows
 
 KAN = Architecture("kan", (3,), degree=2, grid_size=3, grid_range=(-1.0, 1.0), dropout=0.2)
 MLP = Architecture("mlp", (4,), batch_norm="before_activation")
@@ -44,14 +44,14 @@ def landscape(**options):
         **{"epochs": 3, "batch_size": 16, "learning_rate": 0.01},
     }
     network = Architecture("mlp", (4,), activation="relu")
-    return Landscape("noise", network, **(defaults | options))
+    return Landscape("noise", "backprop", network, **(defaults | options))
 
 
 def train(sweeps, folder, should_stop, dataset=None, limit=10_000):
     """Rows of the table of a job, in so many MB."""
     rows = []
     options = "cpu", 0, "code", should_stop, False, limit
-    for training, found in Job(sweeps, folder).run(dataset or noise(), *options):
+    for training, found in Runner(sweeps, folder).run(dataset or noise(), *options):
         should_stop()
         rows += history_rows(training, found, **ORIGIN)
     return rows
