@@ -39,13 +39,14 @@ sys.path.remove(str(HERE))
 from kancore import networks, objectives
 from kancore.data import PUBLISHED
 from kancore.figures.declared import FIGURES
-from kancore.machine import memory, resources
+from kancore.machine import memory
 from kancore.machine.checksums import content_digest
 from kancore.machine.files import write_atomically
 from kancore.machine.locks import lock
 from kancore.machine.provenance import planned_digest, set_environment
 from kancore.studies import changes, experiments, trials
 from kancore.studies.config import ConfigError, resolve
+from kancore.training import resources
 
 
 include: "rules/common.smk"

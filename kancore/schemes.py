@@ -32,6 +32,8 @@ Positive = Annotated[float, Gt(0)]
 MODELS, OBJECTIVES = get_args(Model), get_args(Objective)
 INITIALIZATIONS, OPTIMIZERS = get_args(Initialization), get_args(Optimizer)
 ACTIVATIONS, PLACES = get_args(Activation), get_args(Place)
+# What the experiment on stability compares its factors with, and all that help, together.
+BASELINE, COMBINED = "baseline", "combined"
 # The published code trains one network by these in turn, at each learning rate from the highest.
 WARM_ORDER = ("sgd_momentum", "adam", "sgd")
 # Marks fields of an architecture that only some models have.

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from kancore.analysis.statistics import counted, fewest_seeds, interval_over_seeds
-from kancore.studies.changes import BASELINE
+from kancore.schemes import BASELINE
 from kancore.tables import KEY_NAMES, STABILITY
 
 # Schemes this close to the best of a cell, as a fraction, are as good.

@@ -28,10 +28,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from kancore import networks, objectives
 from kancore.layers import on_chip, triton_operators
-from kancore.machine.resources import Shape, shape
 from kancore.schemes import Sweep, Trained
 from kancore.studies.config import resolve
 from kancore.training.optimizers import StackedOptimizer
+from kancore.training.resources import Shape, shape
 
 # Seconds between the end of an operation and the start of the next, already launched.
 _GAP = 1.5e-6

@@ -11,9 +11,9 @@ import pandas as pd
 from kancore.bench import ours, peers
 from kancore.bench.estimate import dense_products, step_work
 from kancore.bench.measure import interleaved
-from kancore.machine.resources import Shape
 from kancore.schemes import OPTIMIZERS
 from kancore.training.loop import Training
+from kancore.training.resources import Shape
 
 NETWORKS = (
     (784, 32, 10),

@@ -28,8 +28,10 @@ _PLAN = "KANCORE_PLANNED_DIGESTS"
 ROOT = Path(__file__).resolve().parents[2]
 # Modules and packages that say how a job runs, not what it gives.
 _HOW = (
-    # Devices, memory, locks, files, interruption, and estimates that a scheduler asks for.
+    # Devices, memory, locks, files, interruption.
     "kancore.machine",
+    # Estimates that a scheduler asks for.
+    "kancore.training.resources",
     # A job gives the same if it is stopped and goes on; what of it is kept, `training.state` says.
     "kancore.training.checkpoints",
     # What a person is shown meanwhile.

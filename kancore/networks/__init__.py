@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from kancore.schemes import Architecture
 
 if TYPE_CHECKING:  # plans are made without PyTorch
-    from kancore.machine.resources import Needs
     from kancore.networks.network import Stack
+    from kancore.networks.parts import Needs
 
 MODULES = {
     "mlp": "kancore.networks.mlp",

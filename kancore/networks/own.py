@@ -25,9 +25,8 @@ from torch.func import functional_call, vmap
 
 from kancore.layers.initialization import fill
 from kancore.machine import own_code
-from kancore.machine.resources import Needs
 from kancore.networks.network import Stack, random_generator
-from kancore.networks.parts import CACHED
+from kancore.networks.parts import CACHED, Needs
 from kancore.schemes import INITIALIZATIONS, Architecture
 
 # Examples of the batch that a network is tried on.

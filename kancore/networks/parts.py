@@ -1,10 +1,11 @@
 """How much of a stack and of its data a CPU computes at once, so that a cache has room for it.
 
 By that sums are divided, whose last digits depend on it. It is told here, for those who train and
-for those who estimate the memory that this takes.
+for those who estimate the memory that this takes; as is what networks of the user's own need.
 """
 
 import platform
+from dataclasses import dataclass
 from pathlib import Path
 
 from kancore.schemes import Trained
@@ -19,6 +20,26 @@ LINEAR_KERNELS = platform.machine().lower() in ("x86_64", "amd64") and any(
 )
 # Numbers of activations of one layer of all networks of a stack that train at once on a CPU.
 AT_ONCE = 16_000_000 if LINEAR_KERNELS else CACHED
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What one network of the user's own was found to need.
+
+    Attributes
+    ----------
+    parameters, buffers : int
+        Numbers that are trained, and that are not.
+    activations : int
+        Numbers kept of each example for the gradients.
+    together : bool
+        Whether a stack of them is one program.
+    """
+
+    parameters: int
+    buffers: int
+    activations: int
+    together: bool
 
 
 def networks_at_once(sweep: Trained, parameters: int) -> int | None:

@@ -5,13 +5,10 @@ Apart from the experiments that train these, so that a further experiment change
 
 from collections.abc import Callable, Iterator, Sequence
 
-from kancore.schemes import Sweep
+from kancore.schemes import BASELINE, Sweep
 from kancore.studies.jobs import by_job
 from kancore.studies.protocols import CLEAN, PUBLISHED, departures
 from kancore.studies.study import Study, merge
-
-# What the experiment on stability compares its factors with, and all that help, together.
-BASELINE, COMBINED = "baseline", "combined"
 
 
 def audit_plan(study: Study) -> Iterator[tuple[str, str, Sweep]]:

@@ -9,8 +9,8 @@ from pydantic import BaseModel, ValidationError
 
 from kancore.data import DATASETS
 from kancore.intrinsic_dimension.subspaces import REFERENCE
-from kancore.schemes import AXES, MODELS, Architecture, Sweep, settings_of
-from kancore.studies.changes import BASELINE, COMBINED, audit_plan, audited, changed_by
+from kancore.schemes import AXES, BASELINE, COMBINED, MODELS, Architecture, Sweep, settings_of
+from kancore.studies.changes import audit_plan, audited, changed_by
 from kancore.studies.expected import expected, keys
 from kancore.studies.protocols import CLEAN, PUBLISHED, departures
 from kancore.studies.settings import DEFAULTS, Config, Settings

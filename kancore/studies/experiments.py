@@ -9,9 +9,8 @@ from dataclasses import replace
 from itertools import product
 from typing import Any
 
-from kancore.schemes import AXES, Architecture, Scheme, Sweep
+from kancore.schemes import AXES, COMBINED, Architecture, Scheme, Sweep
 from kancore.studies.changes import (
-    COMBINED,
     audit_plan,
     audited,
     changed_by,

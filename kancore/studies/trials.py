@@ -17,11 +17,12 @@ from tempfile import TemporaryDirectory
 from kancore import networks
 from kancore.machine.files import read_json, write_json
 from kancore.machine.provenance import ROOT, code_digest
-from kancore.machine.resources import Needs, Shape, needs_of_unknown, shape
+from kancore.networks.parts import Needs
 from kancore.schemes import Architecture
 from kancore.studies.config import ConfigError
 from kancore.studies.jobs import Job
 from kancore.studies.study import Study
+from kancore.training.resources import Shape, needs_of_unknown, shape
 
 _SCRIPT = "workflow_scripts/try_models.py"
 
@@ -113,7 +114,7 @@ def _try(wanted: Iterable[tuple[str, tuple[int, ...]]], kept: Path) -> dict[tupl
 
 
 def _key(model: str, widths: Sequence[int]) -> str:
-    code = code_digest(_SCRIPT, *networks.modules(model), "kancore.machine.resources")  # of `Needs`
+    code = code_digest(_SCRIPT, *networks.modules(model))
     return f"{model} {'x'.join(map(str, widths))} {code} torch {version('torch')}"
 
 

@@ -10,11 +10,11 @@ from torch import Tensor
 from kancore import networks
 from kancore.data.dataset import Dataset
 from kancore.machine.memory import usable_mb
-from kancore.machine.resources import Shape, memory_mb, stack_sizes
 from kancore.networks.network import Stack
 from kancore.networks.parts import networks_at_once
 from kancore.schemes import Trained, derive_seed
 from kancore.training.optimizers import Optimizer, StackedOptimizer
+from kancore.training.resources import Shape, memory_mb, stack_sizes
 from kancore.training.state import State
 
 

@@ -4,8 +4,8 @@ import pytest
 
 from kancore.bench.estimate import H100, dense_products, step_work, steps
 from kancore.layers import on_chip
-from kancore.machine.resources import Shape
 from kancore.schemes import INITIALIZATIONS, OPTIMIZERS, Architecture, HsicBottleneck, Sweep
+from kancore.training.resources import Shape
 
 SIZE = Shape(20, 3, 1000, 500)
 

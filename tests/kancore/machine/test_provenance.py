@@ -105,9 +105,9 @@ LAYERS = "kancore/layers"
         (TRAIN, EDITED, TRAINED),
         ("workflow_scripts/tables.py", EDITED, TABLES),
         # What only says how a job runs.
-        ("kancore/machine/resources.py", change("_MB = 640", "_MB = 700"), NOTHING),
+        ("kancore/training/resources.py", change("_MB = 640", "_MB = 700"), NOTHING),
         (
-            "kancore/machine/resources.py",
+            "kancore/training/resources.py",
             change("CORE_RATE, GPU_RATE = 1", "CORE_RATE, GPU_RATE = 2"),
             NOTHING,
         ),

@@ -17,12 +17,12 @@ from kancore.layers.initialization import fill
 from kancore.machine import own_code
 from kancore.machine.interruption import Stopped
 from kancore.machine.provenance import code_digest
-from kancore.machine.resources import memory_mb, runtime_minutes
 from kancore.networks import own
 from kancore.networks.parts import networks_at_once
 from kancore.schemes import INITIALIZATIONS, OPTIMIZERS, Architecture, Scheme, Sweep, derive_seed
 from kancore.training.builder import Builder
 from kancore.training.loop import Training
+from kancore.training.resources import memory_mb, runtime_minutes
 
 ROOT = Path(__file__).resolve().parents[3]
 PAGE = (ROOT / "docs" / "own_models.md").read_text(encoding="utf-8")

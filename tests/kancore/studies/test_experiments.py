@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from kancore import schemes
-from kancore.schemes import AXES, Scheme
-from kancore.studies.changes import BASELINE, COMBINED, changed_by, combined_sweeps
+from kancore.schemes import AXES, BASELINE, COMBINED, Scheme
+from kancore.studies.changes import changed_by, combined_sweeps
 from kancore.studies.config import resolve
 from kancore.studies.experiments import EXPERIMENTS, jobs
 from kancore.studies.jobs import Job, by_job

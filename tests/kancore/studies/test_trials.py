@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from kancore.machine.resources import needs_of_unknown
 from kancore.studies import trials
 from kancore.studies.config import ConfigError, resolve
 from kancore.studies.experiments import jobs
+from kancore.training.resources import needs_of_unknown
 
 ROOT = Path(__file__).resolve().parents[3]
 CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text())

@@ -8,8 +8,8 @@ import torch
 from kancore.data.preparation import make_dataset
 from kancore.intrinsic_dimension.landscape import measure_landscape
 from kancore.intrinsic_dimension.subspaces import Landscape
-from kancore.machine.resources import Shape, memory_mb
 from kancore.schemes import Architecture, Sweep
+from kancore.training.resources import Shape, memory_mb
 from kancore.training.runner import Runner, history_rows
 
 KAN = Architecture("kan", (3,), degree=2, grid_size=3, grid_range=(-1.0, 1.0), dropout=0.2)

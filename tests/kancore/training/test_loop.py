@@ -13,7 +13,6 @@ from kancore.data.dataset import rows, split
 from kancore.data.preparation import make_dataset, take
 from kancore.layers import local_support, products
 from kancore.machine.interruption import Stopped
-from kancore.machine.resources import Shape, memory_mb
 from kancore.networks import build, parts
 from kancore.objectives.backprop import cross_entropy, losses
 from kancore.schemes import (
@@ -28,6 +27,7 @@ from kancore.schemes import (
 from kancore.training.builder import Builder
 from kancore.training.loop import Training
 from kancore.training.progress import progress
+from kancore.training.resources import Shape, memory_mb
 
 RATES = (0.05, 0.005)
 WILD = 1e30

@@ -10,7 +10,13 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from kancore.networks.parts import CACHED, EVALUATION_BATCH, LINEAR_KERNELS, networks_at_once
+from kancore.networks.parts import (
+    CACHED,
+    EVALUATION_BATCH,
+    LINEAR_KERNELS,
+    Needs,
+    networks_at_once,
+)
 from kancore.schemes import Scheme, Trained
 
 # MB of a process that has imported PyTorch; of one that uses CUDA, and of what starts it.
@@ -31,26 +37,6 @@ _PIECES = 2.5
 GPU_HERE = Path("/dev/nvidiactl").exists()
 # Whether KANs train by compiled kernels on a CPU, which need less memory.
 KERNELS = any(Path(__file__).parents[1].glob("layers/_local_support_*"))
-
-
-@dataclass(frozen=True)
-class Needs:
-    """What one network of the user's own was found to need.
-
-    Attributes
-    ----------
-    parameters, buffers : int
-        Numbers that are trained, and that are not.
-    activations : int
-        Numbers kept of each example for the gradients.
-    together : bool
-        Whether a stack of them is one program.
-    """
-
-    parameters: int
-    buffers: int
-    activations: int
-    together: bool
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ import yaml
 
 from kancore import networks
 from kancore.data import BUNDLED, dataset_module
-from kancore.machine.resources import (
+from kancore.studies.config import resolve
+from kancore.training.resources import (
     MAX_MINUTES,
     Shape,
     _layers,
@@ -21,7 +22,6 @@ from kancore.machine.resources import (
     shape,
     stack_sizes,
 )
-from kancore.studies.config import resolve
 
 ROOT = Path(__file__).resolve().parents[3]
 CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text())
