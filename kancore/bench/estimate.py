@@ -27,7 +27,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from kancore import networks, objectives
-from kancore.layers import on_chip, triton_operators
+from kancore.layers import on_chip
+from kancore.layers.tiles import tiles as tiles_of
 from kancore.schemes import Sweep, Trained
 from kancore.studies.config import resolve
 from kancore.training.optimizers import StackedOptimizer
@@ -178,7 +179,7 @@ def _kernel(name: str, args: tuple, precision: str) -> _Kernel:
     kernel = name.removeprefix("ka_")
     apart = x.dim() == 3 or kernel == "input_gradient"
     networks, columns = (stack, outputs) if apart else (1, stack * outputs)
-    sides = triton_operators.tiles(kernel, batch, inputs, columns, outputs, precision)
+    sides = tiles_of(kernel, batch, inputs, columns, outputs, precision)
     tiles = networks * ceil(columns / sides["COLUMNS"])
     functions = batch * inputs * (splines + 1)
     # The inner piece, the outer ones, the distance, the choice of a piece; of slopes the sign, too.

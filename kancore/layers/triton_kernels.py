@@ -28,7 +28,7 @@ from torch import Tensor
 
 from kancore.layers.dense import Edges, Grid
 from kancore.layers.splines import central_piece, terms
-from kancore.layers.triton_operators import tiles
+from kancore.layers.tiles import tiles
 
 # Programs that fill an H100, two on each of its 132 processors. Fixed: sums over parts of a batch
 # are to be the same on every device.

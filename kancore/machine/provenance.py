@@ -38,7 +38,9 @@ _HOW = (
     "kancore.training.progress",
 )
 # Modules whose functions no CPU runs; `layers.on_chip`, which tells that, is none of them.
-_ON_GPUS = ("kancore.layers.triton_operators", "kancore.layers.triton_kernels")
+_ON_GPUS = tuple(
+    f"kancore.layers.{each}" for each in ("tiles", "triton_operators", "triton_kernels")
+)
 
 
 def _module_file(name: str) -> Path | None:
