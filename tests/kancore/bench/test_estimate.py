@@ -58,9 +58,10 @@ def test_the_hsic_bottleneck_counts_its_factorizations_and_solves():
         sweep("mlp", objective=objective, batch_size=batch, hsic=settings)
         for objective, settings in (("backprop", None), ("hsic", HsicBottleneck()))
     )
-    # Of one hidden layer: distances of its 16 units, their gradient by both factors, labels' gram
-    # and the gradient by the kernel; and no gradient of the output layer by its inputs.
-    products = stack * 2 * batch**2 * (16 + 2 * 16 + classes) + 2 * classes**2 * batch
+    # Of one hidden layer: distances of its 16 units, their gradient by both factors, of the units
+    # and of ones, labels' gram and the gradient by the kernel; and no gradient of the output layer
+    # by its inputs.
+    products = stack * 2 * batch**2 * (16 + 2 * (16 + 1) + classes) + 2 * classes**2 * batch
     products -= stack * 2 * batch * 16 * classes
     factorized = stack * bordered**3 // 3 + classes**3 // 3
     solved = stack * 2 * bordered**2 * classes
