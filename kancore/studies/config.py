@@ -129,8 +129,8 @@ def _check_audit(study: Study) -> None:
                 raise _error(path, settings["datasets"], expected)
 
 
-def _known(own: Mapping[str, str]) -> str:
-    return ", ".join([*(name for name in DATASETS if name != "own"), *own])
+def _datasets(own: Mapping[str, str]) -> list[str]:
+    return [*(name for name in DATASETS if name != "own"), *own]
 
 
 def _typed(value: Any) -> Any:
@@ -161,10 +161,12 @@ def _check_together(settings: Mapping[str, Any]) -> None:
     own = settings["data"]["own"]
     for name in own:
         if name in DATASETS:
-            raise _error(["data", "own", name], own[name], f"a name other than {_known({})}")
+            raise _error(
+                ["data", "own", name], own[name], f"a name other than {', '.join(_datasets({}))}"
+            )
     for position, dataset in enumerate(settings["datasets"]):
         if dataset not in own and (dataset not in DATASETS or dataset == "own"):
-            raise _error(["datasets", position], dataset, f"one of {_known(own)}")
+            raise _error(["datasets", position], dataset, f"one of {', '.join(_datasets(own))}")
     if "hsic" in settings["objectives"] and all(":" in name for name in settings["models"]):
         expected = "backprop alone, as models of your own are trained by backpropagation"
         raise _error(["objectives"], settings["objectives"], expected)
@@ -191,7 +193,8 @@ def _check_choices(settings: Mapping[str, Any]) -> None:
         given |= {(part, key): each for key, each in settings[part].items() if key != "dimensions"}
     # Networks of the user's own have none of these.
     whole = given | {(key,): settings[key] for key in (*of_networks, "activations")}
-    known = [*MODELS, *settings["models"], *DATASETS, *settings["data"]["own"], "default"]
+    named = *MODELS, *settings["models"], *_datasets(settings["data"]["own"]), "default"
+    known = [*dict.fromkeys(named)]
     for path, value in whole.items():
         _check_names([*path], value, known)
     reference = "reference" in settings["intrinsic_dimension"]["networks"]

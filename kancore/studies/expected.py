@@ -30,7 +30,8 @@ def _at(path: Sequence[str | int]) -> _Node:
     for key in path:
         if isinstance(key, int):
             break
-        node = next(part for form in _forms(node) for part in _inside(form, key))
+        parts = [part for form in _forms(node) for part in _inside(form, key)]
+        node = parts[0] if len(parts) == 1 else {"anyOf": parts}
     return node
 
 
@@ -54,9 +55,9 @@ def _words(node: _Node) -> str:
     forms = _forms(node)
     # Without what is by name, which has the same values.
     alone = [form for form in forms if not isinstance(form.get("additionalProperties"), dict)]
-    names = [name for form in alone for name in _names(form)]
+    names = [*dict.fromkeys(name for form in alone for name in _names(form))]
     known = " or ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
-    others = [_words_of(form) for form in alone if not _names(form)]
+    others = dict.fromkeys(_words_of(form) for form in alone if not _names(form))
     words = ", or ".join(filter(None, [known, *others]))
     return words if alone == forms else f"{words}, or one for each model or data set, and a default"
 

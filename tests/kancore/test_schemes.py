@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from kancore.schemes import Architecture, HsicBottleneck, Scheme, Sweep, derive_seed, in_series
+from kancore.schemes import Architecture, HsicBottleneck, Scheme, Sweep, derive_seed
 
 KAN = Architecture("kan", (128, 64), "silu", 3, 5, (-1.0, 1.0))
 SCHEMES = [
@@ -58,19 +58,6 @@ def test_split_by_axes(axes, parts):
     found = sweep().split_by(axes)
     assert [part.part for part in found] == parts
     assert sorted(s for part in found for s in part.schemes) == sorted(SCHEMES)
-
-
-def test_a_series_is_one_sweep_or_all_depths_of_a_model():
-    shallow = replace(sweep(), architecture=replace(KAN, hidden_widths=(32,)))
-    other = replace(sweep(), seed=3)
-    given = [sweep(), shallow, other]
-    alone = in_series(given, depths_in_turn=False)
-    assert [series.sweeps for series in alone] == [(sweep(),), (shallow,), (other,)]
-    assert [series.name for series in alone] == [each.name for each in given]
-    in_turn = in_series(given, depths_in_turn=True)
-    assert [series.sweeps for series in in_turn] == [(sweep(), shallow), (other,)]
-    assert in_turn[0].name == "mnist/backprop/kan-silu-degree3-grid5/all/seed2"
-    assert in_turn[1].name == other.name
 
 
 def test_stages_of_a_warm_start_are_in_the_published_order():

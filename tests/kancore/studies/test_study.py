@@ -413,6 +413,14 @@ def changed(path, value):
         (["wide_depths"], [], ["wide_depths is []", "a list of different depths"]),
         (["outputs"], 1, ["outputs is 1", "from 2"]),
         (["protocol"], "tidy", ["protocol is 'tidy'", "clean, published", "warm_start"]),
+        (["epochs"], {"mnits": 3}, ["epochs.mnits is 3", "no such key; did you mean mnist?"]),
+        (["dropout"], {"kan": {"mnist": 0, "kna": 1}}, ["dropout.kan.kna", "below 1"]),
+        (["dropout"], {"kna": 0, "default": 0}, ["dropout.kna is 0", "did you mean kan?"]),
+        (["dropout"], {"kan": 0}, ["dropout is {'kan': 0}", "a value for mlp, or a default"]),
+        (["batch_norm_momentum"], 0, ["expected a number above 0 up to 1, or one for each"]),
+        (["clip_norm"], float("nan"), ["clip_norm is nan", "null, or a number above 0"]),
+        (["rate_decay"], "linear", ["expected cosine or null, or one for each model or data set"]),
+        (["defaults", "figure_style"], {"dpi": 100}, ["figure_style.font_size is missing"]),
     ],
 )
 def test_one_error_names_key_value_and_what_is_allowed(path, value, words):
