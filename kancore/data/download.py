@@ -1,33 +1,41 @@
 """Download raw files: mirrors in order, retries, resume, progress, checksum before a name."""
 
 import gzip
-import http.client
+import hashlib
+import io
 import os
 import sys
 import time
-import urllib.error
-import urllib.request
-import zlib
-from collections.abc import Callable, Generator
-from pathlib import Path, PurePath
-from typing import BinaryIO
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+from pathlib import Path
 
 from kancore.data import dataset_module
-from kancore.data.raw_files import RawFile, mismatch, rows_name
-from kancore.machine.files import write_atomically
+from kancore.data.raw_files import (
+    LONGEST_ROW,
+    RawFile,
+    checked_rows,
+    known_rows,
+    mismatch,
+    rows_name,
+    write_known_rows,
+)
+from kancore.data.transport import CHUNK, SourceError, UntrustedError, join, stream
+from kancore.machine.locks import first_free
+from kancore.machine.messages import reason, shown, tell
 
-_CHUNK = 1 << 16  # bytes; also how much a stream reads beyond the last row it needs
-_ATTEMPTS = 5  # in a row without a byte of progress
-_PAUSE = 1.0  # seconds before the first retry; each further one waits twice as long
-_TIMEOUT = 30  # seconds without a byte from the server
-_TRANSFER_ERRORS = (OSError, http.client.HTTPException)
+# The same data, compressed by someone else, take at most so many times as much; MNIST that is only
+# stored takes 4.7 times as much. And so much may any file have that is not to be verified.
+_COMPRESSED_WORSE = 8
+_SMALL = 1 << 20
 
 
 class DownloadError(OSError):
     """No source gave the file; says which were tried, why each failed, and how to help."""
 
 
-class _SpoiltError(OSError):
+class _SpoiltError(SourceError):
     """A download is complete and is not the file that it should be."""
 
 
@@ -70,22 +78,24 @@ def fetch(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
-    for file in dataset_module(dataset).FILES:
-        sources = [f"{mirror.rstrip('/')}/{dataset}/{file.name}"] if mirror else list(file.urls)
-        if rows is None:
-            paths.append(_fetch_file(file, folder / file.name, sources, verify))
-        else:
-            paths.append(_fetch_rows(file, folder, sources, rows))
+    # Two that write to one partial file would spoil it.
+    with first_free([folder / ".lock"], f"waiting for another download into {shown(folder)}"):
+        for file in dataset_module(dataset).FILES:
+            sources = [join(mirror, dataset, file.name)] if mirror else list(file.urls)
+            if rows is None:
+                paths.append(_fetch_file(file, folder / file.name, sources, verify))
+            else:
+                paths.append(_fetch_rows(file, folder, sources, rows))
     return paths
 
 
 def _fetch_file(file: RawFile, path: Path, sources: list[str], verify: bool) -> Path:
     if path.exists():
         if difference := _check(path, file, verify):
-            raise ValueError(f"{path}: {difference}; remove it to download it again")
+            raise ValueError(f"{shown(path)}: {difference}; remove it to download it again")
         return path
     partial = path.with_name(path.name + ".part")
-    if not verify:
+    if not verify or partial.is_symlink():
         # Only a checksum would notice that the rest comes from another file.
         partial.unlink(missing_ok=True)
 
@@ -106,16 +116,38 @@ def _fetch_file(file: RawFile, path: Path, sources: list[str], verify: bool) -> 
 
 def _fetch_rows(file: RawFile, folder: Path, sources: list[str], rows: int) -> Path:
     path = folder / rows_name(file, rows)
+    partial = path.with_name(path.name + ".part")
+    known = known_rows(folder, file)
     if path.exists():
+        if str(rows) not in known:
+            with open(path, "rb") as stored:
+                known[str(rows)] = _digest(checked_rows(stored, rows, known), shown(path))
+            write_known_rows(folder, file, known)
         return path
     if (whole := folder / file.name).exists():
         sources = [str(whole)]
 
     def attempt(source: str) -> None:
-        write_atomically(path, lambda temporary: _transfer_rows(source, temporary, rows))
+        partial.unlink(missing_ok=True)
+        try:
+            found = {str(rows): _transfer_rows(source, file.name, partial, rows, known)}
+            write_known_rows(folder, file, known | found)
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
 
     _try_each(sources, attempt, file, folder / file.name)
     return path
+
+
+def _digest(lines: Iterator[bytes], where: str) -> str:
+    digest = hashlib.sha256()
+    try:
+        for line in lines:
+            digest.update(line)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}; remove it to download it again") from error
+    return digest.hexdigest()
 
 
 def _try_each(
@@ -125,10 +157,13 @@ def _try_each(
     failures = []
     for source in sources:
         try:
-            return attempt(source)
-        except _TRANSFER_ERRORS as error:
-            failures.append(f"  {source}: {error}")
-            print(f"{source}: {error}", file=sys.stderr)
+            with _naming(by_hand):
+                return attempt(source)
+        except SourceError as error:
+            failures.append(f"  {shown(source)}: {error}")
+            tell(f"{shown(source)}: {error}")
+            if isinstance(error, UntrustedError):
+                break  # whoever stands between may stand before the next source too
     tried = "\n".join(failures)
     proof = f" (md5 {file.md5})" if file.md5 else ""
     raise DownloadError(
@@ -136,107 +171,97 @@ def _try_each(
     )
 
 
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Say of errors of the system here, which are no source's, what file was to be written."""
+    try:
+        yield
+    except SourceError:
+        raise
+    except OSError as error:
+        raise DownloadError(error.errno, f"{shown(path)}: {reason(error)}") from error
+
+
 def _check(path: Path, file: RawFile, verify: bool) -> str | None:
     """Say what is wrong with `path`; without `verify` that is only a warning."""
     difference = mismatch(path, file)
     if difference and not verify:
-        print(f"warning: {path}: {difference}", file=sys.stderr)
+        tell(f"warning: {shown(path)}: {difference}")
         return None
     return difference
 
 
 def _complete(source: str, partial: Path, file: RawFile, verify: bool) -> None:
     """Make `partial` a copy of `source`; what it has already is not sent again."""
+    most = file.size
+    if file.content_md5 or not verify:
+        most = max(_COMPRESSED_WORSE * file.size, _SMALL)
     start = partial.stat().st_size if partial.exists() else 0
     progress = _Progress(file.name, start, file.size, "bytes")
     try:
         with open(partial, "ab") as out:
-            for chunk in _stream(source, start):
+            for chunk in stream(source, start):
+                if out.tell() + len(chunk) > most:
+                    raise _SpoiltError(f"has more than {most:,} bytes, expected {file.size:,}")
                 out.write(chunk)
                 progress.add(len(chunk))
-    except urllib.error.HTTPError as error:
-        if error.code != http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-            raise
-        partial.unlink()
-        raise _SpoiltError(f"has fewer than the {start} bytes already here") from error
+    except SourceError as error:
+        if getattr(error.__cause__, "code", None) == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            error = _SpoiltError(f"has fewer than the {start} bytes already here")
+        if isinstance(error, _SpoiltError):
+            partial.unlink()
+        raise error
     if difference := _check(partial, file, verify):
         partial.unlink()
         raise _SpoiltError(difference)
 
 
-def _transfer_rows(source: str, path: Path, rows: int) -> None:
-    """Write the first `rows` lines of the gzip-compressed `source`, reading no more than needed."""
-    decompressor = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
-    progress = _Progress(PurePath(source).name, 0, rows, "rows")
-    missing = rows
-    chunks = _stream(source, 0)
-    # Level 1, no time stamp: quick to write, and the same rows give the same bytes.
-    with open(path, "wb") as raw, gzip.GzipFile("", "wb", 1, raw, mtime=0) as out:
-        for chunk in chunks:
-            try:
-                text = decompressor.decompress(chunk)
-            except zlib.error as error:
-                raise OSError(f"not gzip, or damaged ({error})") from error
-            lines = text.count(b"\n")
-            if lines >= missing:
-                out.write(b"".join(text.splitlines(keepends=True)[:missing]))
-                chunks.close()
-                return
-            out.write(text)
-            missing -= lines
-            progress.add(lines)
-    raise OSError(f"ends after {rows - missing} rows of {rows}")
+def _transfer_rows(source: str, name: str, path: Path, rows: int, known: dict[str, str]) -> str:
+    """Write the first `rows` lines of the gzip-compressed `source`, reading no more than needed.
 
-
-def _stream(source: str, start: int) -> Generator[bytes, None, None]:
-    """Yield the bytes of `source` from `start` on; a broken connection is taken up where it broke.
-
-    Raises
-    ------
-    OSError, http.client.HTTPException
-        If the source refuses, or no attempt in a row of several brings another byte.
+    Returns
+    -------
+    str
+        Their sha256.
     """
-    failures = 0
-    while True:
+    progress = _Progress(name, 0, rows, "rows")
+    digest = hashlib.sha256()
+    chunks = _Bounded(stream(source), rows * LONGEST_ROW + _SMALL)
+    # Level 1, no time stamp: quick to write, and the same rows give the same bytes.
+    with open(path, "xb") as raw, gzip.GzipFile("", "wb", 1, raw, mtime=0) as out:
         try:
-            with _open(source, start) as response:
-                while chunk := response.read(_CHUNK):
-                    failures = 0
-                    start += len(chunk)
-                    yield chunk
-                # http.client gives a short body without an error where it is read in pieces.
-                if missing := getattr(response, "length", None):
-                    raise ConnectionError(f"connection closed with {missing} bytes to come")
-                return
-        except _TRANSFER_ERRORS as error:
-            failures += 1
-            if failures >= _ATTEMPTS or not _may_pass(error):
-                raise
-            time.sleep(_PAUSE * 2 ** (failures - 1))
+            for line in checked_rows(io.BufferedReader(chunks, CHUNK), rows, known):
+                digest.update(line)
+                out.write(line)
+                progress.add(1)
+        except ValueError as error:
+            raise _SpoiltError(str(error)) from error
+        finally:
+            chunks.close()
+    return digest.hexdigest()
 
 
-def _may_pass(error: Exception) -> bool:
-    """Whether trying again may help: the network failed, or the server said that it is busy."""
-    if isinstance(error, urllib.error.HTTPError):
-        return error.code in (408, 429) or error.code >= 500
-    return not isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError)
+class _Bounded(io.RawIOBase):
+    """A stream as a file that has no more than some bytes."""
 
+    def __init__(self, chunks: Generator[bytes, None, None], most: int) -> None:
+        self.chunks, self.most, self.rest = chunks, most, b""
 
-def _open(source: str, start: int) -> BinaryIO:
-    """Open a path or URL for reading at byte `start`."""
-    if not source.startswith(("http://", "https://")):
-        file = open(source, "rb")  # noqa: SIM115
-        file.seek(start)
-        return file
-    # A range that begins one byte early is never empty, so a whole partial file is no error.
-    headers = {"Range": f"bytes={start - 1}-"} if start else {}
-    request = urllib.request.Request(source, headers=headers)
-    response = urllib.request.urlopen(request, timeout=_TIMEOUT)
-    # A server that knows no ranges sends everything again.
-    skip = 0 if not start else 1 if response.status == 206 else start
-    while skip and (skipped := len(response.read(min(skip, _CHUNK)))):
-        skip -= skipped
-    return response
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer) -> int:
+        self.rest = self.rest or next(self.chunks, b"")
+        size = min(len(self.rest), len(buffer))
+        buffer[:size], self.rest = self.rest[:size], self.rest[size:]
+        self.most -= size
+        if self.most < 0:
+            raise _SpoiltError("has too many bytes for its rows")
+        return size
+
+    def close(self) -> None:
+        self.chunks.close()
+        super().close()
 
 
 class _Progress:

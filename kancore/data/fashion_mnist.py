@@ -7,8 +7,8 @@ from kancore.data.idx import STEMS, dataset_from_idx
 from kancore.data.raw_files import RawFile
 
 _MIRRORS = (
-    "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
     "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
+    "https://storage.googleapis.com/tensorflow/tf-keras-datasets/",
 )
 # Bytes, md5 of the file, md5 of its content.
 _PROOFS = (

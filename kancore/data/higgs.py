@@ -4,6 +4,8 @@ The published file has 11,000,000 rows of which a study needs the first few: onl
 downloaded.
 """
 
+import hashlib
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -12,16 +14,15 @@ import torch
 
 from kancore.data.dataset import Dataset
 from kancore.data.preparation import make_dataset
-from kancore.data.raw_files import RawFile, rows_name
+from kancore.data.raw_files import RawFile, checked_rows, known_rows, rows_name
+from kancore.machine.messages import reason, shown
 
-# No checksum of it is published, and it is never downloaded whole.
+# No checksum of it is published, and it is never downloaded whole. So whoever serves it must prove
+# who they are, and the checksum of its rows is kept from the first download on.
 FILES = (
     RawFile(
         "HIGGS.csv.gz",
-        (
-            "https://archive.ics.uci.edu/ml/machine-learning-databases/00280/HIGGS.csv.gz",
-            "http://mlphysics.ics.uci.edu/data/higgs/HIGGS.csv.gz",
-        ),
+        ("https://archive.ics.uci.edu/ml/machine-learning-databases/00280/HIGGS.csv.gz",),
         2816407858,
     ),
 )
@@ -47,13 +48,22 @@ def prepare(raw: Path, train_rows: int = 50_000, test_rows: int = 50_000) -> Dat
     Raises
     ------
     ValueError
-        If the file has not as many rows, or other columns.
+        If the file has not as many rows, other columns, or other rows than were first downloaded.
     """
     rows = train_rows + test_rows
     path = Path(raw) / rows_name(FILES[0], rows)
-    table = pd.read_csv(path, header=None, dtype=np.float32, compression="gzip").to_numpy()
+    checksum = hashlib.sha256()
+    try:
+        with open(path, "rb") as stream:
+            for line in checked_rows(stream, rows, known_rows(path.parent, FILES[0])):
+                checksum.update(line)
+        table = pd.read_csv(
+            path, header=None, dtype=np.float32, compression="gzip", nrows=rows + 1
+        ).to_numpy()
+    except (ValueError, EOFError, zlib.error) as error:
+        raise ValueError(f"{shown(path)}: {reason(error)}") from error
     if table.shape != (rows, 1 + FEATURES):
-        raise ValueError(f"{path}: table {table.shape}, expected {(rows, 1 + FEATURES)}")
+        raise ValueError(f"{shown(path)}: table {table.shape}, expected {(rows, 1 + FEATURES)}")
     x = torch.from_numpy(np.ascontiguousarray(table[:, 1:]))
     y = torch.from_numpy(table[:, 0].astype(np.int64))
     return make_dataset(
@@ -63,6 +73,7 @@ def prepare(raw: Path, train_rows: int = 50_000, test_rows: int = 50_000) -> Dat
         x[train_rows:],
         y[train_rows:],
         class_names=("background", "signal"),
-        source=f"{FILES[0].urls[0]} (no checksum is published): rows 1 to {train_rows} for "
-        f"training, the next {test_rows} for test",
+        source=f"{FILES[0].urls[0]} (no checksum is published; of these rows the sha256 is "
+        f"{checksum.hexdigest()}): rows 1 to {train_rows} for training, the next {test_rows} for "
+        "test",
     )

@@ -9,7 +9,6 @@ from kancore.data.raw_files import RawFile
 _MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
-    "http://yann.lecun.com/exdb/mnist/",
 )
 # Bytes, md5 of the file, md5 of its content.
 _PROOFS = (

@@ -3,9 +3,17 @@
 import gzip
 import hashlib
 import tarfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+from kancore.machine.files import read_json, write_json
+from kancore.machine.messages import reason, shown
+
+# Bytes of a row of a table, at most; those of HIGGS have some 750.
+LONGEST_ROW = 1 << 12
 
 
 @dataclass(frozen=True)
@@ -53,7 +61,7 @@ def _content_md5(path: Path) -> str | None:
     try:
         with gzip.open(path) as stream:
             return _md5(stream)
-    except (OSError, EOFError):  # not gzip, or cut
+    except (OSError, EOFError, zlib.error):  # not gzip, cut or damaged
         return None
 
 
@@ -69,6 +77,73 @@ def rows_name(file: RawFile, rows: int) -> str:
     """Name of the file that holds the first `rows` rows of the table `file`."""
     stem, suffixes = file.name.split(".", 1)
     return f"{stem}-{rows}.{suffixes}"
+
+
+def known_rows(folder: Path, file: RawFile) -> dict[str, str]:
+    """Give the sha256 of the first rows of a table, by their number, as they were first got here.
+
+    Raises
+    ------
+    ValueError
+        If the file in `folder` that holds them is damaged.
+    """
+    path = _rows_file(folder, file)
+    try:
+        known = read_json(path) if path.exists() else {}
+    except ValueError:
+        known = None
+    if not isinstance(known, dict):
+        raise ValueError(f"{shown(path)}: damaged, expected checksums by number of rows")
+    return known
+
+
+def write_known_rows(folder: Path, file: RawFile, known: dict[str, str]) -> None:
+    """Write what `known_rows` reads."""
+    write_json(_rows_file(folder, file), known)
+
+
+def _rows_file(folder: Path, file: RawFile) -> Path:
+    return folder / f"{file.name}.rows.json"
+
+
+def checked_rows(stream: BinaryIO, rows: int, known: dict[str, str]) -> Iterator[bytes]:
+    """Yield the first `rows` lines of a gzip-compressed table.
+
+    Parameters
+    ----------
+    stream
+        The compressed table.
+    rows
+        How many.
+    known
+        The sha256 of the first rows, by their number; those of at most `rows` are compared.
+
+    Raises
+    ------
+    ValueError
+        If the table is damaged, has fewer rows, longer ones, or others than are known.
+    """
+    digest = hashlib.sha256()
+    table = gzip.GzipFile(fileobj=stream)
+    for number in range(1, rows + 1):
+        try:
+            line = table.readline(LONGEST_ROW + 1)
+        except (gzip.BadGzipFile, zlib.error) as error:
+            raise ValueError(f"not gzip, or damaged ({reason(error)})") from error
+        except EOFError:
+            line = b""
+        if len(line) > LONGEST_ROW:
+            raise ValueError(f"row {number} has more than {LONGEST_ROW:,} bytes")
+        if not line.endswith(b"\n"):
+            raise ValueError(f"ends after {number - 1} rows of {rows}")
+        digest.update(line)
+        expected = known.get(str(number))
+        if expected is not None and expected != digest.hexdigest():
+            raise ValueError(
+                f"its first {number} rows have sha256 {digest.hexdigest()}, those first got here "
+                f"had {expected}"
+            )
+        yield line
 
 
 def read_tar(path: Path, wanted: Callable[[str], object]) -> Iterator[tuple[str, bytes]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-import kancore.data.download
+import kancore.data.transport
 
 SHARED = Path(__file__).resolve().parents[4] / "shared" / "data"
 
@@ -71,7 +71,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def server(monkeypatch):
     """A `FileServer`; downloads retry at once, and through no proxy."""
-    monkeypatch.setattr(kancore.data.download, "_PAUSE", 0.001)
+    monkeypatch.setattr(kancore.data.transport, "_PAUSE", 0.001)
     monkeypatch.setenv("no_proxy", "*")
     with FileServer() as file_server:
         thread = threading.Thread(target=file_server.serve_forever, args=(0.01,), daemon=True)

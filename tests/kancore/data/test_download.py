@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 import kancore.data.download as download
+import kancore.data.transport as transport
 from kancore.data.download import DownloadError, fetch
 from kancore.data.raw_files import RawFile, rows_name
 
@@ -103,8 +104,8 @@ def test_missing_file_goes_to_the_second_mirror_at_once(server, fetch_file):
 
 def test_busy_server_is_asked_again(server, fetch_file, monkeypatch):
     waits = []
-    monkeypatch.setattr(download.time, "sleep", waits.append)
-    monkeypatch.setattr(download, "_PAUSE", 1.0)
+    monkeypatch.setattr(transport.time, "sleep", waits.append)
+    monkeypatch.setattr(transport, "_PAUSE", 1.0)
     server.files["raw.bin"] = CONTENT
     server.statuses["raw.bin"] = [503, 429, 500]
     assert fetch_file(raw_file(f"{server.url}/raw.bin")).read_bytes() == CONTENT
@@ -175,7 +176,7 @@ def test_without_verification_a_difference_is_a_warning(server, fetch_file, tmp_
 
 def test_progress_tells_rate_and_time_left(server, fetch_file, monkeypatch, capsys):
     clock = iter(range(0, 10_000, 3))
-    monkeypatch.setattr(download.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(download, "time", SimpleNamespace(monotonic=lambda: next(clock)))
     server.files["raw.bin"] = CONTENT
     fetch_file(raw_file(f"{server.url}/raw.bin"))
     lines = capsys.readouterr().err.splitlines()

@@ -89,7 +89,8 @@ def test_addresses_and_checksums_are_those_of_torchvision():
         expected = [(name, md5) for name, md5 in dataset.resources]
         assert [(file.name, file.md5) for file in module.FILES] == expected
         for file in module.FILES:
-            assert {mirror + file.name for mirror in dataset.mirrors} <= set(file.urls)
+            proven = [mirror for mirror in dataset.mirrors if mirror.startswith("https://")]
+            assert {mirror + file.name for mirror in proven} <= set(file.urls)
     assert list(fashion_mnist.CLASS_NAMES) == reference.FashionMNIST.classes
 
 

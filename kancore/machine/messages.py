@@ -1,0 +1,65 @@
+"""What messages say of files, addresses and errors: no secrets, nothing that terminals obey."""
+
+import os
+import re
+import sys
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+
+
+def is_address(source: str) -> bool:
+    """Whether `source` is a URL, of whatever scheme, and no path."""
+    return _ADDRESS.match(source) is not None
+
+
+def shown(source: str | os.PathLike) -> str:
+    """Name a URL or path for everybody to read.
+
+    Logs and reports are shared. Of a URL that leaves out user, password, query and fragment, any of
+    which may be a secret; of a path outside the working folder, the folders above it.
+    """
+    text = os.fspath(source)
+    if is_address(text):
+        return plain(_without_secrets(text))
+    path = Path(text)
+    if path.is_absolute():
+        here = Path.cwd()
+        path = path.relative_to(here) if path.is_relative_to(here) else Path("...", path.name)
+    return plain(str(path))
+
+
+def _without_secrets(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # of a password that holds a slash, a part would be taken for it
+    except ValueError:
+        return url.partition("://")[0] + "://..."
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit((parts.scheme, host, parts.path, "", ""))
+
+
+def plain(text: str) -> str:
+    r"""Write all but printable characters, newlines and tabs as escapes, such as ``\x1b``.
+
+    Text of files and servers may hold sequences that terminals obey.
+    """
+    return "".join(
+        character
+        if character.isprintable() or character in "\n\t"
+        else character.encode("unicode_escape").decode("ascii")
+        for character in text
+    )
+
+
+def reason(error: BaseException) -> str:
+    """Say in one line why something failed; of an error of the system, without the path."""
+    if isinstance(error, OSError) and error.strerror:
+        return plain(error.strerror)
+    return plain(" ".join(str(error).split())) or type(error).__name__
+
+
+def tell(text: str) -> None:
+    """Print a line on standard error, by `plain`."""
+    print(plain(text), file=sys.stderr)
