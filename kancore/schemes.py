@@ -92,7 +92,8 @@ class Architecture:
     `hidden_widths` are the widths as built: those of a wide MLP are already multiplied. `degree`,
     `grid_size` and `grid_range` are ``None`` unless it is a KAN. The others are settings of a
     study. The published code differs from the paper in most of them; `layer_norm`, `residual` and
-    `moving_grid` are what the experiment on stability adds.
+    `moving_grid` are what the experiment on stability adds. `normalization_affine` says whether
+    normalized units have a scale and a shift that are trained.
     """
 
     model: str
@@ -101,6 +102,7 @@ class Architecture:
     degree: int | None = None
     grid_size: int | None = None
     grid_range: tuple[float, float] | None = None
+    normalization_affine: bool = True
     _: KW_ONLY
     output_activation: Activation | None = field(default=None, metadata=OF_KANS)
     """The base activation of a KAN's output layer, where that is another one."""
@@ -222,6 +224,10 @@ class HsicBottleneck:
     output : str
         What the output layer minimizes: ``cross_entropy`` ('format training' of Ma et al.), or
         ``hsic`` ('unformatted'), where training data then tell which unit stands for which class.
+    normalization : str or None
+        Of hidden layers, before the activation, without a scale and a shift that are trained:
+        ``batch_norm``, as Ma et al. have it, or ``layer_norm``. ``None`` leaves that of the
+        architecture.
     """
 
     term: Literal["n", "x", "h"] = "n"
@@ -230,6 +236,15 @@ class HsicBottleneck:
     scale_by_dimension: bool = True
     label_kernel: Literal["gaussian", "student"] = "gaussian"
     output: Literal["cross_entropy", "hsic"] = "cross_entropy"
+    normalization: Literal["batch_norm", "layer_norm"] | None = "batch_norm"
+
+    def normalized(self, architecture: Architecture) -> Architecture:
+        """Give the architecture of the networks that this objective trains."""
+        if self.normalization is None:
+            return architecture
+        places: dict[str, Any] = {"batch_norm": None, "layer_norm": None}
+        places[self.normalization] = PLACES[0]
+        return replace(architecture, **places, normalization_affine=False)
 
 
 @dataclass(frozen=True)
@@ -334,6 +349,8 @@ class Sweep(Trained):
             if not values or len(set(values)) < len(values):
                 raise ValueError(f"{axis} of a sweep are {values!r}; expected different values")
             object.__setattr__(self, axis, tuple(sorted(values)))
+        if self.hsic is not None:
+            object.__setattr__(self, "architecture", self.hsic.normalized(self.architecture))
 
     @property
     def schemes(self) -> tuple[Scheme, ...]:

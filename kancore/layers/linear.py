@@ -77,16 +77,18 @@ class BatchNorm(nn.Module):
         Number of networks.
     momentum
         Share of a batch's statistics in the running ones, at each step.
+    affine
+        Whether each unit has a scale and a shift that are trained.
     """
 
     running_mean: Tensor
     running_var: Tensor
 
-    def __init__(self, features: int, stack: int = 1, momentum: float = 0.1):
+    def __init__(self, features: int, stack: int = 1, momentum: float = 0.1, affine: bool = True):
         super().__init__()
         self.momentum = momentum
-        self.weight = nn.Parameter(torch.ones(stack, features))
-        self.bias = nn.Parameter(torch.zeros(stack, features))
+        self.weight = nn.Parameter(torch.ones(stack, features)) if affine else None
+        self.bias = nn.Parameter(torch.zeros(stack, features)) if affine else None
         self.register_buffer("running_mean", torch.zeros(stack, features))
         self.register_buffer("running_var", torch.ones(stack, features))
 
@@ -95,8 +97,9 @@ class BatchNorm(nn.Module):
         stack, batch, features = x.shape
         flat = x.transpose(0, 1).reshape(batch, stack * features)
         statistics = self.running_mean.view(-1), self.running_var.view(-1)
-        affine = self.weight.view(-1), self.bias.view(-1)
-        flat = F.batch_norm(flat, *statistics, *affine, self.training, self.momentum)
+        weight = None if self.weight is None else self.weight.view(-1)
+        bias = None if self.bias is None else self.bias.view(-1)
+        flat = F.batch_norm(flat, *statistics, weight, bias, self.training, self.momentum)
         return flat.view(batch, stack, features).transpose(0, 1)
 
 
@@ -109,16 +112,20 @@ class LayerNorm(nn.Module):
         Width.
     stack
         Number of networks.
+    affine
+        Whether each unit has a scale and a shift that are trained.
     """
 
-    def __init__(self, features: int, stack: int = 1):
+    def __init__(self, features: int, stack: int = 1, affine: bool = True):
         super().__init__()
-        self.weight = nn.Parameter(torch.ones(stack, features))
-        self.bias = nn.Parameter(torch.zeros(stack, features))
+        self.weight = nn.Parameter(torch.ones(stack, features)) if affine else None
+        self.bias = nn.Parameter(torch.zeros(stack, features)) if affine else None
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalize ``[S, batch, features]`` over the features."""
         normal = F.layer_norm(x, x.shape[-1:])
+        if self.weight is None or self.bias is None:
+            return normal
         return torch.addcmul(self.bias.unsqueeze(1), normal, self.weight.unsqueeze(1))
 
 

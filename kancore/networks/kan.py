@@ -57,6 +57,8 @@ class KAN(Network):
         As for `kancore.layers.linear.BatchNorm`.
     layer_norm
         The same for layer normalization, in its place.
+    normalization_affine
+        As `affine` of both.
     residual
         Whether inputs of hidden layers are added to their outputs; see `network.shortcut`.
     initialization
@@ -84,6 +86,7 @@ class KAN(Network):
         batch_norm: str | None = None,
         batch_norm_momentum: float = 0.1,
         layer_norm: str | None = None,
+        normalization_affine: bool = True,
         residual: bool = False,
         initialization: str = "kaiming_uniform",
         gain: str = "rectifier",
@@ -93,6 +96,7 @@ class KAN(Network):
     ):
         size = 1 if stack is None else stack
         place = batch_norm or layer_norm
+        how_normalized = size, batch_norm, layer_norm, batch_norm_momentum, normalization_affine
 
         def layer(inputs: int, outputs: int, activation: str) -> KALayer:
             how = activation, spline_scale, gain, moving_grid, size
@@ -102,7 +106,7 @@ class KAN(Network):
         stages: list[nn.Module] = [
             _Hidden(
                 layer(*pair, activation),
-                normalization(place, pair[1], size, batch_norm, layer_norm, batch_norm_momentum),
+                normalization(place, pair[1], *how_normalized),
                 shortcut(*pair, size) if residual else None,
             )
             for pair in hidden

@@ -62,6 +62,8 @@ class MLP(Network):
         As for `kancore.layers.linear.BatchNorm`.
     layer_norm
         The same for layer normalization, in its place.
+    normalization_affine
+        As `affine` of both.
     residual
         Whether inputs of hidden layers are added to their outputs; see `network.shortcut`.
     uniform_biases
@@ -83,6 +85,7 @@ class MLP(Network):
         batch_norm: str | None = None,
         batch_norm_momentum: float = 0.1,
         layer_norm: str | None = None,
+        normalization_affine: bool = True,
         residual: bool = False,
         uniform_biases: bool = False,
         initialization: str = "kaiming_uniform",
@@ -90,7 +93,7 @@ class MLP(Network):
         **published,
     ):
         size = 1 if stack is None else stack
-        how = size, batch_norm, layer_norm, batch_norm_momentum
+        how = size, batch_norm, layer_norm, batch_norm_momentum, normalization_affine
         *hidden, (inputs, outputs) = pairwise(check_widths(widths))
         last = Linear(inputs, outputs, size, uniform_biases)
         stages = [

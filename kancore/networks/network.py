@@ -201,6 +201,7 @@ def normalization(
     batch_norm: str | None,
     layer_norm: str | None,
     momentum: float,
+    affine: bool,
 ) -> nn.Module:
     """Make the normalization of a hidden layer that belongs in a place, or the identity.
 
@@ -212,7 +213,7 @@ def normalization(
         Units, and networks.
     batch_norm, layer_norm
         Where each is wanted: in one of `PLACES`, or ``None`` for nowhere.
-    momentum
+    momentum, affine
         As for `BatchNorm`.
 
     Raises
@@ -228,9 +229,9 @@ def normalization(
     if None not in wanted.values():
         raise ValueError(f"batch_norm {batch_norm!r}, layer_norm {layer_norm!r}: expected one")
     if place is not None and batch_norm == place:
-        return BatchNorm(width, stack, momentum)
+        return BatchNorm(width, stack, momentum, affine)
     if place is not None and layer_norm == place:
-        return LayerNorm(width, stack)
+        return LayerNorm(width, stack, affine)
     return nn.Identity()
 
 
@@ -248,6 +249,6 @@ def common_options(architecture: Architecture, stack: int) -> dict:
     """Options of all models, for a stack of networks of one architecture."""
     names = (
         *("activation", "dropout", "batch_norm", "batch_norm_momentum", "layer_norm", "residual"),
-        *("hidden_initialization", "output_initialization", "relu_logits"),
+        *("normalization_affine", "hidden_initialization", "output_initialization", "relu_logits"),
     )
     return {"stack": stack, **{name: getattr(architecture, name) for name in names}}

@@ -8,6 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from scipy.interpolate import BSpline
+from torch import nn
 
 from kancore import KAN, MLP
 from kancore.data.dataset import split
@@ -128,6 +129,33 @@ def test_layer_normalization_is_torchs():
     for index in range(2):
         expected = F.layer_norm(x[index], (5,), stacked.weight[index], stacked.bias[index])
         torch.testing.assert_close(stacked(x)[index], expected)
+
+
+@pytest.mark.parametrize("model", ["mlp", "kan"])
+@pytest.mark.parametrize("kind", ["batch_norm", "layer_norm"])
+def test_normalization_without_affine_parameters_is_torchs(kind, model):
+    """As layers have it that HSIC trains: linear, normalization, activation (Ma et al. 2020)."""
+    torch.manual_seed(0)
+    how = {kind: "before_activation", "normalization_affine": False}
+    made, widths = {"mlp": MLP, "kan": KAN}[model], [6, 5, 4, 3]
+    network, x = made(widths, activation="elu", **how), torch.randn(9, 6)
+    affine = made(widths, **{kind: "before_activation"})
+    assert affine.num_parameters - network.num_parameters == 2 * (5 + 4)
+    if kind == "batch_norm":
+        norms = [nn.BatchNorm1d(width, affine=False) for width in (5, 4)]
+    else:
+        norms = [nn.LayerNorm(width, elementwise_affine=False) for width in (5, 4)]
+    for training in (True, False):  # in evaluation by the statistics of the batch before
+        network.train(training)
+        h = x
+        for stage, norm in zip(network.stages, norms, strict=False):
+            norm.train(training)
+            if model == "mlp":
+                h = F.elu(norm(F.linear(h, stage.linear.weight[0], stage.linear.bias[0])))
+            else:
+                h = norm(stage.layer(h.unsqueeze(0))[0])
+        expected = network.stages[-1](h.unsqueeze(0))[0]
+        torch.testing.assert_close(network(x), expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("widths", [[6, 5, 4, 3], [6, 6, 6, 3]], ids=["projected", "identity"])

@@ -175,6 +175,28 @@ def test_hsic_has_settings_batch_size_and_epochs_of_its_own():
             assert sweep.epochs == (3 if sweep.dataset == "digits" else 8)
 
 
+def test_networks_that_hsic_trains_are_normalized_as_it_says():
+    def architectures(**settings):
+        settings = {"datasets": ["mnist"], "objectives": ["backprop", "hsic"]} | settings
+        sweeps = study(
+            study="laptop", seeds=[0], batch_norm="after_activation", **settings
+        ).sweeps()
+        for objective in ("backprop", "hsic"):
+            found = {each.architecture for each in sweeps if each.objective == objective}
+            yield {(each.batch_norm, each.layer_norm, each.normalization_affine) for each in found}
+
+    own = {("after_activation", None, True)}
+    for normalization, expected in (
+        ("batch_norm", {("before_activation", None, False)}),
+        ("layer_norm", {(None, "before_activation", False)}),
+        (None, own),
+    ):
+        assert [*architectures(hsic={"normalization": normalization})] == [own, expected]
+    published = study(study="published").sweeps()
+    mlps = {each.architecture for each in published if each.architecture.model == "mlp"}
+    assert {(each.batch_norm, each.layer_norm, each.normalization_affine) for each in mlps} == own
+
+
 def test_landscapes_are_of_every_data_set_network_and_seed():
     options = {"seeds": [3, 4], "epochs": {"mnist_sample": 9, "digits": 7}, "projection": "sparse"}
     some = study(study="quick", intrinsic_dimension=options, train_examples=300)
@@ -359,6 +381,7 @@ def changed(path, value):
         (["datasets"], [2024], ["datasets.0 is 2024", "in quotes where they look like numbers"]),
         (["hsic"], {"term": "y"}, ["hsic.term is 'y'", "n, x or h"]),
         (["hsic"], {"batch_size": 0}, ["hsic.batch_size is 0", "from 1"]),
+        (["hsic"], {"normalization": "group"}, ["hsic.normalization is 'group'", "batch_norm"]),
         (["follow_ups"], {"experiments": ["size"]}, ["experiments.0 is 'size'", "grid_size"]),
         (["follow_ups"], {"widths": [3]}, ["follow_ups.widths", "no such key"]),
         (["follow_ups"], {"width_degree": {"widths": [0]}}, ["widths.0 is 0", "from 1"]),
