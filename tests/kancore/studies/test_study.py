@@ -175,6 +175,24 @@ def test_hsic_has_settings_batch_size_and_epochs_of_its_own():
             assert sweep.epochs == (3 if sweep.dataset == "digits" else 8)
 
 
+def test_the_authors_settings_of_hsic():
+    """Of their code's figure 4: task_hsicsolve-beta.sh and hsicsolve-beta.yaml."""
+    ma2020 = study(study="ma2020")
+    weights = {
+        each.dataset: each.hsic.weight for each in ma2020.sweeps() if each.objective == "hsic"
+    }
+    assert weights == {"mnist": 200, "fashion_mnist": 1000, "cifar10": 2500}
+    trained = next(each for each in ma2020.sweeps() if each.objective == "hsic")
+    assert trained.hsic == schemes.HsicBottleneck(
+        "x", 200, 6, output="hsic", normalization="batch_norm"
+    )
+    assert (trained.batch_size, trained.epochs, trained.scaling) == (256, 5, "unit")
+    assert 0.001 in trained.learning_rates
+    assert trained.architecture.hidden_widths == (1024,) * 5
+    with pytest.raises(ConfigError, match=r"hsic.weight is .*expected a value for digits"):
+        study(datasets=["digits"], hsic={"weight": {"mnist": 200}})
+
+
 def test_networks_that_hsic_trains_are_normalized_as_it_says():
     def architectures(**settings):
         settings = {"datasets": ["mnist"], "objectives": ["backprop", "hsic"]} | settings
