@@ -1,5 +1,6 @@
 """Layer-wise training: each layer's gradient is its own loss's, values against naive formulas."""
 
+from dataclasses import fields
 from itertools import pairwise, permutations
 
 import pytest
@@ -25,7 +26,8 @@ def sweep(model="mlp", **options):
         "learning_rates": (0.005,),
         "initializations": ("orthogonal",),
     }
-    training |= {key: options.pop(key) for key in tuple(options) if key in Sweep.__annotations__}
+    of_sweeps = {field.name for field in fields(Sweep)}
+    training |= {key: options.pop(key) for key in tuple(options) if key in of_sweeps}
     hsic = HsicBottleneck(**({"normalization": None} | options))
     defaults = {"seed": 0, "epochs": 8, "batch_size": 60, "hsic": hsic}
     return Sweep("rings", "hsic", Architecture(model, (12, 9), **kan), **(defaults | training))
@@ -210,7 +212,7 @@ def test_it_learns(model, output, normalization):
     how = {"output": output, "normalization": normalization}
     chosen = sweep(model, learning_rates=(0.05,), epochs=20, evaluate_every=5, **how)
     training = Training(chosen, data)
-    examples = training.batch("train", torch.randperm(300, generator=generator)[:60])
+    examples = training.splits.batch("train", torch.randperm(300, generator=generator)[:60])
     fresh = build(chosen.architecture, 6, CLASSES, 1)
     fresh.initialize(0, "orthogonal", generator)
     untrained = layer_nhsic(fresh, *examples, chosen)
@@ -238,9 +240,10 @@ def authors(objective, rate, normalization=None):
     )
     how = {"term": "x", "weight": 200.0, "sigma": 6.0, "output": "hsic"}
     chosen = Sweep(
-        *("mnist_sample", objective, architecture),
-        *(("sgd",), (rate,), ("kaiming_uniform",)),
-        seed=0,
+        *("mnist_sample", objective, architecture, 0),
+        optimizers=("sgd",),
+        learning_rates=(rate,),
+        initializations=("kaiming_uniform",),
         epochs=5,
         batch_size=256,
         evaluate_every=5,
