@@ -138,9 +138,11 @@ def wide(batch: int, seconds: float, device: str) -> Iterator[dict]:
 def layerwise(batch: int, seconds: float, device: str) -> Iterator[dict]:
     """One training step of one MLP by the HSIC bottleneck, against the naive form of its losses."""
     todo = {"ours": losses, "naive": hsic.naive_losses}
-    steps = {name: hsic.step_of(objective, batch, device) for name, objective in todo.items()}
     network = "-".join(map(str, hsic.WIDTHS))
-    yield {"network": network, "batch": batch, **interleaved(steps, seconds, device)}
+    for term in ("n", "x"):
+        steps = {name: hsic.step_of(each, batch, term, device) for name, each in todo.items()}
+        row = {"network": network, "term": term, "batch": batch}
+        yield {**row, **interleaved(steps, seconds, device)}
 
 
 def memory(batch: int) -> Iterator[dict]:

@@ -55,11 +55,17 @@ def _solves(right: Sequence[int], factor: Sequence[int], *_, **__) -> int:
     return 2 * prod(right) * factor[-1]
 
 
+def _inverse(factor: Sequence[int], *_, **__) -> int:
+    """Operations of inverting by a Cholesky factor, for ``[..., m, m]``."""
+    return 2 * prod(factor[:-2]) * factor[-1] ** 3 // 3
+
+
 # What PyTorch's counter does not know. None of it is of products, so it stays in float32; one
 # triangle of as many rows as there are classes is left out.
 _ALGEBRA = {
     torch.ops.aten.linalg_cholesky_ex: _factorization,
     torch.ops.aten.cholesky_solve: _solves,
+    torch.ops.aten.cholesky_inverse: _inverse,
 }
 
 

@@ -16,8 +16,8 @@ WIDTHS = (784, 128, 64, 32, 10)
 _SCHEME = Scheme("sgd_momentum", 0.0005, "kaiming_normal")
 
 
-def sweep(batch: int) -> Sweep:
-    """Describe the training of one MLP on batches of a size."""
+def sweep(batch: int, term: str = "x") -> Sweep:
+    """Describe the training of one MLP on batches of a size, with a `HsicBottleneck.term`."""
     return Sweep(
         dataset="made here",
         objective="hsic",
@@ -28,7 +28,7 @@ def sweep(batch: int) -> Sweep:
         seed=0,
         epochs=1,
         batch_size=batch,
-        hsic=HsicBottleneck(),
+        hsic=HsicBottleneck(term=term),
     )
 
 
@@ -50,7 +50,8 @@ def network() -> Network:
 def naive_losses(network: Network, x: Tensor, y: Tensor, sweep: Sweep) -> Tensor:
     """Compute the losses the reference implementation's way: ``sum(R_z * R_y^T)``, by inverses.
 
-    Parameters and result are those of `kancore.objectives.hsic_bottleneck.losses`.
+    Parameters and result are those of `kancore.objectives.hsic_bottleneck.losses`. The term is that
+    of the labels alone, or that of the network's inputs too.
     """
     settings, m = sweep.hsic, len(y)
     assert settings is not None  # as of all sweeps of this objective
@@ -66,17 +67,22 @@ def naive_losses(network: Network, x: Tensor, y: Tensor, sweep: Sweep) -> Tensor
     *hidden, (logits,) = network.layerwise(x)
     total = cross_entropy(logits, y)
     for (z,) in hidden:
-        r_y = normalized(one_hot(y, logits.shape[-1]).to(x))
-        total = total - settings.weight * (normalized(z) * r_y.T).sum()
+        labels = one_hot(y, logits.shape[-1]).to(x)
+        total = total - settings.weight * (normalized(z) * normalized(labels).T).sum()
+        if settings.term == "x":
+            total = total + (normalized(z) * normalized(x).T).sum()
     return total.unsqueeze(0)
 
 
 def step_of(
-    objective: Callable[[Network, Tensor, Tensor, Sweep], Tensor], batch: int, device: str
+    objective: Callable[[Network, Tensor, Tensor, Sweep], Tensor],
+    batch: int,
+    term: str,
+    device: str,
 ) -> Callable[[], None]:
     """Give a step of training with one way to find the losses."""
     trained, (x, y) = network().to(device), examples(batch)
-    x, y, chosen = x.to(device), y.to(device), sweep(batch)
+    x, y, chosen = x.to(device), y.to(device), sweep(batch, term)
     optimizer = StackedOptimizer(list(trained.parameters()), [_SCHEME])
 
     def step() -> None:

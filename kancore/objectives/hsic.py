@@ -1,8 +1,8 @@
-"""The Hilbert-Schmidt independence criterion and its normalized form, without a matrix inverse.
+"""The Hilbert-Schmidt independence criterion and its normalized form, in as few operations.
 
 Ma, Lewis & Kleijn 2020 (arXiv:1908.01580). With the centring matrix H and Kc = H K H, the factor
 ``K H (K H + eps m I)^-1`` of each variable may be replaced by the symmetric ``Kc (Kc + eps m I)^-1
-= I - eps m (Kc + eps m I)^-1``: traces of products do not change, and Cholesky solves do the rest.
+= I - eps m (Kc + eps m I)^-1``: traces of products do not change, and Cholesky factors do the rest.
 All functions work on stacks: leading axes are networks.
 """
 
@@ -122,11 +122,14 @@ def _factorize(k: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
     inner.sub_((means - means.mean(-1, keepdim=True)).unsqueeze(-2))
     matrix.diagonal(dim1=-2, dim2=-1).add_(epsilon * m)
     factor, info = torch.linalg.cholesky_ex(matrix)
-    return factor, torch.where(info == 0, 0.0, torch.nan).to(k.dtype)
+    failed = info != 0
+    # Without a zero, which no inverse of the others would be found beside.
+    factor.diagonal(dim1=-2, dim2=-1).masked_fill_(failed.unsqueeze(-1), 1)
+    return factor, torch.where(failed, torch.nan, 0.0).to(k.dtype)
 
 
 def _solve(b: Tensor, factor: Tensor) -> Tensor:
-    """Solve for centred right-hand sides ``[..., m, columns]``, by the factor from `_factorize`.
+    """Solve for centred right-hand sides ``[..., m, few]``, by the factor from `_factorize`.
 
     Along the constant vector Kc is zero, and rounding of `b` is divided by the ridge alone. The
     solution has no such part, so means of columns are subtracted.
@@ -134,6 +137,16 @@ def _solve(b: Tensor, factor: Tensor) -> Tensor:
     b = F.pad(b, (0, 0, 0, _BORDER)).expand(*factor.shape[:-1], b.shape[-1])
     solved = torch.cholesky_solve(b, factor)[..., :-_BORDER, :]
     return solved.sub_(solved.mean(-2, keepdim=True))
+
+
+def _inverse(k: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
+    """``H (Kc + eps m I)^-1 H``, and NaN where there is none (else 0).
+
+    For as many right-hand sides as rows this is faster than to solve, as products need no order.
+    """
+    m = k.shape[-1]
+    factor, invalid = _factorize(k, epsilon)
+    return center(torch.cholesky_inverse(factor)[..., :m, :m]), invalid
 
 
 def normalized(k: Tensor, epsilon: float = EPSILON) -> Tensor:
@@ -168,14 +181,17 @@ class _TraceOfNormalized(torch.autograd.Function):
 
 
 class _TraceWithNormalized(torch.autograd.Function):
-    """``tr(Kc (Kc + r I)^-1 R)`` for a kernel matrix K and a constant, centred, symmetric R."""
+    """``tr(Kc (Kc + r I)^-1 R)`` for a kernel matrix K and a constant, centred, symmetric R.
+
+    With W = H (Kc + r I)^-1 H the value is tr(R) - r tr(W R) and its gradient r W R W.
+    """
 
     @staticmethod
     def forward(ctx, k, r, epsilon):
         ridge = epsilon * k.shape[-1]
-        factor, invalid = _factorize(k, epsilon)
-        solved = _solve(r, factor)
-        ctx.save_for_backward(factor, solved)
+        inverse, invalid = _inverse(k, epsilon)
+        solved = inverse @ r
+        ctx.save_for_backward(inverse, solved)
         ctx.ridge = ridge
         trace = r.diagonal(dim1=-2, dim2=-1).sum(-1)
         return trace - ridge * solved.diagonal(dim1=-2, dim2=-1).sum(-1) + invalid
@@ -183,8 +199,8 @@ class _TraceWithNormalized(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, gradient):
-        factor, solved = ctx.saved_tensors
-        both = _solve(solved.mT - solved.mean(-1).unsqueeze(-2), factor)
+        inverse, solved = ctx.saved_tensors
+        both = solved @ inverse
         return both.mul_(ctx.ridge * gradient[..., None, None]), None, None
 
 

@@ -52,21 +52,33 @@ def test_a_step_takes_no_less_than_its_products_its_bytes_and_its_launches(tf32)
     assert work.seconds == max(work.device, work.host)
 
 
-def test_the_hsic_bottleneck_counts_its_factorizations_and_solves():
+@pytest.mark.parametrize("term", ["n", "x"])
+def test_the_hsic_bottleneck_counts_its_factorizations_and_solves(term):
     batch, stack, classes, bordered = 64, 9, 3, 64 + 8
     mlp, hsic = (
         sweep("mlp", objective=objective, batch_size=batch, hsic=settings)
-        for objective, settings in (("backprop", None), ("hsic", HsicBottleneck()))
+        for objective, settings in (
+            ("backprop", None),
+            ("hsic", HsicBottleneck(term=term, normalization=None)),
+        )
     )
-    # Of one hidden layer: distances of its 16 units, their gradient by both factors, of the units
-    # and of ones, labels' gram and the gradient by the kernel; and no gradient of the output layer
-    # by its inputs.
-    products = stack * 2 * batch**2 * (16 + 2 * (16 + 1) + classes) + 2 * classes**2 * batch
+    # Of one hidden layer: distances of its 16 units with two columns of norms, their gradient by
+    # both factors with one of sums, and labels' gram; and no gradient of the output layer by its
+    # inputs.
+    products = stack * 2 * batch**2 * (16 + 2 + 2 * (16 + 1)) + 2 * classes**2 * batch
     products -= stack * 2 * batch * 16 * classes
-    factorized = stack * bordered**3 // 3 + classes**3 // 3
-    solved = stack * 2 * bordered**2 * classes
+    algebra = stack * bordered**3 // 3 + classes**3 // 3
+    if term == "n":
+        algebra += stack * 2 * bordered**2 * classes
+        products += stack * 2 * batch**2 * classes  # the gradient by the kernel
+    else:
+        # Once for all networks: distances of inputs, their normalized kernel, that of the labels.
+        products += 2 * batch**2 * (SIZE.features + 2 + classes)
+        algebra += bordered**3 // 3 + 2 * bordered**2 * batch
+        algebra += 2 * stack * bordered**3 // 3
+        products += 2 * stack * 2 * batch**3
     more = step_work(hsic, SIZE).flops - step_work(mlp, SIZE).flops
-    assert more == products + factorized + solved
+    assert more == products + algebra
 
 
 def test_evaluations_count_as_a_third_of_a_step():
