@@ -16,6 +16,9 @@ from typing import Any
 from kancore.machine.locks import is_locked
 
 _COLUMNS = ("sweep", "epoch", "schemes", "best", "steps/s", "left", "heard of")
+# What jobs tell.
+_TOLD = {"sweep", "sweeps", "epoch", "epochs", "schemes", "best_accuracy", "steps_per_second"}
+_TOLD |= {"seconds_left", "written"}
 # What a job ends with: the table of a training job, or of a landscape.
 _TABLES = ("history.parquet", "landscape.parquet")
 # Seconds of silence after which a job counts as stopped where a file system has no locks.
@@ -34,7 +37,8 @@ class StudyStatus:
         Jobs that have all their tables, and jobs that have nothing yet.
     running, stopped : dict
         Progress by name of the jobs between: those that a process works on, and those that go on
-        from their checkpoint when snakemake is called again.
+        from their checkpoint when snakemake is called again. Of one that has just begun it is
+        empty.
     """
 
     name: str
@@ -62,16 +66,23 @@ def read_status(folder: Path, now: float) -> StudyStatus:
         if any((place / table).exists() for table in _TABLES):
             finished += 1
             continue
-        try:
-            progress = json.loads((place / "progress.json").read_text())
-        except FileNotFoundError:  # not begun, or ended since its table was looked for
+        progress, works = _progress(place), is_locked(place / "job.lock")
+        if not progress and not works:  # not begun, or ended since its table was looked for
             continue
-        works = is_locked(place / "job.lock")
         if works is None:
             works = now - progress["written"] < _SILENCE
         (status.running if works else status.stopped)[job] = progress
     waiting = len(jobs) - finished - len(status.running) - len(status.stopped)
     return replace(status, finished=finished, waiting=waiting)
+
+
+def _progress(place: Path) -> dict[str, Any]:
+    """Read how far a job is; nothing of one that has told nothing yet, or is of another version."""
+    try:
+        found = json.loads((place / "progress.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) and set(found) >= _TOLD else {}
 
 
 def lines(status: StudyStatus, now: float) -> Iterator[str]:
@@ -106,7 +117,9 @@ def _table(name: str, jobs: dict[str, dict[str, Any]], now: float) -> Iterator[s
             f"{duration(now - at['written'])} ago",
         )
         for job, at in sorted(jobs.items())
+        if at
     ]
+    rows += [(job, "-", "-", "-", "-", "-", "-", "-") for job, at in sorted(jobs.items()) if not at]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for first, *others in rows:
         cells = [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
@@ -132,7 +145,11 @@ def main() -> None:
         raise SystemExit(f"{results}: no study has been started here; expected */plan.json")
     for plan in plans:
         now = time.time()
-        print(*lines(read_status(plan.parent, now), now), sep="\n")
+        try:
+            status = read_status(plan.parent, now)
+        except (OSError, ValueError, KeyError, TypeError):
+            raise SystemExit(f"{plan}: not the plan of a study; call snakemake again") from None
+        print(*lines(status, now), sep="\n")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ def tables_of(name, table):
 
 
 wildcard_constraints:
-    job=r".+/seed\d+",
     experiment="|".join(experiments.EXPERIMENTS),
 
 

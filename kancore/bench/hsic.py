@@ -1,6 +1,7 @@
 """A training step by nHSIC, and the naive form: two inverses and ``m x m`` products a layer."""
 
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -16,7 +17,7 @@ WIDTHS = (784, 128, 64, 32, 10)
 _SCHEME = Scheme("sgd_momentum", 0.0005, "kaiming_normal")
 
 
-def sweep(batch: int, term: str = "x") -> Sweep:
+def sweep(batch: int, term: Literal["n", "x", "h"] = "x") -> Sweep:
     """Describe the training of one MLP on batches of a size, with a `HsicBottleneck.term`."""
     return Sweep(
         dataset="made here",
@@ -77,7 +78,7 @@ def naive_losses(network: Network, x: Tensor, y: Tensor, sweep: Sweep) -> Tensor
 def step_of(
     objective: Callable[[Network, Tensor, Tensor, Sweep], Tensor],
     batch: int,
-    term: str,
+    term: Literal["n", "x", "h"],
     device: str,
 ) -> Callable[[], None]:
     """Give a step of training with one way to find the losses."""

@@ -12,7 +12,13 @@ _Node = dict[str, Any]
 
 def expected(path: Sequence[str | int]) -> str:
     """Say what the value at a path may be; of what a list holds, what the list may be."""
-    return _words(_at(path))
+    said = ""
+    for end in range(len(path) + 1):
+        node = _at(path[:end])
+        said = node.get("description", said)
+    if "description" in node or any(form.get("type") != "object" for form in _forms(node)):
+        return _words(node)
+    return f"a mapping of {', '.join(known)}" if (known := keys(path)) else said
 
 
 def keys(path: Sequence[str | int]) -> list[str]:

@@ -124,5 +124,18 @@ EXPERIMENTS: dict[str, Callable[[Study], Iterator[Job]]] = {
 
 
 def jobs(study: Study) -> dict[str, Job]:
-    """Every training job of a study by its path, in a fixed order."""
-    return {job.path: job for experiment in EXPERIMENTS.values() for job in experiment(study)}
+    """Every training job of a study by its path, in a fixed order.
+
+    Raises
+    ------
+    ValueError
+        If two jobs have one path, or one has nothing to train.
+    """
+    found: dict[str, Job] = {}
+    for experiment in EXPERIMENTS.values():
+        for job in experiment(study):
+            if job.path in found or not job.sweeps:
+                why = "of two jobs" if job.sweeps else "of a job without sweeps"
+                raise ValueError(f"{job.path} is the path {why}; expected one job that trains")
+            found[job.path] = job
+    return found

@@ -47,6 +47,24 @@ def test_where_files_have_no_locks_a_silent_job_was_stopped(study, monkeypatch):
     assert len(read_status(study, AT["written"] + 6000).stopped) == 2
 
 
+def test_a_job_that_has_told_nothing_yet_or_nothing_that_is_understood_runs_if_it_is_locked(study):
+    for told in (None, "{", "[]", '{"sweep": 1}'):
+        path = study / "jobs/grid/a/two/progress.json"
+        path.unlink() if told is None else path.write_text(told)
+        status = read_status(study, 1003)
+        assert status == StudyStatus("small", 2, 1, {"grid/a/two": {}}, {"audit/clean/c": AT})
+        assert list(lines(status, 1003))[2].split() == ["grid/a/two", *7 * "-"]
+
+
+def test_a_plan_that_is_none_is_one_sentence(study):
+    for text in ("{", "[]", "{}"):
+        (study / "plan.json").write_text(text)
+        done = run(study.parents[1])
+        assert done.returncode != 0
+        assert done.stderr.count("\n") == 1
+        assert "plan.json: not the plan of a study" in done.stderr
+
+
 def test_a_job_that_has_its_table_is_finished_whatever_it_left(study):
     for job in ("grid/a/two", "audit/clean/c"):
         (study / "jobs" / job / "history.parquet").touch()

@@ -184,7 +184,7 @@ def test_the_authors_settings_of_hsic():
     assert weights == {"mnist": 200, "fashion_mnist": 1000, "cifar10": 2500}
     trained = next(each for each in ma2020.sweeps() if each.objective == "hsic")
     assert trained.hsic == schemes.HsicBottleneck(
-        "x", 200, 6, output="hsic", normalization="batch_norm"
+        term="x", weight=200, sigma=6, output="hsic", normalization="batch_norm"
     )
     assert (trained.batch_size, trained.epochs, trained.scaling) == (256, 5, "unit")
     assert 0.001 in trained.learning_rates
