@@ -21,14 +21,39 @@ try:
 except ConfigError as error:
     raise WorkflowError(str(error))
 
-# To Slurm: a warning two minutes before a job's time limit, at which the job saves its state and puts
-# itself back into the queue; and what it then writes goes to the end of its log.
-WARNED = "'--signal=URG@120 --open-mode=append'"
+# To Slurm: a warning two minutes before a job's time limit, at which a job with checkpoints saves its
+# state and puts itself back into the queue, and another says that it needs more time; and what a job
+# writes goes to the end of Slurm's log. It stands in the rules of all jobs that are sent to a cluster.
+WARNED = "--signal=URG@120 --open-mode=append"
+
+# Whether jobs are sent to a cluster, or this is the snakemake of one there. Of executors nothing is
+# known while rules are read; so it is told as Snakemake's scheduler tells it, by the number of jobs
+# that may be in a queue, which is left out for this machine.
+REMOTE = workflow.nodes is not None or workflow.remote_exec
 
 # Jobs of this machine wait for one another's memory, and one that needs more gets all there is.
 GIVEN = {"mem", "mem_mb"} & {*workflow.global_resources}
-if workflow.is_main_process and workflow.local_exec and not GIVEN:
+if workflow.is_main_process and not REMOTE and not GIVEN:
     workflow.register_resource("mem_mb", int(0.9 * memory.capacity_mb()))
+
+GPU = STUDY.settings["device"] != "cpu"
+# Whether jobs will find one: with `auto` that depends on where they run, and on a cluster each asks
+# for one.
+CUDA = GPU and (REMOTE or resources.GPU_HERE or STUDY.settings["device"] == "cuda")
+
+
+# What a plan says that jobs ask for; rules with a message show no resources in one.
+ASKED_FOR = "{threads} threads, {resources.mem_mb} MB, {resources.runtime} min"
+
+
+def growing(amount, most=float("inf")):
+    """A resource that is doubled at each retry."""
+    return lambda wildcards, attempt: min(amount * 2 ** (attempt - 1), most)
+
+
+def whole_job(process_mb):
+    """MB of a job, of which a process takes some."""
+    return process_mb + (memory.BESIDE_MB if REMOTE else 0)
 
 
 def raw_files(wildcards):
@@ -94,6 +119,12 @@ def trained_sweeps(wildcards):
     return [(sweep, OWN.get((sweep.dataset, sweep.architecture), size)) for sweep in sweeps]
 
 
+def tables_of(name, table):
+    """Path of a table of an experiment, in a list; an empty one if the study has no such jobs."""
+    conducted = any(job.experiment == name for job in JOBS.values())
+    return [f"{OUT}/tables/{name}/{table}.parquet"] if conducted else []
+
+
 def job_list(wildcards):
     """File with the names of an experiment's jobs; a command line has no room for ten thousand.
 
@@ -111,7 +142,7 @@ def training_memory(wildcards, attempt):
     """MB of a training job, whose sweeps are trained in turn; doubled at each retry."""
     sweeps = trained_sweeps(wildcards)
     needed = max(resources.memory_mb(sweep, size, cuda=CUDA) for sweep, size in sweeps)
-    return needed * 2 ** (attempt - 1)
+    return whole_job(needed) * 2 ** (attempt - 1)
 
 
 def training_minutes(wildcards, attempt):

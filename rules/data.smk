@@ -73,8 +73,9 @@ rule prepare:
         "../envs/kancore.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(whole_job(2000)),
+        runtime=growing(30),
+        slurm_extra=WARNED,
     params:
         code=lambda wildcards: data_code(wildcards.dataset),
         module=lambda wildcards: data_module(wildcards.dataset),
@@ -82,8 +83,9 @@ rule prepare:
         content=lambda wildcards: own_content(wildcards.dataset),
         options=lambda wildcards: json.dumps(data_options(wildcards.dataset), sort_keys=True),
     message:
-        "prepare data set {wildcards.dataset}"
+        f"prepare data set {{wildcards.dataset}} ({ASKED_FOR})"
     shell:
-        'python -P "$KANCORE_RUN" workflow_scripts/prepare.py --dataset {params.module} {params.raw}'
+        'exec python -P "$KANCORE_RUN" workflow_scripts/prepare.py --dataset {params.module} {params.raw}'
         " --options {params.options:q} --out {output.data:q} --summary {output.summary:q}"
-        " --code {params.code} 2>&1 | tee {log:q}"
+        # A signal of Slurm reaches all processes of a job, and its last line is to be read.
+        " --code {params.code} 2> >(trap '' TERM; exec tee -a {log:q} >&2)"

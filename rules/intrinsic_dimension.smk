@@ -24,17 +24,18 @@ rule manifold:
         "../envs/kancore.yaml"
     threads: STUDY.settings["threads"]
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 60 * attempt,
+        mem_mb=growing(whole_job(4000)),
+        runtime=growing(60),
         gpu=int(GPU),
         device=STUDY.settings["device"],
+        slurm_extra=WARNED,
     params:
         code=planned_digest("workflow_scripts/manifold.py"),
     message:
-        "estimate the dimension of data set {wildcards.dataset}"
+        f"estimate the dimension of data set {{wildcards.dataset}} ({ASKED_FOR}, {{resources.gpu}} GPUs)"
     shell:
-        'python -P "$KANCORE_RUN" workflow_scripts/manifold.py --data {input.data:q} --device {resources.device}'
-        " --threads {threads} --out {output:q} --code {params.code} 2> {log:q}"
+        'exec python -P "$KANCORE_RUN" workflow_scripts/manifold.py --data {input.data:q} --device {resources.device}'
+        " --threads {threads} --out {output:q} --code {params.code} 2>> {log:q}"
 
 
 rule landscape:
@@ -54,8 +55,8 @@ rule landscape:
         "../envs/kancore.yaml"
     threads: STUDY.settings["threads"]
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 240 * attempt,
+        mem_mb=growing(whole_job(4000)),
+        runtime=growing(240, resources.MAX_MINUTES),
         gpu=int(GPU),
         # How a job runs, not what it gives: unlike params, a change of these re-runs nothing.
         device=STUDY.settings["device"],
@@ -68,13 +69,13 @@ rule landscape:
         ),
         study=STUDY.name,
     message:
-        "train {wildcards.landscape} in random subspaces"
+        f"train {{wildcards.landscape}} in random subspaces ({ASKED_FOR}, {{resources.gpu}} GPUs)"
     shell:
         'exec python -P "$KANCORE_RUN" workflow_scripts/landscape.py'
         " --study {params.study} --landscape {params.landscape:q}"
         " --data {input.data:q} --device {resources.device} --threads {threads}"
         " --parent $PPID --checkpoint-seconds {resources.checkpoint_seconds} --out {output:q}"
-        " --code {params.code} 2> {log:q}"
+        " --code {params.code} 2>> {log:q}"
 
 
 rule intrinsic_dimension:

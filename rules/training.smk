@@ -1,16 +1,6 @@
 # Training jobs of all experiments -> the history of each -> for each experiment one table of
 # evaluations, one of runs, one of sweeps.
 
-GPU = STUDY.settings["device"] != "cpu"
-# Whether jobs will find one: with `auto` that is known of this machine only.
-CUDA = GPU and (resources.GPU_HERE or not workflow.local_exec)
-
-
-def tables_of(name, table):
-    """Path of a table of an experiment, in a list; an empty one if the study has no such jobs."""
-    conducted = any(job.experiment == name for job in JOBS.values())
-    return [f"{OUT}/tables/{name}/{table}.parquet"] if conducted else []
-
 
 wildcard_constraints:
     experiment="|".join(experiments.EXPERIMENTS),
@@ -59,7 +49,7 @@ rule train:
         ),
         study=STUDY.name,
     message:
-        "train {wildcards.job}"
+        f"train {{wildcards.job}} ({ASKED_FOR}, {{resources.gpu}} GPUs)"
     shell:
         'exec python -P "$KANCORE_RUN" workflow_scripts/train.py'
         " --study {params.study} --job {params.job:q} {params.choice}"
@@ -68,7 +58,7 @@ rule train:
         " --checkpoint-seconds {resources.checkpoint_seconds}"
         " --tf32 {resources.tf32} --compile {resources.compile}"
         " --history {output.history:q} --timings {output.timings:q}"
-        " --code {params.code} 2> {log:q}"
+        " --code {params.code} 2>> {log:q}"
 
 
 rule tables:

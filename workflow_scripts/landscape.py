@@ -11,7 +11,8 @@ from kancore.intrinsic_dimension.landscape import measure_landscape
 from kancore.intrinsic_dimension.subspaces import Landscape
 from kancore.machine.devices import lease
 from kancore.machine.interruption import resumable
-from kancore.machine.memory import keep_freed_memory
+from kancore.machine.last_words import last_words
+from kancore.machine.memory import keep_freed_memory, usable_mb
 from kancore.machine.program import program
 from kancore.tables import LANDSCAPES, write_table
 from kancore.training import checkpoints
@@ -44,6 +45,7 @@ def main(
     with (
         resumable(planned.name, folder / "job.lock", parent) as stop,
         lease(device, stop.check) as leased,
+        last_words(usable_mb()),
     ):
         try:
             rows = measure_landscape(

@@ -9,6 +9,9 @@ import torch
 from kancore.data.dataset import load
 from kancore.intrinsic_dimension.manifold import estimate_dimension
 from kancore.machine.devices import lease
+from kancore.machine.interruption import repeatable
+from kancore.machine.last_words import last_words
+from kancore.machine.memory import usable_mb
 from kancore.machine.program import program
 from kancore.tables import INTRINSIC_DIMENSIONS, write_table
 
@@ -16,7 +19,7 @@ from kancore.tables import INTRINSIC_DIMENSIONS, write_table
 def main(data: Path, device: Literal["auto", "cpu", "cuda"], threads: int, out: Path) -> None:
     """Read a prepared data set, write a table of estimates."""
     torch.set_num_threads(threads)
-    with lease(device) as leased:
+    with repeatable(), last_words(usable_mb()), lease(device) as leased:
         try:
             dataset = load(data)
             estimates = estimate_dimension(dataset.x_train.to(leased))

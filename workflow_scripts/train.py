@@ -10,7 +10,8 @@ from kancore import networks, objectives
 from kancore.data.dataset import load
 from kancore.machine.devices import lease
 from kancore.machine.interruption import resumable
-from kancore.machine.memory import keep_freed_memory, last_words, usable_mb
+from kancore.machine.last_words import last_words
+from kancore.machine.memory import keep_freed_memory, usable_mb
 from kancore.machine.program import program
 from kancore.studies.jobs import Job
 from kancore.tables import HISTORY, TIMINGS, write_table

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from kancore.machine import slurm
 from kancore.machine.files import remove_unfinished
 from kancore.machine.locks import first_free
 
@@ -22,7 +23,7 @@ KILL_SECONDS = 120
 
 
 class Stopped(Exception):
-    """Work was asked to stop; it goes on from its last checkpoint."""
+    """Work was asked to stop."""
 
 
 class StopSignal:
@@ -59,6 +60,10 @@ class StopSignal:
         """Whether to stop now."""
         return self.warned or self._terminated or os.getppid() != self._parent
 
+    def why(self) -> str:
+        """Say why to stop, as the end of a sentence."""
+        return _why(WARNING if self.warned else signal.SIGTERM if self._terminated else None)
+
     def check(self) -> None:
         """Stop now, if so.
 
@@ -68,6 +73,18 @@ class StopSignal:
         """
         if self():
             raise Stopped
+
+
+def _why(number: signal.Signals | None) -> str:
+    """Say why a signal asks to stop; ``None`` of an orphan."""
+    if number is None:
+        return "as snakemake has ended"
+    if number == WARNING:
+        return "shortly before the job's time limit"
+    job = slurm.properties(os.environ.get("SLURM_JOB_ID"))
+    if slurm.out_of_time(job):
+        return f"at the job's time limit of {job['TimeLimit']}"
+    return "by Slurm, as after scancel or scontrol requeue" if job else "by SIGTERM"
 
 
 def requeue() -> None:
@@ -117,7 +134,30 @@ def resumable(name: str, lock: Path, parent: int) -> Iterator[StopSignal]:
             remove_unfinished(lock.parent)
             yield stop
     except Stopped:
-        print("stopped; the next run goes on from the checkpoint", file=sys.stderr)
+        print(f"stopped {stop.why()}; it goes on from its checkpoint", file=sys.stderr)
         if stop.warned:
             requeue()
+        raise SystemExit(EXIT_STOPPED) from None
+
+
+@contextmanager
+def repeatable() -> Iterator[None]:
+    """Do work that has no checkpoints: if it is asked to stop it ends at once, and says so.
+
+    Raises
+    ------
+    SystemExit
+        With `EXIT_STOPPED`, if the work was stopped.
+    """
+
+    def stop(number: int, frame: object) -> None:
+        raise Stopped(number)
+
+    for number in (signal.SIGTERM, WARNING):
+        signal.signal(number, stop)
+    try:
+        yield
+    except Stopped as stopped:
+        why = _why(signal.Signals(stopped.args[0]))
+        print(f"stopped {why}; it has no checkpoint, and begins again", file=sys.stderr)
         raise SystemExit(EXIT_STOPPED) from None

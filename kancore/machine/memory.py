@@ -1,18 +1,15 @@
-"""Memory of this process: what it may take, what it has taken, how it keeps what it has freed.
-
-Run as a program, it waits for the process that started it, and tells if that one was killed.
-"""
+"""Memory of this process: what it may take, what it has taken, how it keeps what it has freed."""
 
 import ctypes
 import os
-import select
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
+from kancore.machine import slurm
+
+# MB of the other processes of a job on a cluster: two snakemakes of 185 MB, srun, shells, and what
+# watches the job. They count where Slurm adds up what all processes of a job have.
+BESIDE_MB = 450
 # Of glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 
@@ -46,7 +43,7 @@ def capacity_mb(root: Path = Path("/"), environment: Mapping[str, str] = os.envi
         The least of the machine's memory, the limits of control groups and Slurm's allocation.
     """
     limits = [_machine_bytes(root, "MemTotal"), *(limit for limit, _ in _groups(root))]
-    return int(min(*limits, _allocation(environment)) / 1e6)
+    return int(min(min(limits) / 1e6, slurm.allocated_mb(environment)))
 
 
 def usable_mb(root: Path = Path("/"), environment: Mapping[str, str] = os.environ) -> int:
@@ -57,7 +54,7 @@ def usable_mb(root: Path = Path("/"), environment: Mapping[str, str] = os.enviro
     free = [limit - used for limit, used in _groups(root)]
     own = _status("VmRSS", root / "proc" / "self" / "status")
     there = min(_machine_bytes(root, "MemAvailable"), *free, float("inf")) + own * 1e6
-    return int(min(there, _allocation(environment)) / 1e6)
+    return max(0, int(min(there / 1e6, slurm.allocated_mb(environment) - BESIDE_MB)))
 
 
 def _machine_bytes(root: Path, name: str) -> float:
@@ -100,15 +97,6 @@ def _group(group: Path, limit: str, usage: str, cache: str) -> Iterator[tuple[fl
         return
 
 
-def _allocation(environment: Mapping[str, str]) -> float:
-    """Bytes that Slurm has allocated on this node; infinite where it has set no limit."""
-    mb = int(environment.get("SLURM_MEM_PER_NODE", 0))  # 0 is all of the node
-    if not mb:
-        cpus = int(environment.get("SLURM_CPUS_ON_NODE", 1))
-        mb = cpus * int(environment.get("SLURM_MEM_PER_CPU", 0))
-    return mb * 2**20 or float("inf")
-
-
 def _status(name: str, file: Path) -> float:
     """MB of an entry of a process's status; 0 where there is none."""
     try:
@@ -123,43 +111,6 @@ def peak_mb(process: int | str = "self") -> float:
     return _status("VmHWM:", Path("/proc", str(process), "status"))
 
 
-@contextmanager
-def last_words(limit_mb: int) -> Iterator[None]:
-    """Let standard error end with a line on memory if this process is killed meanwhile.
-
-    SIGKILL, with which a system that is out of memory ends a process, cannot be caught. So a small
-    process waits for the end of this one, and writes the line.
-
-    Parameters
-    ----------
-    limit_mb
-        MB that this process may take.
-    """
-    waiting, alive = os.pipe()
-    command = [sys.executable, "-S", __file__, str(os.getpid()), str(limit_mb)]
-    # In a group of its own, which no signal for this one reaches.
-    options: dict[str, Any] = {"stdin": waiting, "stdout": subprocess.DEVNULL, "process_group": 0}
-    with subprocess.Popen(command, **options):
-        os.close(waiting)
-        try:
-            yield
-        finally:
-            with suppress(BrokenPipeError):
-                os.write(alive, b"ended")
-            os.close(alive)
-
-
-def _watch(process: int, limit_mb: int, seconds: float = 0.2) -> None:
-    """Wait until standard input ends; without a word on it, its writer was killed."""
-    peak = 0.0
-    while not select.select([sys.stdin], [], [], seconds)[0]:
-        peak = max(peak, peak_mb(process))
-    if not os.read(sys.stdin.fileno(), 1):
-        print(
-            f"killed: its memory had reached {peak:,.0f} MB, of {limit_mb:,} MB that it might take",
-            file=sys.stderr,
-        )
-
-
-if __name__ == "__main__":
-    _watch(*map(int, sys.argv[1:]))
+def resident_mb(process: int | str = "self") -> float:
+    """MB that a process has now; 0 where the system does not tell."""
+    return _status("VmRSS:", Path("/proc", str(process), "status"))

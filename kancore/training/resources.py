@@ -19,7 +19,7 @@ from kancore.networks.parts import (
 )
 from kancore.schemes import Scheme, Trained
 
-# MB of a process that has imported PyTorch; of one that uses CUDA, and of what starts it.
+# MB of a process that has imported PyTorch; of one that uses CUDA.
 BASE_MB, CUDA_BASE_MB = 640, 2500
 # Minutes to start, read the data and write the tables.
 BASE_MINUTES = 10

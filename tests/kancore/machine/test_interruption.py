@@ -103,3 +103,42 @@ def test_outside_slurm_nothing_is_requeued(monkeypatch):
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
     monkeypatch.setattr(interruption.subprocess, "run", None)
     requeue()
+
+
+REPEATABLE = """
+import os, signal, time
+from kancore.machine.interruption import repeatable
+with repeatable():
+    os.kill(os.getpid(), signal.{name})
+    time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "why"), [("SIGURG", "shortly before the job's time limit"), ("SIGTERM", "by SIGTERM")]
+)
+def test_work_without_checkpoints_ends_at_once_and_says_why(name, why, monkeypatch):
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    program = [sys.executable, "-c", REPEATABLE.format(name=name)]
+    done = subprocess.run(program, capture_output=True, text=True)
+    assert done.returncode == interruption.EXIT_STOPPED
+    assert done.stderr == f"stopped {why}; it has no checkpoint, and begins again\n"
+
+
+@pytest.mark.parametrize(
+    ("run", "why"),
+    [
+        ("00:04:00", "at the job's time limit of 00:04:00"),
+        ("00:01:00", "by Slurm, as after scancel or scontrol requeue"),
+    ],
+)
+def test_who_is_stopped_by_slurm_says_why(run, why, scontrol):
+    scontrol(JobState="COMPLETING", RunTime=run, TimeLimit="00:04:00")
+    stop = StopSignal(os.getppid())
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert stop()
+    assert stop.why() == why
+
+
+def test_an_orphan_says_why_it_stops():
+    assert StopSignal(-1).why() == "as snakemake has ended"
