@@ -4,6 +4,7 @@ import json
 import os
 import shlex
 import sys
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
@@ -39,9 +40,9 @@ sys.path.remove(str(HERE))
 from kancore import networks, objectives
 from kancore.data import PUBLISHED
 from kancore.figures.declared import FIGURES
-from kancore.machine import memory
+from kancore.machine import memory, slurm
 from kancore.machine.checksums import content_digest
-from kancore.machine.files import write_atomically
+from kancore.machine.files import HOPELESS, write_atomically
 from kancore.machine.locks import lock
 from kancore.machine.provenance import planned_digest, set_environment
 from kancore.studies import changes, experiments, trials
@@ -73,6 +74,7 @@ onstart:
     limit = workflow.scheduler.job_rate_limiter
     if limit is not None and (limit.max_jobs, limit.timespan) == (100, 1):
         workflow.scheduler.job_rate_limiter = None
+    workflow.scheduler.error_callback = partial(after_failure, workflow.scheduler.error_callback)
     # What `python -m kancore.status` counts by.
     jobs = [*JOBS, *(f"landscapes/{name}" for name in LANDSCAPES)]
     try:

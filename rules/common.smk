@@ -46,6 +46,24 @@ CUDA = GPU and (REMOTE or resources.GPU_HERE or STUDY.settings["device"] == "cud
 ASKED_FOR = "{threads} threads, {resources.mem_mb} MB, {resources.runtime} min"
 
 
+def may_mend(job):
+    """Whether a job that has failed may succeed if it is tried again."""
+    for log in job.log:
+        if Path(log).exists() and Path(log).read_text(errors="replace").endswith(f"{HOPELESS}\n"):
+            return False
+    if job.is_local or workflow.nodes is None:
+        return True
+    numbers = workflow.persistence.external_jobids(job)
+    return not any(slurm.properties(number).get("JobState") == "CANCELLED" for number in numbers)
+
+
+def after_failure(tell, job):
+    """Let Snakemake try a job again only if that may help; else its last try has been this one."""
+    if not may_mend(job):
+        job.attempt = max(job.attempt, job.restart_times + 1)
+    tell(job)
+
+
 def growing(amount, most=float("inf")):
     """A resource that is doubled at each retry."""
     return lambda wildcards, attempt: min(amount * 2 ** (attempt - 1), most)

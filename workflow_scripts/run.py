@@ -8,6 +8,7 @@ import gc
 import os
 import runpy
 import sys
+import traceback
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -19,10 +20,22 @@ def main() -> None:
     gc.disable()
     sys.path.insert(0, str(ROOT))
     import kancore  # noqa: F401 -- its modules are found in it from now on
+    from kancore.machine.files import HOPELESS, MayPass
 
     del sys.path[0]
     program = ROOT / sys.argv.pop(1)
-    runpy.run_path(str(program), run_name="__main__")
+    try:
+        runpy.run_path(str(program), run_name="__main__")
+    except SystemExit as end:
+        if isinstance(end, MayPass) or not isinstance(end.code, str):
+            raise
+        raise SystemExit(f"{end.code}\n{HOPELESS}") from None
+    except Exception as error:
+        # Of a GPU: its memory, which others may have taken, or a fault of that one.
+        if "CUDA" in str(error):
+            raise
+        traceback.print_exc()
+        raise SystemExit(HOPELESS) from None
     # All is written: to take PyTorch apart, object by object, takes another half second.
     sys.stdout.flush()
     sys.stderr.flush()

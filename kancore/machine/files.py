@@ -8,6 +8,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from kancore.machine import slurm
+
+# Ends the log of a program that would fail again, so that nobody waits for it to try.
+HOPELESS = "not tried again: it would fail again"
+
+
+class MayPass(SystemExit):
+    """End of a program for what may be better at another time: a disk, or memory."""
+
 
 def write_atomically(
     path: str | os.PathLike, write: Callable[[Path], object], keep: Path | None = None
@@ -86,14 +95,17 @@ def run_plainly(main: Callable[[], None]) -> None:
 
     Raises
     ------
-    SystemExit
+    MayPass
         With the message of an `OSError` or `MemoryError`, in place of its traceback.
     """
     gc.freeze()  # what was imported is no garbage
     gc.enable()  # which workflow_scripts/run.py puts off until here
     try:
         return main()
-    except (OSError, MemoryError) as error:
+    except MemoryError as error:
+        given = slurm.allocated_mb()
+        message = f"{error}" + (f" (Slurm gave {given:,.0f})" if given < float("inf") else "")
+    except OSError as error:
         message = str(error)
     # Out here, what the error held open is closed: on a full disk, the message's log has room.
-    raise SystemExit(message)
+    raise MayPass(message)

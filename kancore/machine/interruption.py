@@ -1,6 +1,7 @@
 """How a training job learns that it has to stop, and how Slurm then starts it again."""
 
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -101,6 +102,14 @@ def requeue() -> None:
         time.sleep(KILL_SECONDS)  # to end with an error now would be a failure of the job
 
 
+def _begin() -> None:
+    """Say where and when work begins, as the log has the lines of earlier tries too."""
+    number = os.environ.get("SLURM_JOB_ID")
+    job = f", job {number} of Slurm" if number else ""
+    moment = time.strftime("%Y-%m-%d %H:%M:%S")
+    print(f"begun at {moment} on {platform.node()}{job}", file=sys.stderr, flush=True)
+
+
 @contextmanager
 def resumable(name: str, lock: Path, parent: int) -> Iterator[StopSignal]:
     """Do work that may be stopped, and that no other process does at the same time.
@@ -126,6 +135,7 @@ def resumable(name: str, lock: Path, parent: int) -> Iterator[StopSignal]:
         limit, the job is in the queue again.
     """
     stop = StopSignal(parent)
+    _begin()
     try:
         waiting = f"{name}: waiting for another process that does it to end"
         with first_free([lock], waiting, stop.check):
@@ -155,6 +165,7 @@ def repeatable() -> Iterator[None]:
 
     for number in (signal.SIGTERM, WARNING):
         signal.signal(number, stop)
+    _begin()
     try:
         yield
     except Stopped as stopped:

@@ -4,7 +4,6 @@ import os
 import select
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,9 +15,7 @@ from kancore.machine.memory import peak_mb, resident_mb
 ROOT = Path(__file__).resolve().parents[2]
 # Seconds between two looks at the memory of a process.
 _PERIOD = 0.2
-# Seconds that a controller may take to know of the end of a job.
-_SETTLED = 10
-# From this share of its limit on a job that is killed was killed for its memory.
+# From this share of its limit on a job may be killed for its memory, and one that is killed was.
 _NEAR = 0.9
 # Run apart from all that site-packages hold, which takes a tenth of the memory and time.
 _PROGRAM = (
@@ -32,8 +29,8 @@ def last_words(limit_mb: int) -> Iterator[None]:
     """Let standard error end with a line on its end if this process is killed meanwhile.
 
     SIGKILL, with which a system that is out of memory ends a process, cannot be caught. So a small
-    process waits for the end of this one, and writes the line. Where a batch system ends that one
-    too, there is none.
+    process waits for the end of this one, and writes the line. Slurm may end that one too: so it
+    also tells when the memory of a job comes near to what Slurm has given it.
 
     Parameters
     ----------
@@ -67,17 +64,22 @@ def watch(process: int, limit_mb: int) -> None:
     above, given, peak, whole = _above(process), slurm.allocated_mb(), 0.0, 0.0
     while not select.select([sys.stdin], [], [], _PERIOD)[0]:
         peak = max(peak, peak_mb(process))
-        whole = max(whole, sum(map(resident_mb, (process, *above))))
+        before, whole = whole, max(whole, sum(map(resident_mb, (process, *above))))
+        if before < _NEAR * given <= whole:
+            print(f"near its limit: {_said(whole, given)}", file=sys.stderr, flush=True)
     if os.read(sys.stdin.fileno(), 1):
         return
     said = f"its memory had reached {peak:,.0f} MB, of {limit_mb:,} MB that it might take"
     full = peak >= _NEAR * limit_mb
     if given < float("inf"):
-        said = f"the job's memory had reached {whole:,.0f} MB, of {given:,.0f} MB from Slurm"
+        said = _said(whole, given)
         full = whole >= _NEAR * given
-    # At once: where Slurm holds the processes of a job together, this one soon ends too.
     why = "killed for its memory" if full else _why(os.environ.get("SLURM_JOB_ID"))
     print(f"{why}: {said}", file=sys.stderr)
+
+
+def _said(whole: float, given: float) -> str:
+    return f"the job's memory had reached {whole:,.0f} MB, of {given:,.0f} MB from Slurm"
 
 
 def _above(process: int) -> list[int]:
@@ -98,14 +100,11 @@ def _above(process: int) -> list[int]:
 
 def _why(number: str | None) -> str:
     """Say why a process was killed that had memory left, as far as Slurm tells."""
-    end = time.monotonic() + _SETTLED
-    while (job := slurm.properties(number)).get("JobState") in ("RUNNING", "COMPLETING"):
-        if time.monotonic() > end:
-            break
-        time.sleep(1)
-    state = job.get("JobState")
+    # Asked once: where Slurm holds the processes of a job together, this one soon ends too.
+    job = slurm.properties(number)
+    state = job.get("JobState", "")
     if state == "OUT_OF_MEMORY":
         return "killed for its memory"
     if state == "TIMEOUT" or slurm.out_of_time(job):
         return f"killed at its time limit of {job['TimeLimit']}"
-    return "cancelled" if state == "CANCELLED" else "killed"
+    return {"CANCELLED": "cancelled", "COMPLETING": "killed by Slurm"}.get(state, "killed")

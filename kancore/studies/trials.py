@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from kancore import networks
-from kancore.machine.files import read_json, write_json
+from kancore.machine.files import HOPELESS, read_json, write_json
 from kancore.machine.provenance import ROOT, code_digest
 from kancore.networks.parts import Needs
 from kancore.schemes import Architecture
@@ -136,6 +136,7 @@ def _run(wanted: Sequence[tuple[str, tuple[int, ...]]]) -> list[dict | None]:
             check=False,
         )
         if done.returncode:
-            *_, reason = ["it cannot be tried", *done.stderr.strip().splitlines()]
+            said = done.stderr.strip().removesuffix(HOPELESS).strip()
+            *_, reason = ["it cannot be tried", *said.splitlines()]
             raise ConfigError(f"config: models: {reason}")
         return read_json(out)

@@ -67,8 +67,9 @@ SlurmctldPidFile=$DIR/run/slurmctld.own.pid
 SlurmdPidFile=$DIR/run/slurmd.own.pid
 SlurmctldLogFile=$DIR/log/slurmctld.log
 SlurmdLogFile=$DIR/log/slurmd.log
-ProctrackType=proctrack/pgid
+ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
+# Memory is enforced, without cgroups: what all processes of a step have is added up.
 JobAcctGatherType=jobacct_gather/linux
 JobAcctGatherFrequency=task=2
 JobAcctGatherParams=OverMemoryKill
@@ -77,7 +78,7 @@ SwitchType=switch/none
 MpiDefault=none
 MailProg=/bin/true
 SelectType=select/cons_tres
-SelectTypeParameters=CR_CPU
+SelectTypeParameters=CR_CPU_Memory
 SlurmdParameters=config_overrides
 ReturnToService=2
 InactiveLimit=0

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import yaml
 
+from kancore.machine.files import HOPELESS
 from kancore.tables import RUNS, read_table
 
 SWEEP = "results/tiny/jobs/grid/digits/backprop/mlp-32-gelu/0.005/seed0"
@@ -35,10 +36,12 @@ def failing(project, *arguments):
 
 
 def test_disk_full_while_a_checkpoint_is_written(project):
-    arguments = (HISTORY, "--config", "checkpoint_seconds=0", "epochs=3")
+    arguments = (HISTORY, "--retries", "1", "--config", "checkpoint_seconds=0", "epochs=3")
     with mounted(project.path / "results" / "tiny", "size=100k"):
         output = failing(project, *arguments)
     assert f"{SWEEP}/checkpoint.pt: No space left on device" in output
+    # Others may make room.
+    assert output.count("Trying to restart job") == 1
 
 
 def test_results_that_cannot_be_written(project):
@@ -52,9 +55,12 @@ def test_a_damaged_prepared_data_set(project):
     content = bytearray(data.read_bytes())
     content[len(content) // 2] ^= 1
     data.write_bytes(content)
-    output = failing(project, HISTORY, "--forcerun", "train")
+    output = failing(project, HISTORY, "--forcerun", "train", "--retries", "2")
     assert "digits.safetensors: not a prepared data set: its arrays do not have the" in output
     assert "remove it and prepare it again" in output
+    # It would fail again.
+    assert f"{HOPELESS}\n" in output
+    assert "Trying to restart" not in output
     data.unlink()
     project.snakemake("--cores", "1", HISTORY)
 

@@ -6,8 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from kancore.machine import last_words
-
 pytestmark = pytest.mark.skipif(
     not Path("/proc/self/status").exists(), reason="the system tells nothing of processes"
 )
@@ -22,9 +20,13 @@ with last_words({limit}):
 """
 
 
-def last_line(program):
+def lines(program):
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    return done.stderr.splitlines()[-1]
+    return done.stderr.splitlines()
+
+
+def last_line(program):
+    return lines(program)[-1]
 
 
 def test_a_killed_process_tells_its_peak_and_the_limit():
@@ -43,7 +45,12 @@ def test_near_its_limit_it_was_killed_for_its_memory():
         ({"JobState": "CANCELLED"}, "cancelled: "),
         ({"JobState": "TIMEOUT", "TimeLimit": "00:04:00"}, "killed at its time limit of 00:04:00"),
         ({"JobState": "OUT_OF_MEMORY"}, "killed for its memory: "),
-        ({"JobState": "FAILED"}, "killed: "),
+        ({"JobState": "RUNNING"}, "killed: "),
+        ({"JobState": "COMPLETING"}, "killed by Slurm: "),
+        (
+            {"JobState": "COMPLETING", "RunTime": "00:04:01", "TimeLimit": "00:04:00"},
+            "killed at its time limit of 00:04:00",
+        ),
         ({}, "killed: "),  # the controller is down
     ],
 )
@@ -57,15 +64,11 @@ def test_a_killed_job_of_slurm_tells_what_slurm_says(told, expected, scontrol):
 
 def test_a_job_that_has_all_its_memory_was_killed_for_it(scontrol):
     scontrol(JobState="RUNNING", MinMemoryNode="210M")
-    said = last_line(KILLED.format(limit=5000))
-    assert said.startswith("killed for its memory: the job's memory had reached 2")
-    assert said.endswith("of 220 MB from Slurm")
-
-
-def test_it_does_not_wait_for_ever_for_a_job_to_end(scontrol, monkeypatch):
-    scontrol(JobState="COMPLETING", RunTime="00:04:01", TimeLimit="00:04:00")
-    monkeypatch.setattr(last_words, "_SETTLED", 0)
-    assert last_words._why("7") == "killed at its time limit of 00:04:00"
+    warning, _, last = lines(KILLED.format(limit=5000))
+    said = "the job's memory had reached 2"
+    assert warning.startswith(f"near its limit: {said}")
+    assert last.startswith(f"killed for its memory: {said}")
+    assert last.endswith("of 220 MB from Slurm")
 
 
 def test_a_process_that_ends_by_itself_tells_nothing():
