@@ -2,6 +2,7 @@
 import gc
 import json
 import os
+import re
 import shlex
 import sys
 from functools import partial
@@ -39,6 +40,7 @@ sys.path.remove(str(HERE))
 
 from kancore import networks, objectives
 from kancore.data import PUBLISHED
+from kancore.data.raw_files import rows_name
 from kancore.figures.declared import FIGURES
 from kancore.machine import memory, slurm
 from kancore.machine.checksums import content_digest
@@ -74,7 +76,9 @@ onstart:
     limit = workflow.scheduler.job_rate_limiter
     if limit is not None and (limit.max_jobs, limit.timespan) == (100, 1):
         workflow.scheduler.job_rate_limiter = None
-    workflow.scheduler.error_callback = partial(after_failure, workflow.scheduler.error_callback)
+    workflow.scheduler.error_callback = partial(
+        after_failure, workflow.scheduler.error_callback
+    )
     # What `python -m kancore.status` counts by.
     jobs = [*JOBS, *(f"landscapes/{name}" for name in LANDSCAPES)]
     try:
@@ -91,9 +95,19 @@ localrules:
 
 rule all:
     default_target: not workflow.modifier.is_module
+    # All files that docs/study.md lists but data and jobs, so that one that is deleted comes back.
+    # Those two are made again where something needs them, and to make them is to train again.
     input:
         expand(
-            f"{OUT}/tables/{{experiment}}/runs.csv",
+            rules.tables.output,
             experiment=[*dict.fromkeys(job.experiment for job in JOBS.values())],
         ),
+        sorted({f"{OUT}/{job.choice}" for job in JOBS.values() if job.choice}),
+        rules.intrinsic_dimension.output,
+        rules.efficiency.output,
+        rules.claims.output,
+        rules.firmness_table.output,
+        rules.audit.output if tables_of("audit", "runs") else [],
+        rules.stability.output if tables_of("stability", "runs") else [],
+        expand(f"{OUT}/figures/{{figure}}.{{kind}}", figure=REPORTED, kind=["png", "svg"]),
         rules.report.output,

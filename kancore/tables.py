@@ -6,7 +6,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from kancore.machine.files import write_atomically
+from kancore.machine.files import DamagedFileError, write_atomically
 from kancore.schemes import Scheme, Trained
 
 
@@ -313,12 +313,19 @@ def read_table(path: str | os.PathLike, schema: pa.Schema) -> pd.DataFrame:
 
     Raises
     ------
-    ValueError
-        If the file's columns are not those of `schema`.
+    DamagedFileError
+        If it is no whole table, or its columns are not those of `schema`.
     """
-    table = pq.read_table(path)
+    again = "remove it, and call snakemake again"
+    try:
+        table = pq.read_table(path)
+    except (pa.ArrowException, OSError) as error:
+        if isinstance(error, FileNotFoundError):
+            raise
+        raise DamagedFileError(f"{path}: not a whole Parquet table ({error}); {again}") from error
     if table.schema.names != schema.names or table.schema.types != schema.types:
-        raise ValueError(f"{path}: columns {table.schema.names}, expected {schema.names}")
+        names = f"columns {table.schema.names}, expected {schema.names}"
+        raise DamagedFileError(f"{path}: {names}; {again}")
     return table.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
 
 

@@ -74,10 +74,22 @@ def whole_job(process_mb):
     return process_mb + (memory.BESIDE_MB if REMOTE else 0)
 
 
+DATA = STUDY.settings["data"]
+# Rows that are enough of a table.
+ROWS = {"higgs": sum(DATA["higgs"].values())}
+
+
+def downloaded(name):
+    """Paths of the raw files of a data set."""
+    rows = ROWS.get(name)
+    names = [rows_name(file, rows) if rows else file for file in PUBLISHED[name]]
+    return [f"results/raw/{name}/{file}" for file in names]
+
+
 def raw_files(wildcards):
     """What a data set is prepared from: downloads, a file of the user's, or nothing."""
     if wildcards.dataset in PUBLISHED:
-        return f"results/raw/{wildcards.dataset}.txt"
+        return downloaded(wildcards.dataset)
     file = own_file(wildcards.dataset)
     # Its content counts, as a parameter: a file may be replaced by an older one. Of a name with
     # braces, which are wildcards to Snakemake, the parameter is all there is.

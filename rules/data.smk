@@ -1,12 +1,11 @@
 # Raw files -> one safetensors file a data set, and a summary of it.
 
-DATA = STUDY.settings["data"]
-# Rows that are enough of a table.
-ROWS = {"higgs": sum(DATA["higgs"].values())}
-
 
 wildcard_constraints:
     dataset=r"[a-z0-9_]+",
+    file="|".join(
+        map(re.escape, {Path(file).name for name in PUBLISHED for file in downloaded(name)})
+    ),
 
 
 localrules:
@@ -17,20 +16,22 @@ localrules:
 # The raw files of all data sets of the study, and nothing else.
 rule download:
     input:
-        expand(
-            "results/raw/{dataset}.txt",
-            dataset=[name for name in STUDY.settings["datasets"] if name in PUBLISHED],
-        ),
+        [
+            file
+            for name in STUDY.settings["datasets"]
+            if name in PUBLISHED
+            for file in downloaded(name)
+        ],
 
 
-# The folder of the files is no output: Snakemake would remove what a download can go on from.
+# How a file is got changes nothing in it: as parameters, these would download all again.
 rule fetch:
     output:
-        "results/raw/{dataset}.txt",
+        "results/raw/{dataset}/{file}",
     log:
-        "results/raw/logs/{dataset}.log",
+        "results/raw/logs/{dataset}/{file}.log",
     benchmark:
-        "results/raw/benchmarks/{dataset}.tsv"
+        "results/raw/benchmarks/{dataset}/{file}.tsv"
     priority: 2
     conda:
         "../envs/kancore.yaml"
@@ -38,22 +39,20 @@ rule fetch:
     resources:
         mem_mb=1000,
         runtime=240,
-        # Where the files come from changes nothing in them.
         mirror=f"--mirror {shlex.quote(DATA['mirror'])}" if DATA["mirror"] else "",
-    params:
-        code=lambda wildcards: planned_digest(
-            "workflow_scripts/fetch.py", f"kancore.data.{wildcards.dataset}"
-        ),
         verify="" if DATA["verify"] else "--no-verify",
         rows=lambda wildcards: (
             f"--rows {ROWS[wildcards.dataset]}" if wildcards.dataset in ROWS else ""
         ),
+        code=lambda wildcards: planned_digest(
+            "workflow_scripts/fetch.py", f"kancore.data.{wildcards.dataset}"
+        ),
     message:
-        "download data set {wildcards.dataset}"
+        "download {wildcards.file} of data set {wildcards.dataset}"
     shell:
         'python -P "$KANCORE_RUN" workflow_scripts/fetch.py --dataset {wildcards.dataset}'
-        " --folder results/raw/{wildcards.dataset} --out {output:q} {resources.mirror}"
-        " {params.verify} {params.rows} --code {params.code} 2>&1 | tee {log:q}"
+        " --out {output:q} {resources.mirror} {resources.verify} {resources.rows}"
+        " --code {resources.code} 2>&1 | tee {log:q}"
 
 
 rule prepare:
@@ -82,10 +81,11 @@ rule prepare:
         raw=lambda wildcards: raw_argument(wildcards.dataset),
         content=lambda wildcards: own_content(wildcards.dataset),
         options=lambda wildcards: json.dumps(data_options(wildcards.dataset), sort_keys=True),
+        verify="" if DATA["verify"] else "--no-verify",
     message:
         f"prepare data set {{wildcards.dataset}} ({ASKED_FOR})"
     shell:
         'exec python -P "$KANCORE_RUN" workflow_scripts/prepare.py --dataset {params.module} {params.raw}'
-        " --options {params.options:q} --out {output.data:q} --summary {output.summary:q}"
+        " {params.verify} --options {params.options:q} --out {output.data:q} --summary {output.summary:q}"
         # A signal of Slurm reaches all processes of a job, and its last line is to be read.
         " --code {params.code} 2> >(trap '' TERM; exec tee -a {log:q} >&2)"

@@ -1,27 +1,25 @@
-"""Download the raw files of a data set, and list them in a file when all are there."""
+"""Download a raw file of a data set."""
 
 import os
 from pathlib import Path
 
 from kancore.data import download
-from kancore.machine.files import write_atomically
 from kancore.machine.program import program
 
 
 def main(
     dataset: str,
-    folder: Path,
     out: Path,
     mirror: str | None = None,
     verify: bool = True,
     rows: int | None = None,
 ) -> None:
-    """Download what is missing in a folder.
+    """Download it into the folder of its data set.
 
     Parameters
     ----------
     out
-        List of the files, written at the end.
+        The file.
     mirror
         The only source; without one, KANCORE_MIRROR, or else the publishers.
     verify
@@ -31,11 +29,9 @@ def main(
     """
     mirror = mirror or os.environ.get("KANCORE_MIRROR")
     try:
-        files = download.fetch(dataset, folder, mirror=mirror, rows=rows, verify=verify)
+        download.fetch(dataset, out.parent, mirror=mirror, rows=rows, verify=verify, name=out.name)
     except ValueError as error:
         raise SystemExit(f"{error}") from error
-    names = "".join(f"{file.name}\n" for file in files)
-    write_atomically(out, lambda part: part.write_text(names))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,12 @@
 """Make the prepared form of a data set."""
 
+import zlib
+from gzip import BadGzipFile
 from pathlib import Path
 
 from kancore.data import dataset as prepared
 from kancore.data import dataset_module
+from kancore.data.raw_files import mismatch
 from kancore.machine.files import write_json
 from kancore.machine.interruption import repeatable
 from kancore.machine.last_words import last_words
@@ -11,7 +14,17 @@ from kancore.machine.memory import usable_mb
 from kancore.machine.program import program
 
 
-def main(dataset: str, options: dict, out: Path, summary: Path, raw: Path | None = None) -> None:
+AGAIN = "remove it, and call snakemake again to download it"
+
+
+def main(
+    dataset: str,
+    options: dict,
+    out: Path,
+    summary: Path,
+    raw: Path | None = None,
+    verify: bool = True,
+) -> None:
     """Read raw files, write the prepared form and its summary.
 
     Parameters
@@ -20,12 +33,18 @@ def main(dataset: str, options: dict, out: Path, summary: Path, raw: Path | None
         Name of the data set, or own.
     raw
         Folder of its raw files, or the user's own file.
+    verify
+        Whether a wrong checksum of a raw file is an error.
     """
     with repeatable(), last_words(usable_mb()):
+        files = getattr(dataset_module(dataset), "FILES", ())
+        for path, file in [(raw / file.name, file) for file in files if raw and file.md5]:
+            if verify and (difference := mismatch(path, file)):
+                raise SystemExit(f"{path}: {difference}; {AGAIN}")
         try:
             made = dataset_module(dataset).prepare(raw, **options)
-        except ValueError as error:
-            raise SystemExit(f"{error}") from error
+        except (ValueError, EOFError, zlib.error, BadGzipFile) as error:
+            raise SystemExit(f"{error}; {AGAIN}" if files else f"{error}") from error
         prepared.save(out, made)
         write_json(summary, prepared.summary(made))
 

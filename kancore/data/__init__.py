@@ -9,7 +9,19 @@ from importlib import import_module
 from types import ModuleType
 
 # Those whose raw files are downloaded, and those that come with a library.
-PUBLISHED = ("mnist", "fashion_mnist", "cifar10", "imdb", "higgs")
+# The names of the raw files are those of each module's ``FILES``, which imports PyTorch.
+_IDX = tuple(
+    f"{part}-{kind}-ubyte.gz"
+    for part in ("train", "t10k")
+    for kind in ("images-idx3", "labels-idx1")
+)
+PUBLISHED: dict[str, tuple[str, ...]] = {
+    "mnist": _IDX,
+    "fashion_mnist": _IDX,
+    "cifar10": ("cifar-10-binary.tar.gz",),
+    "imdb": ("aclImdb_v1.tar.gz",),
+    "higgs": ("HIGGS.csv.gz",),
+}
 BUNDLED = ("mnist_sample", "digits", "breast_cancer")
 DATASETS: dict[str, str] = {name: f"kancore.data.{name}" for name in (*PUBLISHED, *BUNDLED, "own")}
 

@@ -46,6 +46,7 @@ def fetch(
     mirror: str | None = None,
     rows: int | None = None,
     verify: bool = True,
+    name: str | None = None,
 ) -> list[Path]:
     """Get the raw files of a data set; files that are there already are kept.
 
@@ -62,6 +63,8 @@ def fetch(
         Get only the first `rows` rows of each file, a gzip-compressed table.
     verify
         Check the published checksums, where there are any. Without, a warning names what differs.
+    name
+        Get only the file that has this name in `folder`.
 
     Returns
     -------
@@ -81,6 +84,8 @@ def fetch(
     # Two that write to one partial file would spoil it.
     with first_free([folder / ".lock"], f"waiting for another download into {shown(folder)}"):
         for file in dataset_module(dataset).FILES:
+            if name not in (None, file.name if rows is None else rows_name(file.name, rows)):
+                continue
             sources = [join(mirror, dataset, file.name)] if mirror else list(file.urls)
             if rows is None:
                 paths.append(_fetch_file(file, folder / file.name, sources, verify))
@@ -115,7 +120,7 @@ def _fetch_file(file: RawFile, path: Path, sources: list[str], verify: bool) -> 
 
 
 def _fetch_rows(file: RawFile, folder: Path, sources: list[str], rows: int) -> Path:
-    path = folder / rows_name(file, rows)
+    path = folder / rows_name(file.name, rows)
     partial = path.with_name(path.name + ".part")
     known = known_rows(folder, file)
     if path.exists():

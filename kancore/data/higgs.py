@@ -51,7 +51,7 @@ def prepare(raw: Path, train_rows: int = 50_000, test_rows: int = 50_000) -> Dat
         If the file has not as many rows, other columns, or other rows than were first downloaded.
     """
     rows = train_rows + test_rows
-    path = Path(raw) / rows_name(FILES[0], rows)
+    path = Path(raw) / rows_name(FILES[0].name, rows)
     checksum = hashlib.sha256()
     try:
         with open(path, "rb") as stream:

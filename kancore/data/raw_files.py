@@ -73,9 +73,9 @@ def describe(folder: Path, files: Iterable[RawFile]) -> str:
     )
 
 
-def rows_name(file: RawFile, rows: int) -> str:
-    """Name of the file that holds the first `rows` rows of the table `file`."""
-    stem, suffixes = file.name.split(".", 1)
+def rows_name(name: str, rows: int) -> str:
+    """Name of the file that holds the first `rows` rows of the table `name`."""
+    stem, suffixes = name.split(".", 1)
     return f"{stem}-{rows}.{suffixes}"
 
 

@@ -14,6 +14,10 @@ from kancore.machine import slurm
 HOPELESS = "not tried again: it would fail again"
 
 
+class DamagedFileError(ValueError):
+    """A file is not what it was when it was written; says which, and what to do."""
+
+
 class MayPass(SystemExit):
     """End of a program for what may be better at another time: a disk, or memory."""
 
@@ -95,8 +99,9 @@ def run_plainly(main: Callable[[], None]) -> None:
 
     Raises
     ------
-    MayPass
-        With the message of an `OSError` or `MemoryError`, in place of its traceback.
+    SystemExit
+        With the message of a `DamagedFileError` in place of its traceback; a `MayPass` with that of
+        an `OSError` or `MemoryError`.
     """
     gc.freeze()  # what was imported is no garbage
     gc.enable()  # which workflow_scripts/run.py puts off until here
@@ -105,6 +110,8 @@ def run_plainly(main: Callable[[], None]) -> None:
     except MemoryError as error:
         given = slurm.allocated_mb()
         message = f"{error}" + (f" (Slurm gave {given:,.0f})" if given < float("inf") else "")
+    except DamagedFileError as error:
+        raise SystemExit(str(error)) from None
     except OSError as error:
         message = str(error)
     # Out here, what the error held open is closed: on a full disk, the message's log has room.

@@ -1,14 +1,19 @@
 """What a change re-runs, told by real dry runs."""
 
 import os
+import re
 import shutil
+import subprocess
+import sys
 from functools import partial
+from pathlib import Path
 
 import pytest
 
 from kancore.figures.declared import FIGURES
 from kancore.machine.locks import first_free
 
+ROOT = Path(__file__).resolve().parents[2]
 # One from each table that figures are drawn from.
 SOME_FIGURES = ("accuracy_bars", "learning_curves", "time_parameters", "grid_size")
 # The tiny study has no runs with HSIC.
@@ -269,3 +274,46 @@ def test_a_study_without_an_audit_or_under_another_protocol_has_none(project):
         plan = project.plan("--config", setting, "--forceall")
         assert not audit & set(plan)
         assert plan["train"] == left
+
+
+TARGETS = """
+import sys
+from snakemake import cli
+from snakemake.executors import dryrun
+
+def run(self, job, before=dryrun.Executor.run_job):
+    if job.rule.name == "all":
+        print(*job.input, sep="\\n")
+    before(self, job)
+
+dryrun.Executor.run_job = run
+cli.main(["--dry-run", "--quiet", "all", "--forcerun", "report", "--configfile", "tiny.yaml"])
+"""
+
+
+def test_every_file_that_the_documentation_lists_comes_back(project):
+    text = (ROOT / "docs" / "study.md").read_text()
+    rows = re.findall(r"^\| `results/STUDY/(\S+)`(?:, `(\S+)`)? \|", text, re.MULTILINE)
+    study = project.path / "results" / "tiny"
+    listed = set()
+    for name, other in rows:
+        if name.startswith(("jobs/", "logs/")):  # these are results of training
+            continue
+        pattern = re.sub(r"[A-Z]{4,}", "*", name)
+        patterns = [pattern, str(Path(pattern).with_suffix(other))] if other else [pattern]
+        for pattern in patterns:
+            found = [*study.glob(f"{pattern}**/*" if pattern.endswith("/") else pattern)]
+            assert found, pattern
+            listed |= {path for path in found if path.is_file()}
+    done = subprocess.run(
+        [sys.executable, "-c", TARGETS],
+        cwd=project.path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    targets = {project.path / line for line in done.stdout.splitlines()}
+    assert listed - targets == set()
+    assert len(listed) > 2 * len(REPORTED) + 20
+    (study / "figures" / "firmness.png").unlink()
+    assert project.plan() == {"firmness": 1, "report": 1}

@@ -38,13 +38,12 @@ def settings(mirror, **data):
 
 def test_download_fetches_all_files_and_nothing_else(project, mirror):
     config = settings(mirror, verify=False)
-    assert project.plan("download", *config) == {"fetch": 1, "download": 1}
+    assert project.plan("download", *config) == {"fetch": 4, "download": 1}
     project.snakemake("--cores", "1", "download", *config)
-    listed = (project.path / "results" / "raw" / "mnist.txt").read_text().splitlines()
-    assert len(listed) == 4
-    for name in listed:
-        copy = project.path / "results" / "raw" / "mnist" / name
-        assert copy.read_bytes() == (mirror / "mnist" / name).read_bytes()
+    copies = [*(project.path / "results" / "raw" / "mnist").iterdir()]
+    assert len(copies) == 4
+    for copy in copies:
+        assert copy.read_bytes() == (mirror / "mnist" / copy.name).read_bytes()
     assert not (project.path / "results" / "data" / "mnist.safetensors").exists()
     target = "results/data/mnist.safetensors"
     project.snakemake("--cores", "1", target, *config)
@@ -53,6 +52,10 @@ def test_download_fetches_all_files_and_nothing_else(project, mirror):
     assert len(dataset.y_train) == 40
     # Where the files came from does not matter once they are there.
     assert project.plan(target, *settings("/elsewhere", verify=False)) == {}
+    # Nor what downloads them: its edits are no reason to do it again.
+    project.append("workflow_scripts/fetch.py")
+    project.append("kancore/data/download.py")
+    assert project.plan("download", *config) == {}
 
 
 def test_wrong_checksums_are_told_and_leave_nothing(project, mirror):
@@ -60,7 +63,25 @@ def test_wrong_checksums_are_told_and_leave_nothing(project, mirror):
     assert "md5" in output
     assert str(mirror / "mnist") in output
     assert "Traceback" not in output
-    assert not (project.path / "results" / "raw" / "mnist.txt").exists()
+    assert not [*(project.path / "results" / "raw" / "mnist").iterdir()]
+
+
+def test_a_damaged_raw_file_is_downloaded_again_once_it_is_removed(project, mirror):
+    target, config = "results/data/mnist.safetensors", settings(mirror, verify=False)
+    project.snakemake("--cores", "1", "download", *config)
+    raw = project.path / "results" / "raw" / "mnist" / "train-images-idx3-ubyte.gz"
+    raw.write_bytes(raw.read_bytes()[:500])
+    output = project.snakemake("--cores", "1", target, *config, check=False)
+    assert "train-images-idx3-ubyte.gz: not a whole gzip file" in output
+    assert "; remove it, and call snakemake again to download it\n" in output
+    # One that somebody put there is checked too.
+    output = project.snakemake("--cores", "1", target, *settings(mirror), check=False)
+    assert "train-images-idx3-ubyte.gz: md5 " in output
+    assert "; remove it, and call snakemake again to download it\n" in output
+    raw.unlink()
+    assert project.plan(target, *config) == {"fetch": 1, "prepare": 1}
+    project.snakemake("--cores", "1", target, *config)
+    assert len(load(project.path / target).y_train) == 40
 
 
 def test_options_of_a_data_set_prepare_it_again(project):

@@ -79,6 +79,18 @@ def test_a_damaged_checkpoint_and_a_study_whose_schemes_all_diverge(project):
     assert (runs["parameters"] > 0).all()
 
 
+@pytest.mark.parametrize("table", ["tables/grid/runs.parquet", "jobs/grid/{}/history.parquet"])
+def test_a_damaged_table(table, project):
+    path = project.path / "results/tiny" / table.format(SWEEP.split("grid/")[1])
+    path.write_bytes(path.read_bytes()[:200])
+    output = failing(project, "--retries", "2")
+    assert f"{path.name}: not a whole Parquet table (" in output
+    assert "); remove it, and call snakemake again\n" in output
+    assert "Trying to restart" not in output
+    path.unlink()
+    project.snakemake("--cores", "2", "results/tiny/claims.json")
+
+
 def own_data_set(project, **changes):
     """Options of a study on a table of three classes, some of its arrays changed."""
     x = np.random.default_rng(0).normal(size=(90, 4)).astype(np.float32)

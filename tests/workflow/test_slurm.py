@@ -1,4 +1,4 @@
-"""A study through a real Slurm, whose jobs are cancelled, requeued and run out of time or memory."""
+"""A study through a real Slurm, whose jobs are cancelled, requeued, out of time or memory."""
 
 import os
 import re
@@ -195,12 +195,12 @@ def test_memory_is_enforced_told_and_tried_again_with_more(finished, slurm, tmp_
     small = small.replace("-32", "-32-gelu")
     table, log = "results/tiny/jobs/grid/{}/history.parquet", "results/tiny/logs/jobs/grid/{}.log"
     # The estimate is right for what the trial has shown.
-    cluster.snakemake(*SLURM, "--forcerun", "train", "--", table.format(small), *options)
+    cluster.snakemake(table.format(small), *SLURM, "--forcerun", "train", *options)
     ((state, asked, *_),) = submitted(slurm, since)["train"]
     assert state == "COMPLETED"
 
     since = newest(slurm)
-    cluster.snakemake(*SLURM, table.format(large), *options)
+    cluster.snakemake(table.format(large), *SLURM, *options)
     (first, asked, *_), (second, more, *_) = submitted(slurm, since)["train"]
     assert (first in ("FAILED", "OUT_OF_MEMORY"), second, more) == (True, "COMPLETED", 2 * asked)
     killed, _ = tries_of(cluster.path / log.format(large))
@@ -215,7 +215,7 @@ def test_memory_is_enforced_told_and_tried_again_with_more(finished, slurm, tmp_
 
     since = newest(slurm)
     little = "--set-resources", "train:mem_mb=700*attempt"
-    cluster.snakemake(*SLURM, *little, "--forcerun", "train", "--", table.format(small), *options)
+    cluster.snakemake(table.format(small), *SLURM, *little, "--forcerun", "train", *options)
     assert [job[:2] for job in submitted(slurm, since)["train"]] == [
         ("FAILED", 700),
         ("COMPLETED", 1400),
@@ -257,7 +257,7 @@ def test_jobs_of_every_kind_that_run_out_of_time(finished, slurm, tmp_path, monk
         "manifold": "manifolds/logs/digits.log",
         "landscape": str(landscape.relative_to(cluster.path / "results")),
     }
-    run = cluster.start(*SLURM, "--", "results/tiny/tables/landscapes.parquet")
+    run = cluster.start("results/tiny/tables/landscapes.parquet", *SLURM)
 
     def out_of_time(*programs):
         processes = [halted(cluster, program, logs[program]) for program in programs]

@@ -189,7 +189,7 @@ def test_rows_are_the_first_of_the_table(server, fetch_file):
     server.files["table"] = gzip.compress(LINES)
     file = raw_file(f"{server.url}/table", name="T.csv.gz", md5=None)
     path = fetch_file(file, rows=300)
-    assert path.name == rows_name(file, 300) == "T-300.csv.gz"
+    assert path.name == rows_name(file.name, 300) == "T-300.csv.gz"
     assert gzip.decompress(path.read_bytes()) == b"".join(LINES.splitlines(keepends=True)[:300])
     first = path.read_bytes()
     path.unlink()

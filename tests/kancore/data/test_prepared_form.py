@@ -11,7 +11,7 @@ from scipy.sparse import random_array
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
-from kancore.data import DATASETS, dataset_module
+from kancore.data import DATASETS, PUBLISHED, dataset_module
 from kancore.data.dataset import dense_rows, load, longest_row, rows, save, split, subset
 from kancore.data.preparation import checks, make_dataset, take
 
@@ -280,3 +280,8 @@ def test_dense_rows_are_the_rows_made_dense():
     assert torch.equal(dense_rows(sparse, index, longest), x[index])
     empty = torch.zeros(2, 3).to_sparse_csr()
     assert torch.equal(dense_rows(empty, torch.tensor([1]), longest_row(empty)), torch.zeros(1, 3))
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_raw_files_are_planned_by_the_names_that_modules_have(name):
+    assert PUBLISHED[name] == tuple(file.name for file in dataset_module(name).FILES)
