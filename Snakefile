@@ -89,6 +89,17 @@ onstart:
         raise WorkflowError(str(error))
 
 
+onsuccess:
+    print(f"study {STUDY.name}: the report is {Path(OUT, 'report.html').absolute()}")
+
+
+onerror:
+    print(
+        f"study {STUDY.name}: not finished. The last line of each log above says why a job failed; "
+        "call snakemake again to go on, from the last checkpoints."
+    )
+
+
 localrules:
     all,
 

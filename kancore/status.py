@@ -21,8 +21,6 @@ _TOLD = {"sweep", "sweeps", "epoch", "epochs", "schemes", "best_accuracy", "step
 _TOLD |= {"seconds_left", "written"}
 # What a job ends with: the table of a training job, or of a landscape.
 _TABLES = ("history.parquet", "landscape.parquet")
-# Seconds of silence after which a job counts as stopped where a file system has no locks.
-_SILENCE = 600
 
 
 @dataclass(frozen=True)
@@ -48,15 +46,13 @@ class StudyStatus:
     stopped: dict[str, dict[str, Any]]
 
 
-def read_status(folder: Path, now: float) -> StudyStatus:
+def read_status(folder: Path) -> StudyStatus:
     """Read how far a study is, from its ``plan.json`` and its jobs' folders.
 
     Parameters
     ----------
     folder
         Folder of the study.
-    now
-        The present, in seconds since 1970.
     """
     jobs = json.loads((folder / "plan.json").read_text())["jobs"]
     status = StudyStatus(folder.name, 0, 0, {}, {})
@@ -69,8 +65,6 @@ def read_status(folder: Path, now: float) -> StudyStatus:
         progress, works = _progress(place), is_locked(place / "job.lock")
         if not progress and not works:  # not begun, or ended since its table was looked for
             continue
-        if works is None:
-            works = now - progress["written"] < _SILENCE
         (status.running if works else status.stopped)[job] = progress
     waiting = len(jobs) - finished - len(status.running) - len(status.stopped)
     return replace(status, finished=finished, waiting=waiting)
@@ -146,7 +140,7 @@ def main() -> None:
     for plan in plans:
         now = time.time()
         try:
-            status = read_status(plan.parent, now)
+            status = read_status(plan.parent)
         except (OSError, ValueError, KeyError, TypeError):
             raise SystemExit(f"{plan}: not the plan of a study; call snakemake again") from None
         print(*lines(status, now), sep="\n")

@@ -13,7 +13,6 @@ from kancore.machine.last_words import last_words
 from kancore.machine.memory import usable_mb
 from kancore.machine.program import program
 
-
 AGAIN = "remove it, and call snakemake again to download it"
 
 

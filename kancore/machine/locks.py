@@ -1,21 +1,107 @@
-"""Locks on files that the kernel frees when their process ends, however it ends."""
+"""Locks on files that the kernel frees when their process ends, however it ends.
+
+Some file systems of clusters have no such locks. There a file beside the locked one names the
+process and the machine that have it, and shows by its time stamp that they live.
+"""
 
 import errno
 import fcntl
+import json
 import os
+import platform
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
 POLL_SECONDS = 0.2
-# Some file systems of clusters have no locks. There, starting a job twice is up to the user.
+# What file systems without locks answer.
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP)
+# Seconds between two signs of life, and after which a process of another machine counts as dead.
+_SIGN, _SILENCE = 10, 120
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
-def lock(path: str | os.PathLike) -> IO | None:
+class _Owned:
+    """A lock by a file that names its owner, for as long as that is not closed."""
+
+    def __init__(self, path: Path):
+        self._path, self._closed = path, threading.Event()
+        threading.Thread(target=self._live, daemon=True).start()
+
+    def _live(self) -> None:
+        while not self._closed.wait(_SIGN):
+            with suppress(OSError):
+                os.utime(self._path)
+
+    def close(self) -> None:
+        """Free the lock."""
+        self._closed.set()
+        self._path.unlink(missing_ok=True)
+
+
+def _boot() -> str:
+    """Identify the time from a start of this machine to its next."""
+    return _BOOT.read_text().strip() if _BOOT.exists() else ""
+
+
+def _owner_file(path: str | os.PathLike) -> Path:
+    return Path(path).with_name(f"{Path(path).name}.owner")
+
+
+def _own(path: str | os.PathLike) -> _Owned | None:
+    """Lock a file by a file that names its owner; ``None`` if another process has."""
+    owner = _owner_file(path)
+    own = owner.with_name(f".{owner.name}.{platform.node()}.{os.getpid()}")
+    own.write_text(json.dumps({"host": platform.node(), "boot": _boot(), "pid": os.getpid()}))
+    try:
+        for _ in range(2):
+            with suppress(FileExistsError):
+                os.link(own, owner)  # whole, and for one process only, on NFS too
+                return _Owned(owner)
+            # By the clock of the machine that has the files.
+            if _lives(owner, own.stat().st_mtime):
+                break
+            _remove_dead(owner, own)
+    finally:
+        own.unlink()
+    return None
+
+
+def _lives(owner: Path, now: float) -> bool:
+    """Whether the process that a file names lives."""
+    try:
+        named = json.loads(owner.read_text())
+        age = now - owner.stat().st_mtime
+    except FileNotFoundError:
+        return False
+    if named["host"] == platform.node():
+        if named["boot"] != _boot():
+            return False
+        try:
+            os.kill(named["pid"], 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:  # of another user
+            pass
+    return age < _SILENCE
+
+
+def _remove_dead(owner: Path, own: Path) -> None:
+    """Remove the file of a dead owner, and not that of who may have done so in the meantime."""
+    taken = own.with_name(f"{own.name}.taken")
+    with suppress(FileNotFoundError):
+        os.rename(owner, taken)
+        if _lives(taken, own.stat().st_mtime):
+            with suppress(FileExistsError):
+                os.link(taken, owner)
+        taken.unlink()
+
+
+def lock(path: str | os.PathLike) -> IO | _Owned | None:
     """Lock a file, for as long as what is returned stays open.
 
     Parameters
@@ -25,8 +111,8 @@ def lock(path: str | os.PathLike) -> IO | None:
 
     Returns
     -------
-    file object or None
-        ``None`` if another process has locked it.
+    object or None
+        One to close; ``None`` if another process has locked the file.
     """
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     file = open(path, "a")  # noqa: SIM115
@@ -40,13 +126,14 @@ def lock(path: str | os.PathLike) -> IO | None:
     except OSError as error:
         if error.errno not in _NO_LOCKS:
             raise
-        return file
+        file.close()
+        return _own(path)
     file.close()
     return None
 
 
-def is_locked(path: Path) -> bool | None:
-    """Whether a process holds the lock of a file; ``None`` where the file system has no locks."""
+def is_locked(path: Path) -> bool:
+    """Whether a process holds the lock of a file."""
     try:
         with open(path) as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -57,7 +144,7 @@ def is_locked(path: Path) -> bool | None:
     except OSError as error:
         if error.errno not in _NO_LOCKS:
             raise
-        return None
+        return _lives(_owner_file(path), time.time())
     return False
 
 
@@ -95,7 +182,7 @@ def first_free(
         file.close()
 
 
-def _first(paths: Sequence[Path]) -> tuple[int, IO] | None:
+def _first(paths: Sequence[Path]) -> tuple[int, IO | _Owned] | None:
     for index, path in enumerate(paths):
         if (file := lock(path)) is not None:
             return index, file

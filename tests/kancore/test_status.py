@@ -38,20 +38,14 @@ def study(tmp_path):
 
 def test_jobs_of_every_kind_are_finished_running_stopped_or_waiting(study):
     expected = StudyStatus("small", 2, 1, {"grid/a/two": AT}, {"audit/clean/c": AT})
-    assert read_status(study, 1003) == expected
-
-
-def test_where_files_have_no_locks_a_silent_job_was_stopped(study, monkeypatch):
-    monkeypatch.setattr("kancore.status.is_locked", lambda path: None)
-    assert len(read_status(study, AT["written"] + 60).running) == 2
-    assert len(read_status(study, AT["written"] + 6000).stopped) == 2
+    assert read_status(study) == expected
 
 
 def test_a_job_that_has_told_nothing_yet_or_nothing_that_is_understood_runs_if_it_is_locked(study):
     for told in (None, "{", "[]", '{"sweep": 1}'):
         path = study / "jobs/grid/a/two/progress.json"
         path.unlink() if told is None else path.write_text(told)
-        status = read_status(study, 1003)
+        status = read_status(study)
         assert status == StudyStatus("small", 2, 1, {"grid/a/two": {}}, {"audit/clean/c": AT})
         assert list(lines(status, 1003))[2].split() == ["grid/a/two", *7 * "-"]
 
@@ -68,11 +62,11 @@ def test_a_plan_that_is_none_is_one_sentence(study):
 def test_a_job_that_has_its_table_is_finished_whatever_it_left(study):
     for job in ("grid/a/two", "audit/clean/c"):
         (study / "jobs" / job / "history.parquet").touch()
-    assert read_status(study, 1003) == StudyStatus("small", 4, 1, {}, {})
+    assert read_status(study) == StudyStatus("small", 4, 1, {}, {})
 
 
 def test_text(study):
-    first, running, job, stopped, other = lines(read_status(study, 1003), now=1003.4)
+    first, running, job, stopped, other = lines(read_status(study), now=1003.4)
     assert first == "small: 2 jobs finished, 1 running, 1 stopped, 1 waiting"
     assert [running.split()[0], stopped.split()[0]] == ["running", "stopped"]
     cells = ["2/15", "3/12", "27", "0.9712", "123.5", "1 min 5 s", "3 s ago"]

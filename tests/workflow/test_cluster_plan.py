@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from kancore.machine.memory import BESIDE_MB, capacity_mb
-from kancore.machine.resources import BASE_MB, CUDA_BASE_MB, MAX_MINUTES
+from kancore.training.resources import BASE_MB, CUDA_BASE_MB, MAX_MINUTES
 
 ROOT = Path(__file__).resolve().parents[2]
 # Instead of what a dry run shows, the resources of every job.

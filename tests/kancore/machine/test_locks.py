@@ -2,16 +2,18 @@
 
 import errno
 import itertools
+import json
 import os
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 import torch
 
 from kancore.machine import devices, locks
-from kancore.machine.locks import first_free, lock
+from kancore.machine.locks import first_free, is_locked, lock
 
 HOLD = """
 import sys, time
@@ -67,17 +69,74 @@ def test_jobs_share_devices_one_at_a_time(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EIO])
-def test_a_file_system_without_locks_stops_no_job(number, tmp_path, monkeypatch):
+def without_locks(monkeypatch, number):
     def refuse(file, operation):
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(locks.fcntl, "flock", refuse)
-    if number == errno.EIO:
-        with pytest.raises(OSError, match="Input/output error"):
-            lock(tmp_path / "lock")
-    else:
-        lock(tmp_path / "lock").close()
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP])
+def test_a_file_system_without_locks_has_one_owner_too(number, tmp_path, monkeypatch):
+    without_locks(monkeypatch, number)
+    path = tmp_path / "lock"
+    assert not is_locked(path)
+    with first_free([path], ""):
+        assert lock(path) is None
+        assert is_locked(path)
+    assert list(tmp_path.iterdir()) == []
+    lock(path).close()
+
+
+def test_other_faults_of_locks_are_told(tmp_path, monkeypatch):
+    without_locks(monkeypatch, errno.EIO)
+    with pytest.raises(OSError, match="Input/output error"):
+        lock(tmp_path / "lock")
+
+
+DEAD = subprocess.Popen(["true"])
+DEAD.wait()
+
+
+@pytest.mark.parametrize(
+    ("changes", "seconds", "held"),
+    [
+        ({}, 0, True),
+        ({"pid": DEAD.pid}, 0, False),
+        ({"boot": "an earlier one"}, 0, False),
+        ({"host": "elsewhere", "pid": DEAD.pid, "boot": "its own"}, 60, True),
+        ({"host": "elsewhere"}, 200, False),
+        ({}, 200, False),  # another process has the number of a dead one
+    ],
+    ids=["alive", "killed", "restarted", "elsewhere", "silent", "number-again"],
+)
+def test_a_lock_without_the_kernel_is_that_of_a_living_process(
+    changes, seconds, held, tmp_path, monkeypatch
+):
+    without_locks(monkeypatch, errno.ENOLCK)
+    path, owner = tmp_path / "lock", tmp_path / "lock.owner"
+    first = lock(path)
+    owner.write_text(json.dumps(json.loads(owner.read_text()) | changes))
+    then = time.time() - seconds
+    os.utime(owner, (then, then))
+    assert is_locked(path) == held
+    second = lock(path)
+    assert (second is None) == held
+    assert {file.name for file in tmp_path.iterdir()} == {"lock", "lock.owner"}
+    for each in (first, second):
+        if each is not None:
+            each.close()
+
+
+def test_an_owner_shows_that_it_lives(tmp_path, monkeypatch):
+    without_locks(monkeypatch, errno.ENOLCK)
+    monkeypatch.setattr(locks, "_SIGN", 0.01)
+    owned = lock(tmp_path / "lock")
+    os.utime(tmp_path / "lock.owner", (0, 0))
+    while (tmp_path / "lock.owner").stat().st_mtime == 0:
+        time.sleep(0.01)
+    owned.close()
+    assert not (tmp_path / "lock.owner").exists()
 
 
 @pytest.fixture
