@@ -26,6 +26,11 @@ if not HERE.is_dir():
         f"{HERE}: not a folder; expected the Snakefile of a local copy of the project"
     )
 
+if workflow.is_main_process and not os.access(Path.cwd(), os.W_OK):
+    raise WorkflowError(
+        f"{Path.cwd()}: cannot be written to; expected a folder for results (--directory FOLDER)"
+    )
+
 # Not `configfile:`, which is skipped in a module that is given a config of its own.
 defaults = yaml.safe_load((HERE / "config.yaml").read_text(encoding="utf-8"))
 update_config(defaults, config)

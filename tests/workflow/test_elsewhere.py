@@ -1,6 +1,7 @@
 """The project used from another folder, from a strange place, and by another workflow."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import pytest
 
 from kancore.tables import RUNS, read_table
 
+ROOT = Path(__file__).resolve().parents[2]
 TABLE = "results/tiny/tables/grid/runs.parquet"
 SHADOW = "raise SystemExit('imported from the working folder')\n"
 IMPORTER = """
@@ -108,3 +110,12 @@ def test_another_workflow_has_it_as_a_module(checkout, tmp_path):
     snakemake(folder)
     assert (folder / "first.txt").read_text() == "beside it\n"
     assert "grid_report" in snakemake(folder, "--dry-run", "grid_all")
+
+
+def test_it_is_found_where_the_catalog_looks_for_workflows(checkout):
+    for name in ("workflow", "config"):
+        shutil.copytree(ROOT / name, checkout / name)
+    arguments = "--snakefile", "workflow/Snakefile", "--configfile", "config/config.yaml"
+    shown = snakemake(checkout, *arguments, "--dry-run")
+    for rule in ("study", "report", "train", "prepare"):
+        assert re.search(rf"^{rule} +[0-9]+$", shown, re.MULTILINE)

@@ -50,6 +50,12 @@ def test_results_that_cannot_be_written(project):
     assert "results/tiny/plan.json: Read-only file system" in output
 
 
+def test_a_working_folder_that_cannot_be_written(project, tmp_path):
+    with mounted(tmp_path / "sealed", "ro"):
+        output = failing(project, "--directory", str(tmp_path / "sealed"))
+    assert "sealed: cannot be written to; expected a folder for results" in output
+
+
 def test_a_damaged_prepared_data_set(project):
     data = project.path / "results/data/digits.safetensors"
     content = bytearray(data.read_bytes())
