@@ -46,6 +46,7 @@ sys.path.remove(str(HERE))
 from kancore import networks, objectives
 from kancore.data import PUBLISHED
 from kancore.data.raw_files import rows_name
+from kancore.data.own_files import data_files
 from kancore.figures.declared import FIGURES
 from kancore.machine import memory, slurm
 from kancore.machine.checksums import content_digest

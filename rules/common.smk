@@ -104,7 +104,9 @@ def own_file(name):
 def own_content(name):
     """Digest of the file of a data set of the user's own; nothing for others."""
     file = own_file(name)
-    return content_digest(Path(file), Path(".snakemake", "own_files.json")) if file else ""
+    return (
+        content_digest(Path(file), Path(".snakemake", "own_files.json"), data_files) if file else ""
+    )
 
 
 def raw_argument(name):

@@ -3,6 +3,7 @@
 The binary version, the same images and labels as the Python version without its pickles.
 """
 
+import math
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from kancore.data.dataset import Dataset
 from kancore.data.preparation import make_dataset
 from kancore.data.raw_files import RawFile, describe, read_tar
+from kancore.machine.messages import shown
 
 FILES = (
     RawFile(
@@ -38,6 +40,7 @@ CLASS_NAMES = (
 _TRAIN = tuple(f"data_batch_{i}.bin" for i in range(1, 6))
 _TEST = ("test_batch.bin",)
 _SHAPE = (3, 32, 32)
+_RECORD = 1 + math.prod(_SHAPE)  # bytes: label, then pixels
 
 
 def prepare(raw: Path, image_size: int = 32) -> Dataset:
@@ -65,10 +68,12 @@ def prepare(raw: Path, image_size: int = 32) -> Dataset:
     path = Path(raw) / FILES[0].name
     batches = {
         PurePosixPath(name).name: content
-        for name, content in read_tar(path, lambda name: name.endswith(".bin"))
+        for name, content in read_tar(path, lambda name: PurePosixPath(name).name in _TRAIN + _TEST)
     }
     if missing := set(_TRAIN + _TEST) - set(batches):
-        raise ValueError(f"{path}: lacks {', '.join(sorted(missing))}")
+        raise ValueError(f"{shown(path)}: lacks {', '.join(sorted(missing))}")
+    if any(len(batch) % _RECORD for batch in batches.values()):
+        raise ValueError(f"{shown(path)}: a batch is not made of records of {_RECORD} bytes")
     x_train, y_train = _read_batches([batches.pop(name) for name in _TRAIN], image_size)
     x_test, y_test = _read_batches([batches.pop(name) for name in _TEST], image_size)
     return make_dataset(
@@ -85,10 +90,7 @@ def prepare(raw: Path, image_size: int = 32) -> Dataset:
 
 def _read_batches(batches: list[bytes], image_size: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Images uint8 [n, 3 * image_size**2] and labels int64 [n] of records: label, then pixels."""
-    record = 1 + int(np.prod(_SHAPE))
-    if any(len(batch) % record for batch in batches):
-        raise ValueError(f"CIFAR-10: a batch is not made of records of {record} bytes")
-    records = np.concatenate([np.frombuffer(b, np.uint8).reshape(-1, record) for b in batches])
+    records = np.concatenate([np.frombuffer(b, np.uint8).reshape(-1, _RECORD) for b in batches])
     margin = (_SHAPE[1] - image_size) // 2
     middle = slice(margin, margin + image_size)
     images = records[:, 1:].reshape(-1, *_SHAPE)[:, :, middle, middle]

@@ -18,6 +18,7 @@ from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
 from kancore.data.dataset import Dataset
 from kancore.data.preparation import make_dataset
 from kancore.data.raw_files import RawFile, describe, read_tar
+from kancore.machine.messages import shown
 from kancore.schemes import derive_seed
 
 FILES = (
@@ -97,11 +98,15 @@ def _read(path: Path) -> dict[str, tuple[list[str], list[int]]]:
     reviews: dict[str, tuple[list[str], list[int]]] = {"train": ([], []), "test": ([], [])}
     for name, content in sorted(read_tar(path, _REVIEW.fullmatch)):
         part, label = name.split("/")[-3:-1]
-        reviews[part][0].append(_LINE_BREAK.sub(" ", content.decode().lower()))
+        try:
+            text = content.decode()
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{shown(path)}: {name} is not text in UTF-8") from error
+        reviews[part][0].append(_LINE_BREAK.sub(" ", text.lower()))
         reviews[part][1].append(int(label == "pos"))
     for part, (texts, _) in reviews.items():
         if not texts:
-            raise ValueError(f"{path}: no file aclImdb/{part}/neg/*.txt or pos/*.txt")
+            raise ValueError(f"{shown(path)}: no file aclImdb/{part}/neg/*.txt or pos/*.txt")
     return reviews
 
 

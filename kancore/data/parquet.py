@@ -8,16 +8,22 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from pyarrow.dataset import HivePartitioning, dataset
+from pyarrow.fs import LocalFileSystem
 
 from kancore.data.labels import doubled, listed
+from kancore.data.limits import TooLargeError, check_memory
 from kancore.data.single_precision import EXACT, to_float64
+from kancore.machine.messages import reason
 
 # What pandas calls an index without a name, where another program wrote the file again.
 _UNNAMED_INDEX = "__index_level_"
+# Bytes that a value takes meanwhile: as it is read, and in float64.
+_BYTES = 16
 
 
 def read_parquet(
-    path: Path, label: str, split: str
+    path: Path, files: list[Path], label: str, split: str
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], list[str]]:
     """Read a table of one's own.
 
@@ -26,7 +32,10 @@ def read_parquet(
     Parameters
     ----------
     path
-        The file, or a folder of files with the same columns.
+        The file, or a folder of files with the same columns; parts of their paths such as
+        ``year=2020`` are columns too.
+    files
+        The file itself, or those of the folder that are read.
     label, split
         Names of the columns of labels and of parts.
 
@@ -44,16 +53,16 @@ def read_parquet(
     ValueError
         If it is no Parquet file, lacks a column, has one twice, or a column holds something else.
     """
-    table = _read(path)
+    table = _read(path, files)
     if missing := sorted({label, split} - set(table.column_names)):
-        raise ValueError(f"{path}: lacks the columns {listed(missing)}")
-    y = _labels(f"{path}: {label}", table[label])
-    rows = _rows(f"{path}: {split}", table[split])
+        raise ValueError(f"lacks the columns {listed(missing)}")
+    y = _labels(label, table[label])
+    rows = _rows(split, table[split])
     index = set(_index(table)) | {label, split}
     names = [name for name in table.column_names if name not in index]
     if not names:
-        raise ValueError(f"{path}: has no column of features beside {label} and {split}")
-    x = _features(path, table.select(names))
+        raise ValueError(f"has no column of features beside {label} and {split}")
+    x = _features(table.select(names))
     return (
         {part: x[chosen] for part, chosen in rows.items()},
         {part: y[chosen] for part, chosen in rows.items()},
@@ -61,19 +70,30 @@ def read_parquet(
     )
 
 
-def _read(path: Path) -> pa.Table:
+def _read(path: Path, files: list[Path]) -> pa.Table:
+    base = path if path.is_dir() else path.parent
     try:
-        files = pq.ParquetDataset(path)
-        if twice := doubled(files.schema.names):
+        if twice := doubled(pq.read_schema(files[0]).names):
             raise ValueError(f"columns are there twice: {listed(twice)}")
-        table = files.read()
-    except (OSError, ValueError) as error:
+        parts = dataset(
+            [str(file.absolute()) for file in files],
+            format="parquet",
+            filesystem=LocalFileSystem(),
+            partitioning=HivePartitioning.discover(infer_dictionary=True),
+            partition_base_dir=str(base.absolute()),
+        )
+        # The same number in all rows takes no room in the file.
+        check_memory(_BYTES * parts.count_rows() * len(parts.schema))
+        table = parts.to_table()
+        columns = [
+            column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
+            for column in table.columns
+        ]
+    except (MemoryError, TooLargeError):
+        raise
+    except Exception as error:  # whatever damage makes of the readers
         what = "folder of Parquet files" if path.is_dir() else "whole Parquet file"
-        raise ValueError(f"{path}: not a {what} ({error})") from error
-    columns = [
-        column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
-        for column in table.columns
-    ]
+        raise ValueError(f"not a {what} ({reason(error)})") from error
     return pa.table(columns, names=table.column_names).replace_schema_metadata(
         table.schema.metadata
     )
@@ -81,13 +101,18 @@ def _read(path: Path) -> pa.Table:
 
 def _index(table: pa.Table) -> list[str]:
     """Columns that were the index of a data frame."""
-    described = (table.schema.pandas_metadata or {}).get("index_columns", [])
+    try:
+        described = [*(table.schema.pandas_metadata or {}).get("index_columns", [])]
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ValueError(f"pandas' notes on its columns are damaged ({reason(error)})") from error
     unnamed = [name for name in table.column_names if name.startswith(_UNNAMED_INDEX)]
     return [*(name for name in described if isinstance(name, str)), *unnamed]
 
 
 def _rows(what: str, column: pa.ChunkedArray) -> dict[str, np.ndarray]:
     """Which rows are of each part."""
+    if pa.types.is_nested(column.type):
+        raise ValueError(f"{what} is {column.type}, expected 'train' and 'test'")
     found = set(column.unique().to_pylist())
     if unknown := found - {"train", "test"}:
         some = sorted(map(repr, unknown))
@@ -114,7 +139,7 @@ def _labels(what: str, column: pa.ChunkedArray) -> np.ndarray:
     raise ValueError(f"{what} is {kind}, expected whole numbers, text or booleans")
 
 
-def _features(path: Path, table: pa.Table) -> np.ndarray:
+def _features(table: pa.Table) -> np.ndarray:
     unlike = {
         field.name: field.type
         for field in table.schema
@@ -122,7 +147,7 @@ def _features(path: Path, table: pa.Table) -> np.ndarray:
     }
     if unlike:
         types = listed(dict.fromkeys(map(str, unlike.values())))
-        raise ValueError(f"{path}: the columns {listed(unlike)} are not numbers: {types}")
+        raise ValueError(f"the columns {listed(unlike)} are not numbers: {types}")
     x = np.empty((len(table), table.num_columns))
     for place, column in enumerate(table.columns):
         x[:, place] = _to_float64(column)

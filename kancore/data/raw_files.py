@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
+from kancore.data.limits import TooLargeError, check_memory
 from kancore.machine.files import read_json, write_json
 from kancore.machine.messages import reason, shown
 
@@ -152,17 +153,27 @@ def read_tar(path: Path, wanted: Callable[[str], object]) -> Iterator[tuple[str,
     Raises
     ------
     ValueError
-        If the archive is cut or damaged, or a name in it leads outside of its own folder.
+        If the archive is cut or damaged, a name in it leads outside of its own folder, or what is
+        wanted is too large for the memory.
     """
+    size = 0
     try:
         # 'r|': one pass through the archive, so that memory holds one member at a time.
         with tarfile.open(path, "r|*") as archive:
             for member in archive:
                 name = PurePosixPath(member.name)
                 if name.is_absolute() or ".." in name.parts:
-                    raise ValueError(f"{path}: refused, {member.name!r} is outside the archive")
+                    raise _RefusedError(f"refused, {member.name!r} is outside the archive")
                 content = archive.extractfile(member) if member.isfile() else None
                 if content is not None and wanted(member.name):
+                    size += member.size
+                    check_memory(size)
                     yield member.name, content.read()
-    except (tarfile.TarError, OSError, EOFError) as error:
-        raise ValueError(f"{path}: not a whole tar archive ({error})") from error
+    except (_RefusedError, TooLargeError) as error:
+        raise ValueError(f"{shown(path)}: {reason(error)}") from error
+    except Exception as error:  # whatever damage makes of the readers
+        raise ValueError(f"{shown(path)}: not a whole tar archive ({reason(error)})") from error
+
+
+class _RefusedError(ValueError):
+    """An archive is whole, and means harm."""

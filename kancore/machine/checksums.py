@@ -1,6 +1,7 @@
 """Checksums of what users' files hold, kept so that a large file is read once."""
 
 import hashlib
+from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -12,8 +13,8 @@ LARGE = 2**24
 
 
 @cache
-def content_digest(path: Path, kept: Path) -> str:
-    """Digest of what a file, or all files of a folder, hold; time stamps do not count.
+def content_digest(path: Path, kept: Path, files: Callable[[Path], list[Path]]) -> str:
+    """Digest of what a file, or the files of a folder, hold; time stamps do not count.
 
     Parameters
     ----------
@@ -22,18 +23,21 @@ def content_digest(path: Path, kept: Path) -> str:
     kept
         JSON file for the digests of large files. One holds for as long as the file's size and
         times are the same: those of its content, and of any change of the file itself.
+    files
+        Lists the files that are read where `path` is; a `ValueError` says that it is refused.
 
     Returns
     -------
     str
-        16 hexadecimal digits, or ``missing``.
+        16 hexadecimal digits, ``missing``, or ``refused``.
     """
     if not path.exists():
         return "missing"
-    files = sorted(path.rglob("*")) if path.is_dir() else [path]
-    found = [
-        (file.relative_to(path).as_posix(), _digest(file, kept)) for file in files if file.is_file()
-    ]
+    try:
+        paths = files(path)
+    except ValueError:  # told when it is prepared
+        return "refused"
+    found = [(file.relative_to(path).as_posix(), _digest(file, kept)) for file in paths]
     return hashlib.sha256(repr(found).encode()).hexdigest()[:16]
 
 

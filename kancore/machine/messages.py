@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
+_LONGEST = 1000  # characters of an error
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 
@@ -57,7 +58,8 @@ def reason(error: BaseException) -> str:
     """Say in one line why something failed; of an error of the system, without the path."""
     if isinstance(error, OSError) and error.strerror:
         return plain(error.strerror)
-    return plain(" ".join(str(error).split())) or type(error).__name__
+    text = plain(" ".join(str(error).split())) or type(error).__name__
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
 def tell(text: str) -> None:

@@ -61,7 +61,7 @@ def test_download_fetches_all_files_and_nothing_else(project, mirror):
 def test_wrong_checksums_are_told_and_leave_nothing(project, mirror):
     output = project.snakemake("--cores", "1", "download", *settings(mirror), check=False)
     assert "md5" in output
-    assert str(mirror / "mnist") in output
+    assert ".../train-images-idx3-ubyte.gz: md5" in output
     assert "Traceback" not in output
     assert not [*(project.path / "results" / "raw" / "mnist").iterdir()]
 

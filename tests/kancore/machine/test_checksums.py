@@ -1,12 +1,13 @@
 import os
 
+from kancore.data.own_files import data_files
 from kancore.machine import checksums
 from kancore.machine.checksums import content_digest
 
 
 def digest(path, kept):
     content_digest.cache_clear()  # as in a process of its own
-    return content_digest(path, kept)
+    return content_digest(path, kept, data_files)
 
 
 def test_content_counts_and_time_stamps_do_not(tmp_path):
