@@ -31,7 +31,7 @@ rule audit:
         runtime=30,
     params:
         code=planned_digest("workflow_scripts/audit.py"),
-        study=json.dumps({"name": STUDY.name, "settings": AUDIT_GRID}, sort_keys=True),
+        study=json.dumps({"name": STUDY.name, "settings": shareable(AUDIT_GRID)}, sort_keys=True),
     message:
         f"compare the protocols of study {STUDY.name}"
     shell:

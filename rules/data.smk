@@ -1,5 +1,10 @@
 # Raw files -> one safetensors file a data set, and a summary of it.
 
+# Where the files come from changes nothing in them, and may hold a password: so it is no parameter of
+# a rule, which logs show.
+if DATA["mirror"]:
+    os.environ["KANCORE_MIRROR"] = DATA["mirror"]
+
 
 wildcard_constraints:
     dataset=r"[a-z0-9_]+",
@@ -39,7 +44,6 @@ rule fetch:
     resources:
         mem_mb=1000,
         runtime=240,
-        mirror=f"--mirror {shlex.quote(DATA['mirror'])}" if DATA["mirror"] else "",
         verify="" if DATA["verify"] else "--no-verify",
         rows=lambda wildcards: (
             f"--rows {ROWS[wildcards.dataset]}" if wildcards.dataset in ROWS else ""
@@ -51,7 +55,7 @@ rule fetch:
         "download {wildcards.file} of data set {wildcards.dataset}"
     shell:
         'python -P "$KANCORE_RUN" workflow_scripts/fetch.py --dataset {wildcards.dataset}'
-        " --out {output:q} {resources.mirror} {resources.verify} {resources.rows}"
+        " --out {output:q} {resources.verify} {resources.rows}"
         " --code {resources.code} 2>&1 | tee {log:q}"
 
 

@@ -57,7 +57,9 @@ rule report:
         runtime=10,
     params:
         code=planned_digest("workflow_scripts/report.py"),
-        study=json.dumps({"name": STUDY.name, "settings": STUDY.settings}, sort_keys=True),
+        study=json.dumps(
+            {"name": STUDY.name, "settings": shareable(STUDY.settings)}, sort_keys=True
+        ),
         experiments=" ".join(figure.experiment for figure in REPORTED.values()),
         audit=lambda wildcards, input: (f"--audit {shlex.join(input.audit)}" if input.audit else ""),
         stability=lambda wildcards, input: (

@@ -3,10 +3,12 @@
 STABILITY_STUDY = json.dumps(
     {
         "name": STUDY.name,
-        "settings": {
-            **changes.changed_by(STUDY, []).grid,
-            "stability": STUDY.settings["stability"],
-        },
+        "settings": shareable(
+            {
+                **changes.changed_by(STUDY, []).grid,
+                "stability": STUDY.settings["stability"],
+            }
+        ),
     },
     sort_keys=True,
 )

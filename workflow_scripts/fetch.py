@@ -10,24 +10,21 @@ from kancore.machine.program import program
 def main(
     dataset: str,
     out: Path,
-    mirror: str | None = None,
     verify: bool = True,
     rows: int | None = None,
 ) -> None:
-    """Download it into the folder of its data set.
+    """Download it into the folder of its data set, from KANCORE_MIRROR if that is set.
 
     Parameters
     ----------
     out
         The file.
-    mirror
-        The only source; without one, KANCORE_MIRROR, or else the publishers.
     verify
         Whether a wrong checksum is an error, not a warning.
     rows
         Rows of a table that are enough.
     """
-    mirror = mirror or os.environ.get("KANCORE_MIRROR")
+    mirror = os.environ.get("KANCORE_MIRROR")
     try:
         download.fetch(dataset, out.parent, mirror=mirror, rows=rows, verify=verify, name=out.name)
     except ValueError as error:

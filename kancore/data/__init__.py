@@ -7,6 +7,9 @@ A module of a data set has ``FILES``, the `kancore.data.raw_files.RawFile` objec
 
 from importlib import import_module
 from types import ModuleType
+from typing import Any
+
+from kancore.machine.messages import shown
 
 # Those whose raw files are downloaded, and those that come with a library.
 # The names of the raw files are those of each module's ``FILES``, which imports PyTorch.
@@ -37,3 +40,21 @@ def dataset_module(name: str) -> ModuleType:
     if name not in DATASETS:
         raise ValueError(f"no data set {name!r}, expected one of {', '.join(DATASETS)}")
     return import_module(DATASETS[name])
+
+
+def shareable(settings: Any) -> Any:
+    """Give settings of a study, or a part of them, as a report may show them.
+
+    Wherever a mirror or files of the user's own are named, `kancore.machine.messages.shown` takes
+    the place of passwords and of the folders above.
+    """
+    if isinstance(settings, list):
+        return [shareable(each) for each in settings]
+    if not isinstance(settings, dict):
+        return settings
+    found = {key: shareable(value) for key, value in settings.items()}
+    if isinstance(mirror := settings.get("mirror"), str):
+        found["mirror"] = shown(mirror)
+    if isinstance(own := settings.get("own"), dict):
+        found["own"] = {name: shown(file) for name, file in own.items()}
+    return found

@@ -84,6 +84,24 @@ def test_a_damaged_raw_file_is_downloaded_again_once_it_is_removed(project, mirr
     assert len(load(project.path / target).y_train) == 40
 
 
+def test_secrets_of_a_mirror_reach_no_command_and_no_log(project):
+    # Snakemake logs its own command line, so the address comes from a file.
+    address = "http://me:s3cret@127.0.0.1:9/m?token=s3cret"
+    text = f"datasets: [mnist]\ndata: {{mirror: '{address}'}}\n"
+    (project.path / "mine.yaml").write_text(text)
+    config = ["--configfile", "mine.yaml"]
+    commands = project.snakemake("--cores", "1", "--dry-run", "--printshellcmds", *config)
+    output = project.snakemake("--cores", "1", "download", *config, check=False)
+    assert "fetch.py" in commands
+    assert "http://127.0.0.1:9/m/mnist/train-images-idx3-ubyte.gz: Connection refused" in output
+    logs = [
+        *(project.path / "results" / "raw").rglob("*.log"),
+        *project.path.glob(".snakemake/log/*"),
+    ]
+    for found in (commands, output, *(log.read_text() for log in logs)):
+        assert "s3cret" not in found
+
+
 def test_options_of_a_data_set_prepare_it_again(project):
     target = "results/data/cifar10.safetensors"
     config = ["--config", "datasets=[cifar10]"]

@@ -18,7 +18,7 @@ import pytest
 
 import kancore.data.download as download
 import kancore.data.transport as transport
-from kancore.data import PUBLISHED, dataset_module, higgs
+from kancore.data import PUBLISHED, dataset_module, higgs, shareable
 from kancore.data.download import DownloadError, fetch
 from kancore.data.raw_files import RawFile
 
@@ -386,3 +386,32 @@ def test_a_linked_partial_file_is_not_followed(hostile, fetch_toy, tmp_path):
     assert not path.is_symlink()
     assert path.read_bytes() == CONTENT
     assert (tmp_path / "mine").read_text() == "mine"
+
+
+def test_settings_are_shared_without_secrets():
+    secret = {
+        "data": {
+            "mirror": "https://me:secret@host/m?token=secret",
+            "own": {"mine": "/home/secret/mine.npz", "other": "data/other.npz"},
+            "verify": True,
+        }
+    }
+    open_ = {
+        "data": {
+            "mirror": "https://host/m",
+            "own": {"mine": ".../mine.npz", "other": "data/other.npz"},
+            "verify": True,
+        }
+    }
+    nested = {
+        "stability": {"factors": {"x": secret}, "train": ["x"]},
+        "seeds": [0],
+        "outputs": None,
+    }
+    assert shareable({**secret, **nested}) == {
+        **open_,
+        "stability": {"factors": {"x": open_}, "train": ["x"]},
+        "seeds": [0],
+        "outputs": None,
+    }
+    assert shareable({"data": {"mirror": None, "own": {}}}) == {"data": {"mirror": None, "own": {}}}

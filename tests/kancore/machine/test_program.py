@@ -29,6 +29,16 @@ def run(monkeypatch):
     return run
 
 
+@pytest.mark.parametrize("error", [SystemExit, OSError, MemoryError])
+def test_the_last_words_of_a_program_are_plain(run, error):
+    def main() -> None:
+        raise error("no \x1b[2J\nmore")
+
+    with pytest.raises(SystemExit) as end:
+        run(main, planned=False)
+    assert end.value.code == "no \\x1b[2J\nmore"
+
+
 def test_arguments_are_read_as_they_are_annotated(run):
     found = {}
 
