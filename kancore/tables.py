@@ -94,6 +94,14 @@ RUNS = pa.schema(
             "mean over evaluations of training accuracy - test accuracy",
             "fraction",
         ),
+        _column("last_test_accuracy", pa.float64(), "at the last evaluation", "fraction"),
+        _column(
+            "mean_fall",
+            pa.float64(),
+            "mean over evaluations but the first of what test accuracy lost since the one before; "
+            "what it gained counts 0",
+            "fraction",
+        ),
         _column("diverged", pa.bool_(), "the loss became non-finite before the last epoch"),
         *_ORIGIN,
     ]

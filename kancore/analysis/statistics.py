@@ -47,6 +47,8 @@ def summarize_runs(history: pd.DataFrame) -> pd.DataFrame:
     best = _first_best(evaluated, chosen_by)
     best_on_test = _first_best(evaluated, evaluated["test_accuracy"])
     gap = evaluated["train_accuracy"] - evaluated["test_accuracy"]
+    by_run = evaluated.groupby("run")["test_accuracy"]
+    falls = -by_run.diff().clip(upper=0)  # null at the first evaluation of a run
     return runs.assign(
         epochs=evaluated.groupby("run")["epoch"].max(),
         best_epoch=best["epoch"],
@@ -56,6 +58,8 @@ def summarize_runs(history: pd.DataFrame) -> pd.DataFrame:
         best_test_epoch=best_on_test["epoch"],
         best_test_accuracy=best_on_test["test_accuracy"],
         generalization_gap=gap.groupby(evaluated["run"]).mean(),
+        last_test_accuracy=by_run.last(),
+        mean_fall=falls.groupby(evaluated["run"]).mean(),
         diverged=history.groupby("run")["diverged"].any(),
     ).reset_index(drop=True)[RUNS.names]
 
@@ -165,17 +169,16 @@ def best_schemes(runs: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         One row a setting, with the columns of `average_seeds` for the scheme whose mean validation
         accuracy is best (test accuracy where there is no validation data) among schemes of which
-        no seed diverged. Where all diverged the scheme and its values are null. ``median``,
+        no seed diverged; of equally good ones that with the earlier best epoch, then with the
+        higher training accuracy; ``tied`` counts them. Where all diverged the scheme and its
+        values are null. ``median``,
         ``median_low``, ``median_high`` are the median test accuracy over schemes and the bounds of
         its interval (`median_interval`); ``schemes`` counts schemes, ``diverged_schemes`` those of
         which a seed diverged.
     """
     schemes = average_seeds(runs)
     whole = schemes[schemes["diverged"] == 0]
-    score = whole["validation_accuracy"].fillna(whole["test_accuracy"])
-    ranked = whole.assign(score=score).sort_values("score", ascending=False, kind="stable")
-    best = ranked.drop_duplicates(list(SETTING))
-    best = best.drop(columns=["score", "parameters", "diverged", "failed"])
+    best = choose(whole).drop(columns=["parameters", "diverged", "failed"])
     settings = (
         schemes.assign(unstable=schemes["diverged"] > 0)
         .groupby(list(SETTING), dropna=False, as_index=False)
@@ -189,6 +192,27 @@ def best_schemes(runs: pd.DataFrame) -> pd.DataFrame:
         )
     )
     return settings.merge(best, on=list(SETTING), how="left")
+
+
+def choose(schemes: pd.DataFrame) -> pd.DataFrame:
+    """Choose the best of the schemes of each setting; see `best_schemes`.
+
+    Parameters
+    ----------
+    schemes
+        From `average_seeds`.
+
+    Returns
+    -------
+    DataFrame
+        The rows of those chosen, with ``tied``.
+    """
+    # Means of equal accuracies may differ in rounding.
+    score = schemes["validation_accuracy"].fillna(schemes["test_accuracy"]).astype(float).round(9)
+    order = ["score", "best_epoch", "train_accuracy"]
+    ranked = schemes.assign(score=score).sort_values(order, ascending=[False, True, False])
+    tied = ranked.groupby([*SETTING, "score"], dropna=False)["score"].transform("size")
+    return ranked.assign(tied=tied).drop_duplicates(list(SETTING)).drop(columns="score")
 
 
 def best_kan_scheme(runs: pd.DataFrame, dataset: str) -> Scheme:

@@ -162,6 +162,7 @@ def follow_ups():
                 **{"train_accuracy": accuracy + 0.01, "validation_accuracy": accuracy + 0.005},
                 **{"test_accuracy": accuracy, "best_test_epoch": 10},
                 **{"best_test_accuracy": accuracy, "generalization_gap": 0.01},
+                **{"last_test_accuracy": accuracy, "mean_fall": 0.001},
                 **{"diverged": False, "parameters": edges * (grid_size + degree + 2)},
                 "code": "0123456789abcdef",
             }

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -53,6 +55,8 @@ def naive_summary(evaluations):
     best = max(values, key=lambda row: row[score])  # max keeps the first of equals
     on_test = max(values, key=lambda row: row["test_accuracy"])
     gaps = [row["train_accuracy"] - row["test_accuracy"] for row in values]
+    on_test_set = [row["test_accuracy"] for row in values]
+    falls = [max(0.0, before - after) for before, after in pairwise(on_test_set)]
     return {
         "epochs": values[-1]["epoch"],
         "best_epoch": best["epoch"],
@@ -62,6 +66,8 @@ def naive_summary(evaluations):
         "best_test_epoch": on_test["epoch"],
         "best_test_accuracy": on_test["test_accuracy"],
         "generalization_gap": sum(gaps) / len(gaps),
+        "last_test_accuracy": values[-1]["test_accuracy"],
+        "mean_fall": sum(falls) / len(falls) if falls else None,
     }
 
 
@@ -359,3 +365,18 @@ def test_fewest_seeds_are_of_one_stratum():
     # One of them is enough to leave the interval out.
     mixed = np.repeat(["a", "b"], [5, 2]), np.array([0, 1, 2, 3, 4, 0, 1])
     assert np.isnan(interval_over_seeds(np.arange(7.0), *mixed, interquartile_mean)).all()
+
+
+def test_of_equally_good_schemes_the_earlier_is_chosen_and_ties_are_told(runs):
+    """Whatever they are called: all schemes of an architecture validate alike."""
+    own = runs[(runs["model"] == "mlp") & (runs["dataset"] == "mnist") & ~runs["diverged"]]
+    tied = own.assign(validation_accuracy=0.9, best_epoch=8)
+    first = (tied["optimizer"] == "sgd") & (tied["initialization"] == "orthogonal")
+    first &= tied["learning_rate"] == 0.005
+    tied.loc[first, "best_epoch"] = 4
+    found = best_schemes(tied)
+    assert set(found["optimizer"]) == {"sgd"}
+    assert set(found["initialization"]) == {"orthogonal"}
+    assert (found["tied"] == tied.groupby("depth").size().to_numpy()).all()
+    trained = tied.assign(best_epoch=8, train_accuracy=first.astype(float))
+    assert set(best_schemes(trained)["initialization"]) == {"orthogonal"}
