@@ -2,8 +2,7 @@
 
 # Where the files come from changes nothing in them, and may hold a password: so it is no parameter of
 # a rule, which logs show.
-if DATA["mirror"]:
-    os.environ["KANCORE_MIRROR"] = DATA["mirror"]
+os.environ.update({"KANCORE_MIRROR": DATA["mirror"]} if DATA["mirror"] else {})
 
 
 wildcard_constraints:
