@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from kancore.analysis.tables import AUDIT, RUNS
 from kancore.claims import audit
 from kancore.claims.comparisons import published as by_claim
 from kancore.intrinsic_dimension.estimates import paper_dimensions
@@ -11,7 +12,7 @@ from kancore.machine.files import write_json
 from kancore.machine.program import program
 from kancore.studies.changes import audit_plan
 from kancore.studies.study import Study
-from kancore.tables import AUDIT, RUNS, read_table, write_csv, write_table
+from kancore.tables import read_table, write_csv, write_table
 
 
 def main(

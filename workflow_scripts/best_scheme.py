@@ -4,9 +4,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 from kancore.analysis.statistics import best_kan_scheme
+from kancore.analysis.tables import RUNS
 from kancore.machine.files import write_json
 from kancore.machine.program import program
-from kancore.tables import RUNS, read_table
+from kancore.tables import read_table
 
 
 def main(runs: Path, dataset: str, out: Path) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from kancore.analysis.tables import INTRINSIC_DIMENSIONS, RUNS
 from kancore.claims import comparisons
 from kancore.claims.declared import THRESHOLDS
 from kancore.claims.own_models import compare
@@ -11,7 +12,7 @@ from kancore.claims.verdicts import judge
 from kancore.intrinsic_dimension.estimates import measured_complexity, paper_dimensions
 from kancore.machine.files import write_json
 from kancore.machine.program import program
-from kancore.tables import INTRINSIC_DIMENSIONS, RUNS, TIMINGS, read_table
+from kancore.tables import TIMINGS, read_table
 
 
 def main(

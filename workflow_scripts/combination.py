@@ -3,11 +3,12 @@
 from pathlib import Path
 
 from kancore.analysis.stability import effects, helpful
+from kancore.analysis.tables import RUNS
 from kancore.machine.files import write_json
 from kancore.machine.program import program
 from kancore.studies.changes import combined_sweeps
 from kancore.studies.study import Study
-from kancore.tables import HISTORY, RUNS, read_table
+from kancore.tables import HISTORY, read_table
 
 
 def main(study: dict, history: Path, runs: Path, out: Path) -> None:

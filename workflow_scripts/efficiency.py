@@ -5,17 +5,10 @@ from pathlib import Path
 import pandas as pd
 
 from kancore.analysis.efficiency import efficiency_by_source, rank_correlations
+from kancore.analysis.tables import EFFICIENCY, EFFICIENCY_RANKS, INTRINSIC_DIMENSIONS, RUNS
 from kancore.intrinsic_dimension.estimates import dimensions_for_efficiency
 from kancore.machine.program import program
-from kancore.tables import (
-    EFFICIENCY,
-    EFFICIENCY_RANKS,
-    INTRINSIC_DIMENSIONS,
-    RUNS,
-    read_table,
-    write_csv,
-    write_table,
-)
+from kancore.tables import read_table, write_csv, write_table
 
 
 def main(

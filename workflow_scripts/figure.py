@@ -4,10 +4,11 @@ from functools import partial
 from importlib import import_module
 from pathlib import Path
 
+from kancore.analysis.tables import SCHEMAS
 from kancore.figures.style import apply, save
 from kancore.machine.files import write_atomically
 from kancore.machine.program import program
-from kancore.tables import SCHEMAS, read_table
+from kancore.tables import read_table
 
 
 def main(figure: str, table: Path, schema: str, style: dict, out: list[Path]) -> None:

@@ -4,18 +4,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from kancore.analysis.tables import FIRMNESS, INTRINSIC_DIMENSIONS
 from kancore.claims.firmness import Material, firmness
 from kancore.intrinsic_dimension.estimates import measured_complexity, paper_dimensions
 from kancore.machine.program import program
-from kancore.tables import (
-    FIRMNESS,
-    HISTORY,
-    INTRINSIC_DIMENSIONS,
-    TIMINGS,
-    read_table,
-    write_csv,
-    write_table,
-)
+from kancore.tables import HISTORY, TIMINGS, read_table, write_csv, write_table
 
 
 def main(

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from kancore.analysis.tables import INTRINSIC_DIMENSIONS
 from kancore.intrinsic_dimension.estimates import (
     estimate_landscapes,
     published_curves,
@@ -11,7 +12,7 @@ from kancore.intrinsic_dimension.estimates import (
 )
 from kancore.machine.program import program
 from kancore.studies.study import Study
-from kancore.tables import INTRINSIC_DIMENSIONS, LANDSCAPES, read_table, write_csv, write_table
+from kancore.tables import LANDSCAPES, read_table, write_csv, write_table
 
 
 def main(

@@ -6,6 +6,7 @@ from typing import Literal
 
 import torch
 
+from kancore.analysis.tables import INTRINSIC_DIMENSIONS
 from kancore.data.dataset import load
 from kancore.intrinsic_dimension.manifold import estimate_dimension
 from kancore.machine.devices import lease
@@ -13,7 +14,7 @@ from kancore.machine.interruption import repeatable
 from kancore.machine.last_words import last_words
 from kancore.machine.memory import usable_mb
 from kancore.machine.program import program
-from kancore.tables import INTRINSIC_DIMENSIONS, write_table
+from kancore.tables import write_table
 
 
 def main(data: Path, device: Literal["auto", "cpu", "cuda"], threads: int, out: Path) -> None:

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from kancore.analysis.tables import AUDIT, FIRMNESS, RUNS, STABILITY
 from kancore.machine.files import read_json, write_atomically
 from kancore.machine.program import program
 from kancore.report import contents, html, markdown
-from kancore.tables import AUDIT, FIRMNESS, RUNS, STABILITY, TIMINGS, read_table
+from kancore.tables import TIMINGS, read_table
 
 
 def read_audit(runs: Path, effects: Path, claims: Path) -> dict:

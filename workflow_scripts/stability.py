@@ -5,8 +5,9 @@ from pathlib import Path
 import pandas as pd
 
 from kancore.analysis.stability import effects
+from kancore.analysis.tables import RUNS, STABILITY
 from kancore.machine.program import program
-from kancore.tables import HISTORY, RUNS, STABILITY, read_table, write_csv, write_table
+from kancore.tables import HISTORY, read_table, write_csv, write_table
 
 
 def main(history: list[Path], runs: list[Path], out: Path, csv: Path) -> None:

@@ -6,8 +6,9 @@ from pathlib import Path
 import pandas as pd
 
 from kancore.analysis.statistics import summarize_runs
+from kancore.analysis.tables import RUNS
 from kancore.machine.program import program
-from kancore.tables import HISTORY, KEY_NAMES, RUNS, TIMINGS, read_table, write_csv, write_table
+from kancore.tables import HISTORY, KEY_NAMES, TIMINGS, read_table, write_csv, write_table
 
 
 def main(jobs: Path, folder: Path, history: Path, runs: Path, csv: Path, timings: Path) -> None:

@@ -7,7 +7,8 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from kancore.analysis.statistics import SCHEME, SETTING, best_schemes, counted, main_grid
-from kancore.tables import EFFICIENCY, EFFICIENCY_RANKS, KEY_NAMES
+from kancore.analysis.tables import EFFICIENCY, EFFICIENCY_RANKS
+from kancore.tables import KEY_NAMES
 
 
 def efficiency(
@@ -62,16 +63,16 @@ def efficiency_by_source(runs: pd.DataFrame, dimensions: pd.DataFrame) -> pd.Dat
     Parameters
     ----------
     runs
-        Runs, with the columns of `kancore.tables.RUNS`.
+        Runs, with the columns of `kancore.analysis.tables.RUNS`.
     dimensions
         Columns ``dataset``, ``source``, ``intrinsic_dimension``.
 
     Returns
     -------
     DataFrame
-        One row a run and source, with the columns of `kancore.tables.EFFICIENCY`. Efficiencies
-        are null where the dimension is unknown, or there are no more parameters than dimensions;
-        the latter is told by ``undefined``. Of runs that diverged ``efficiency`` is as
+        One row a run and source, with the columns of `kancore.analysis.tables.EFFICIENCY`.
+        Efficiencies are null where the dimension is unknown, or there are no more parameters than
+        dimensions; the latter is told by ``undefined``. Of runs that diverged ``efficiency`` is as
         `kancore.analysis.statistics.counted` has them: 0 where they were never evaluated, and else
         for all epochs; ``efficiency_on_test`` is as published, and null where they were never
         evaluated.
@@ -97,7 +98,7 @@ def best_scheme_efficiency(table: pd.DataFrame, source: str) -> pd.DataFrame:
     Parameters
     ----------
     table
-        With the columns of `kancore.tables.EFFICIENCY`.
+        With the columns of `kancore.analysis.tables.EFFICIENCY`.
     source
         The source of the intrinsic dimension that ``efficiency`` is under.
 
@@ -127,14 +128,14 @@ def rank_correlations(table: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     table
-        With the columns of `kancore.tables.EFFICIENCY`.
+        With the columns of `kancore.analysis.tables.EFFICIENCY`.
 
     Returns
     -------
     DataFrame
         One row a data set and ordered pair of sources, with the columns of
-        `kancore.tables.EFFICIENCY_RANKS`. Spearman's correlation is null for fewer than two runs,
-        or where all efficiencies of a source are equal.
+        `kancore.analysis.tables.EFFICIENCY_RANKS`. Spearman's correlation is null for fewer than
+        two runs, or where all efficiencies of a source are equal.
     """
     rows = []
     for (study, dataset), group in table.groupby(["study", "dataset"]):

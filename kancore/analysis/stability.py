@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 
 from kancore.analysis.statistics import counted, fewest_seeds, interval_over_seeds
+from kancore.analysis.tables import STABILITY
 from kancore.schemes import BASELINE
-from kancore.tables import KEY_NAMES, STABILITY
+from kancore.tables import KEY_NAMES
 
 # Schemes this close to the best of a cell, as a fraction, are as good.
 CLOSE = 0.02
@@ -33,8 +34,8 @@ def cells(history: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     history, runs
-        Of the experiment, with the columns of `kancore.tables.HISTORY` and `kancore.tables.RUNS`;
-        the factor is their `protocol`.
+        Of the experiment, with the columns of `kancore.tables.HISTORY` and
+        `kancore.analysis.tables.RUNS`; the factor is their `protocol`.
 
     Returns
     -------
@@ -109,9 +110,9 @@ def effects(history: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        With the columns of `kancore.tables.STABILITY`: for each factor and measure the mean paired
-        difference over all cells, over those of each data set and depth, and over all of a depth;
-        with an interval over seeds, where they give one.
+        With the columns of `kancore.analysis.tables.STABILITY`: for each factor and measure the
+        mean paired difference over all cells, over those of each data set and depth, and over all
+        of a depth; with an interval over seeds, where they give one.
     """
     measured = cells(history, runs)
     columns = [name for name in measured if name not in CELL]

@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtr, stdtrit
 
+from kancore.analysis.tables import RUNS
 from kancore.schemes import Scheme, derive_seed
-from kancore.tables import KEY_NAMES, RUNS
+from kancore.tables import KEY_NAMES
 
 SCHEME = tuple(Scheme.__dataclass_fields__)
 # What schemes and seeds have in common: a data set, an objective and an architecture.
@@ -33,9 +34,9 @@ def summarize_runs(history: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row a run, with the columns of `kancore.tables.RUNS`, sorted by the key. The best epoch
-        is the first that has the best validation accuracy; without validation data it is chosen,
-        as in the published runs, on test data. A run that diverged has the values of its
+        One row a run, with the columns of `kancore.analysis.tables.RUNS`, sorted by the key. The
+        best epoch is the first that has the best validation accuracy; without validation data it is
+        chosen, as in the published runs, on test data. A run that diverged has the values of its
         evaluations before, null where there are none.
     """
     history = history.sort_values([*KEY_NAMES, "epoch"], ignore_index=True)
@@ -102,7 +103,7 @@ def counted(runs: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     runs
-        Runs, with the columns of `kancore.tables.RUNS`.
+        Runs, with the columns of `kancore.analysis.tables.RUNS`.
 
     Returns
     -------
@@ -131,7 +132,7 @@ def average_seeds(runs: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     runs
-        Runs, with the columns of `kancore.tables.RUNS`; those that diverged are `counted`.
+        Runs, with the columns of `kancore.analysis.tables.RUNS`; those that diverged are `counted`.
 
     Returns
     -------
@@ -162,7 +163,7 @@ def best_schemes(runs: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     runs
-        Runs, with the columns of `kancore.tables.RUNS`.
+        Runs, with the columns of `kancore.analysis.tables.RUNS`.
 
     Returns
     -------
@@ -221,7 +222,7 @@ def best_kan_scheme(runs: pd.DataFrame, dataset: str) -> Scheme:
     Parameters
     ----------
     runs
-        Runs of the grid, with the columns of `kancore.tables.RUNS`.
+        Runs of the grid, with the columns of `kancore.analysis.tables.RUNS`.
     dataset
         Name of the data set.
 

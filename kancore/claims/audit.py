@@ -7,11 +7,12 @@ import numpy as np
 import pandas as pd
 
 from kancore.analysis.statistics import SCHEME, interquartile_mean, interval_over_seeds
+from kancore.analysis.tables import AUDIT
 from kancore.claims.comparisons import CELL, Evidence, measured
 from kancore.claims.verdicts import judge
 from kancore.schemes import Sweep
 from kancore.studies.protocols import CLEAN
-from kancore.tables import AUDIT, sweep_key
+from kancore.tables import sweep_key
 
 # What is compared: the runs of an `Evidence`, their column, and what pairs agree in.
 MEASURES: dict[str, tuple[Callable[[Evidence], pd.DataFrame], str, tuple[str, ...]]] = {
@@ -30,7 +31,7 @@ def by_protocol(
     Parameters
     ----------
     runs
-        Runs of the audit, with the columns of `kancore.tables.RUNS`.
+        Runs of the audit, with the columns of `kancore.analysis.tables.RUNS`.
     plan
         Each protocol with each of its sweeps, and the protocol under which that was trained, from
         `kancore.studies.changes.audit_plan`.
@@ -78,10 +79,10 @@ def effects(runs: dict[str, pd.DataFrame], found: dict[str, Evidence]) -> pd.Dat
     Returns
     -------
     DataFrame
-        With the columns of `kancore.tables.AUDIT`: for each data set, protocol, model and measure
-        the interquartile mean of the paired differences, with an interval over seeds, where they
-        give one. Pairs are of the same depth and seed, and but for ``best_accuracy``, whose scheme
-        each protocol chooses, of the same scheme.
+        With the columns of `kancore.analysis.tables.AUDIT`: for each data set, protocol, model and
+        measure the interquartile mean of the paired differences, with an interval over seeds, where
+        they give one. Pairs are of the same depth and seed, and but for ``best_accuracy``, whose
+        scheme each protocol chooses, of the same scheme.
     """
     rows = []
     for name, trained in runs.items():

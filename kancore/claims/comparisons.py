@@ -13,7 +13,7 @@ import pandas as pd
 
 from kancore.analysis.efficiency import efficiency
 from kancore.analysis.statistics import SCHEME, SETTING, best_schemes, counted, main_grid
-from kancore.tables import RUNS
+from kancore.analysis.tables import RUNS
 
 # What two runs of a pair have in common unless they differ in it.
 CELL = ("dataset", "depth", "seed")
@@ -86,7 +86,7 @@ def measured(
     Parameters
     ----------
     runs, follow_ups
-        Runs of the grid and of the follow-ups, with the columns of `kancore.tables.RUNS`.
+        Runs of the grid and of the follow-ups, with the columns of `kancore.analysis.tables.RUNS`.
     dimensions
         Intrinsic dimension by data set, for efficiencies; 0 is taken for a data set without one.
     timings

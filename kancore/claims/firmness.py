@@ -12,10 +12,10 @@ from typing import Any
 import pandas as pd
 
 from kancore.analysis.statistics import summarize_runs
+from kancore.analysis.tables import FIRMNESS
 from kancore.claims.comparisons import Evidence, measured, published, select, under
 from kancore.claims.declared import CLAIMS, RANGES, Claim, Thresholds, declare
 from kancore.claims.verdicts import judge
-from kancore.tables import FIRMNESS
 
 # Shares of the epochs after which training is judged, as if it had ended there.
 BUDGETS = (0.25, 0.5, 0.75, 1.0)
@@ -63,8 +63,8 @@ def firmness(study: str, material: Material) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        With the columns of `kancore.tables.FIRMNESS`: for each variation and setting one row a
-        claim that it may change, with ``part`` 0, and one row a test, counted from 1.
+        With the columns of `kancore.analysis.tables.FIRMNESS`: for each variation and setting one
+        row a claim that it may change, with ``part`` 0, and one row a test, counted from 1.
     """
     rows = [
         {"study": study, "variation": variation, "setting": setting, **row}

@@ -9,7 +9,7 @@ from typing import NamedTuple
 class Declared(NamedTuple):
     """What is said of a figure before it is drawn."""
 
-    # What it is drawn from: one of kancore.tables.SCHEMAS.
+    # What it is drawn from: one of kancore.analysis.tables.SCHEMAS.
     table: str
     # Where Snakemake's report has it, and what it is called there.
     category: str

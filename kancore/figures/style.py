@@ -228,7 +228,7 @@ def percent(fraction: float, _place: float | None = None) -> str:
 
 
 def setting_name(variation: str, setting: str) -> str:
-    """Say what is varied, from the columns of `kancore.tables.FIRMNESS`."""
+    """Say what is varied, from the columns of `kancore.analysis.tables.FIRMNESS`."""
     words = _VARIATIONS[variation]
     if variation in ("without", "objective"):
         return words.format(display_name(setting))

@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 
 from kancore.analysis.statistics import interval_over_seeds
+from kancore.analysis.tables import INTRINSIC_DIMENSIONS
 from kancore.intrinsic_dimension.search import crossing, thresholds
 from kancore.intrinsic_dimension.subspaces import REFERENCE
-from kancore.tables import INTRINSIC_DIMENSIONS, LANDSCAPES
+from kancore.tables import LANDSCAPES
 
 MEASURED = "measured"
 # What the published table calls accuracies in subspaces, and the constants of the efficiency.
@@ -29,8 +30,8 @@ def estimate_landscapes(landscapes: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         One row a network and threshold, with the columns of
-        `kancore.tables.INTRINSIC_DIMENSIONS`: the geometric mean over seeds, with the interval
-        that they give, if they do. It is null unless every seed reaches its threshold.
+        `kancore.analysis.tables.INTRINSIC_DIMENSIONS`: the geometric mean over seeds, with the
+        interval that they give, if they do. It is null unless every seed reaches its threshold.
     """
     rows = []
     keys = ["study", "dataset", "network", "parameters"]
@@ -65,7 +66,7 @@ def _crossings(curve: pd.DataFrame) -> dict[str, float]:
 
 
 def published_estimates(published: pd.DataFrame) -> pd.DataFrame:
-    """Pick the published estimates, with the columns of `kancore.tables.INTRINSIC_DIMENSIONS`.
+    """Pick the published estimates, as rows of `kancore.analysis.tables.INTRINSIC_DIMENSIONS`.
 
     Parameters
     ----------
@@ -108,7 +109,7 @@ def measured_complexity(estimates: pd.DataFrame) -> pd.Series:
     Parameters
     ----------
     estimates
-        With the columns of `kancore.tables.INTRINSIC_DIMENSIONS`.
+        With the columns of `kancore.analysis.tables.INTRINSIC_DIMENSIONS`.
     """
     own = estimates[(estimates["source"] == MEASURED) & (estimates["estimator"] == "two_nn")]
     return own.set_index("dataset")["dimension"].dropna().astype(float)
@@ -122,7 +123,7 @@ def dimensions_for_efficiency(
     Parameters
     ----------
     estimates
-        With the columns of `kancore.tables.INTRINSIC_DIMENSIONS`.
+        With the columns of `kancore.analysis.tables.INTRINSIC_DIMENSIONS`.
     published
         As for `published_estimates`; has the paper's own constants.
     datasets

@@ -53,13 +53,13 @@ def contents(
     settings
         Settings of the study, plain values.
     runs, follow_ups
-        Runs of the grid and of the follow-ups, with the columns of `kancore.tables.RUNS`.
+        Runs of the grid and of the follow-ups, with the columns of `kancore.analysis.tables.RUNS`.
     timings
         Sweeps of both, with the columns of `kancore.tables.TIMINGS`.
     claims
         Verdicts, from `kancore.claims.verdicts.judge`.
     firmness
-        Verdicts by other choices, with the columns of `kancore.tables.FIRMNESS`.
+        Verdicts by other choices, with the columns of `kancore.analysis.tables.FIRMNESS`.
     published
         Published figures.
     datasets
@@ -69,10 +69,10 @@ def contents(
         image ``svg`` (the text of the file) and the ``experiment`` that it shows.
     audit
         If the study has one: its ``runs``; ``effects``, with the columns of
-        `kancore.tables.AUDIT`; and ``claims``, verdicts by protocol.
+        `kancore.analysis.tables.AUDIT`; and ``claims``, verdicts by protocol.
     stability
         If the study has that experiment: its ``runs``; ``effects``, with the columns of
-        `kancore.tables.STABILITY`; and the factors ``combined``.
+        `kancore.analysis.tables.STABILITY`; and the factors ``combined``.
     own_models
         Comparisons of models of the user's own, from `kancore.claims.own_models.compare`.
 

@@ -12,7 +12,7 @@ def variations(table: pd.DataFrame) -> Table:
     Parameters
     ----------
     table
-        With the columns of `kancore.tables.FIRMNESS`.
+        With the columns of `kancore.analysis.tables.FIRMNESS`.
     """
     rows = []
     for name, found in table[table["part"] == 0].groupby("claim", sort=False):

@@ -35,7 +35,7 @@ def advice(table: pd.DataFrame, chosen: list[str]) -> list[dict[str, Any]]:
     Parameters
     ----------
     table
-        Effects, with the columns of `kancore.tables.STABILITY`.
+        Effects, with the columns of `kancore.analysis.tables.STABILITY`.
     chosen
         The factors that are trained together.
 
@@ -83,7 +83,7 @@ def factors(table: pd.DataFrame, timings: pd.DataFrame) -> Table:
     Parameters
     ----------
     table
-        Effects, with the columns of `kancore.tables.STABILITY`.
+        Effects, with the columns of `kancore.analysis.tables.STABILITY`.
     timings
         Of the experiment, with the columns of `kancore.tables.TIMINGS`.
     """

@@ -10,19 +10,10 @@ import torch
 
 from kancore.analysis.stability import effects
 from kancore.analysis.statistics import SCHEME, summarize_runs
+from kancore.analysis.tables import AUDIT, FIRMNESS, RUNS, STABILITY
 from kancore.data.preparation import make_dataset
 from kancore.schemes import INITIALIZATIONS, MODELS, OPTIMIZERS, derive_seed
-from kancore.tables import (
-    AUDIT,
-    FIRMNESS,
-    HISTORY,
-    KEY_NAMES,
-    RUNS,
-    STABILITY,
-    TIMINGS,
-    read_table,
-    write_table,
-)
+from kancore.tables import HISTORY, KEY_NAMES, TIMINGS, read_table, write_table
 
 CEILINGS = {"mnist": 0.98, "fashion_mnist": 0.89, "cifar10": 0.55}
 DEPTHS = {"2layers": (32,), "3layers": (64, 32), "4layers": (128, 64, 32)}

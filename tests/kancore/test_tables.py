@@ -4,9 +4,10 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from kancore.analysis.tables import RUNS
 from kancore.machine.files import write_atomically
 from kancore.schemes import AXES, Architecture, Sweep
-from kancore.tables import HISTORY, KEY_NAMES, RUNS, TIMINGS, read_table, sweep_key, write_table
+from kancore.tables import HISTORY, KEY_NAMES, TIMINGS, read_table, sweep_key, write_table
 
 
 def row(schema, **values):

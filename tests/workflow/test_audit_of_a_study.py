@@ -5,7 +5,8 @@ import json
 import pandas as pd
 import pytest
 
-from kancore.tables import AUDIT, RUNS, read_table
+from kancore.analysis.tables import AUDIT, RUNS
+from kancore.tables import read_table
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,9 @@ import struct
 import numpy as np
 import pytest
 
+from kancore.analysis.tables import RUNS
 from kancore.data.dataset import load
-from kancore.tables import RUNS, read_table
+from kancore.tables import read_table
 
 
 def write_idx(path, array):

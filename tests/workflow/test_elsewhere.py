@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from kancore.tables import RUNS, read_table
+from kancore.analysis.tables import RUNS
+from kancore.tables import read_table
 
 ROOT = Path(__file__).resolve().parents[2]
 TABLE = "results/tiny/tables/grid/runs.parquet"

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import yaml
 
+from kancore.analysis.tables import RUNS
 from kancore.machine.files import HOPELESS
-from kancore.tables import RUNS, read_table
+from kancore.tables import read_table
 
 SWEEP = "results/tiny/jobs/grid/digits/backprop/mlp-32-gelu/0.005/seed0"
 HISTORY = f"{SWEEP}/history.parquet"

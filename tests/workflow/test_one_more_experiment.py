@@ -2,8 +2,9 @@
 
 import json
 
+from kancore.analysis.tables import RUNS
 from kancore.status import StudyStatus, read_status
-from kancore.tables import RUNS, read_table
+from kancore.tables import read_table
 
 LONGER = """
 def longer(study: Study) -> Iterator[Job]:

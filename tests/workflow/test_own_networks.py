@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from kancore.tables import RUNS, TIMINGS, read_table
+from kancore.analysis.tables import RUNS
+from kancore.tables import TIMINGS, read_table
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "own_models.md"
 (EXAMPLE,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)

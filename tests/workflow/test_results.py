@@ -6,18 +6,10 @@ import shutil
 
 import pytest
 
+from kancore.analysis.tables import EFFICIENCY, EFFICIENCY_RANKS, INTRINSIC_DIMENSIONS, RUNS
 from kancore.figures.declared import FIGURES
 from kancore.status import StudyStatus, read_status
-from kancore.tables import (
-    EFFICIENCY,
-    EFFICIENCY_RANKS,
-    HISTORY,
-    INTRINSIC_DIMENSIONS,
-    LANDSCAPES,
-    RUNS,
-    TIMINGS,
-    read_table,
-)
+from kancore.tables import HISTORY, LANDSCAPES, TIMINGS, read_table
 
 # The tiny study has no runs with HSIC.
 REPORTED = [figure for figure in FIGURES if figure != "hsic_accuracy"]

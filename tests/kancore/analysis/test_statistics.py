@@ -23,8 +23,9 @@ from kancore.analysis.statistics import (
     resampled,
     summarize_runs,
 )
+from kancore.analysis.tables import RUNS
 from kancore.schemes import INITIALIZATIONS, OPTIMIZERS
-from kancore.tables import KEY_NAMES, RUNS, read_table, write_table
+from kancore.tables import KEY_NAMES, read_table, write_table
 
 
 def one_run(train, validation, test, diverged=False):

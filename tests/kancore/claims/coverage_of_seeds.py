@@ -14,12 +14,13 @@ import pandas as pd
 from scipy.special import stdtr, stdtrit
 
 from kancore.analysis.statistics import fewest_seeds, resampled
+from kancore.analysis.tables import INTRINSIC_DIMENSIONS, RUNS
 from kancore.claims.comparisons import Evidence, measured
 from kancore.claims.declared import CLAIMS, CONFIDENCE, FEWEST_PAIRS, SUMMARIES, Claim
 from kancore.claims.verdicts import estimate
 from kancore.intrinsic_dimension.estimates import measured_complexity, paper_dimensions
 from kancore.machine.program import program
-from kancore.tables import INTRINSIC_DIMENSIONS, RUNS, TIMINGS, read_table
+from kancore.tables import TIMINGS, read_table
 
 _PUBLISHED = Path(__file__).resolve().parents[3] / "published" / "intrinsic_dimension.csv"
 
@@ -37,7 +38,7 @@ def coverage(
     Parameters
     ----------
     runs
-        Runs of a grid with many seeds, with the columns of `kancore.tables.RUNS`.
+        Runs of a grid with many seeds, with the columns of `kancore.analysis.tables.RUNS`.
     dimensions, timings, complexity
         As for `kancore.claims.comparisons.measured`.
     size

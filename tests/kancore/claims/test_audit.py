@@ -11,10 +11,11 @@ from scipy.stats import trim_mean
 
 from kancore.analysis.efficiency import efficiency
 from kancore.analysis.statistics import SCHEME, counted, summarize_runs
+from kancore.analysis.tables import AUDIT
 from kancore.claims.audit import MEASURES, by_protocol, effects, evidence, verdicts
 from kancore.claims.comparisons import published
 from kancore.schemes import INITIALIZATIONS, MODELS, OPTIMIZERS, Architecture, Sweep
-from kancore.tables import AUDIT, read_table, write_table
+from kancore.tables import read_table, write_table
 
 DIMENSIONS = pd.Series({"mnist": 750})
 ROOT = Path(__file__).resolve().parents[3]

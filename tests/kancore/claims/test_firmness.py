@@ -4,11 +4,12 @@ import pandas as pd
 import pytest
 
 from kancore.analysis.statistics import summarize_runs
+from kancore.analysis.tables import FIRMNESS
 from kancore.claims.comparisons import measured, published
 from kancore.claims.declared import CLAIMS, RANGES, THRESHOLDS, Thresholds, declare
 from kancore.claims.firmness import BUDGETS, Material, firmness
 from kancore.claims.verdicts import judge
-from kancore.tables import FIRMNESS, TIMINGS, read_table, write_table
+from kancore.tables import TIMINGS, read_table, write_table
 
 DIMENSIONS = pd.Series({"mnist": 750, "cifar10": 9000})
 NOTHING = published(

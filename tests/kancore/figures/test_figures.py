@@ -12,11 +12,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from kancore.analysis.efficiency import efficiency_by_source, rank_correlations
 from kancore.analysis.statistics import best_schemes, counted, summarize_runs
+from kancore.analysis.tables import INTRINSIC_DIMENSIONS
 from kancore.figures import heat_map, style
 from kancore.figures.declared import FIGURES
 from kancore.intrinsic_dimension.estimates import estimate_landscapes
 from kancore.intrinsic_dimension.subspaces import REFERENCE
-from kancore.tables import INTRINSIC_DIMENSIONS, LANDSCAPES
+from kancore.tables import LANDSCAPES
 
 STYLE = {"dpi": 60, "font_size": 9, "font_family": "DejaVu Sans", "width_inches": 7}
 DEPTHS = ("2layers", "3layers", "4layers")

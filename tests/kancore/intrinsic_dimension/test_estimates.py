@@ -6,6 +6,7 @@ import pytest
 from scipy.stats import spearmanr, ttest_1samp
 
 from kancore.analysis.efficiency import efficiency, efficiency_by_source, rank_correlations
+from kancore.analysis.tables import EFFICIENCY, EFFICIENCY_RANKS, INTRINSIC_DIMENSIONS
 from kancore.intrinsic_dimension.estimates import (
     dimensions_for_efficiency,
     estimate_landscapes,
@@ -14,14 +15,7 @@ from kancore.intrinsic_dimension.estimates import (
 )
 from kancore.intrinsic_dimension.search import crossing
 from kancore.intrinsic_dimension.subspaces import REFERENCE
-from kancore.tables import (
-    EFFICIENCY,
-    EFFICIENCY_RANKS,
-    INTRINSIC_DIMENSIONS,
-    LANDSCAPES,
-    read_table,
-    write_table,
-)
+from kancore.tables import LANDSCAPES, read_table, write_table
 
 PUBLISHED = Path(__file__).parents[3] / "published" / "intrinsic_dimension.csv"
 LARGEST = 199_210

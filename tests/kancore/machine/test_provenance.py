@@ -99,6 +99,7 @@ LAYERS = "kancore/layers"
         ("kancore/networks/parts.py", change("BATCH = 256", "BATCH = 128"), TRAINED),
         ("kancore/objectives/backprop.py", EDITED, TRAINED),
         ("kancore/analysis/statistics.py", EDITED, TABLES),
+        ("kancore/analysis/tables.py", EDITED, TABLES),
         ("kancore/tables.py", EDITED, ALL),
         ("kancore/__init__.py", EDITED, ALL),
         ("kancore/data/digits.py", EDITED, NOTHING),

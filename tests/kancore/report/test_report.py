@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from kancore.analysis.statistics import best_schemes, summarize_runs
+from kancore.analysis.tables import FIRMNESS
 from kancore.claims.comparisons import measured, published
 from kancore.claims.verdicts import judge
 from kancore.figures.declared import FIGURES
@@ -17,7 +18,6 @@ from kancore.figures.style import display_name
 from kancore.intrinsic_dimension.estimates import paper_dimensions
 from kancore.report import contents, html, markdown
 from kancore.report.verdicts import measured as measured_with_interval
-from kancore.tables import FIRMNESS
 
 REPORT = Path(__file__).parents[3] / "report"
 TEMPLATE = (REPORT / "report.html.j2").read_text(encoding="utf-8")

@@ -1,0 +1,164 @@
+"""The columns of tables that are computed from what jobs have trained."""
+
+import pyarrow as pa
+
+from kancore.tables import HISTORY, KEY, LANDSCAPES, ORIGIN, TIMINGS, column
+
+# One row a run. 'Best' is chosen on the validation split; what the published code does, to choose
+# on the test set itself, stands beside it.
+RUNS = pa.schema(
+    [
+        *KEY,
+        column("epochs", pa.int64(), "epochs completed at the last evaluation", "epochs"),
+        column("best_epoch", pa.int64(), "first epoch of the best validation accuracy", "epochs"),
+        column("train_accuracy", pa.float64(), "training accuracy at best_epoch", "fraction"),
+        column("validation_accuracy", pa.float64(), "accuracy at best_epoch", "fraction"),
+        column("test_accuracy", pa.float64(), "test accuracy at best_epoch", "fraction"),
+        column("best_test_epoch", pa.int64(), "first epoch of the best test accuracy", "epochs"),
+        column("best_test_accuracy", pa.float64(), "best over epochs on the test set", "fraction"),
+        column(
+            "generalization_gap",
+            pa.float64(),
+            "mean over evaluations of training accuracy - test accuracy",
+            "fraction",
+        ),
+        column("last_test_accuracy", pa.float64(), "at the last evaluation", "fraction"),
+        column(
+            "mean_fall",
+            pa.float64(),
+            "mean over evaluations but the first of what test accuracy lost since the one before; "
+            "what it gained counts 0",
+            "fraction",
+        ),
+        column("diverged", pa.bool_(), "the loss became non-finite before the last epoch"),
+        *ORIGIN,
+    ]
+)
+
+# One row an estimate.
+INTRINSIC_DIMENSIONS = pa.schema(
+    [
+        column("study", pa.string(), "name of the study; null if published"),
+        column("dataset", pa.string(), "name of the data set"),
+        column(
+            "estimator",
+            pa.string(),
+            "two_nn or mle, of the data; landscape_absolute (90% accuracy) or landscape_relative "
+            "(90% of the directly trained network's), of a network's loss landscape",
+        ),
+        column("neighbors", pa.int64(), "nearest neighbours used; null of a landscape"),
+        column("network", pa.string(), "name of the architecture; null of data"),
+        column("parameters", pa.int64(), "parameters of that network; null of data"),
+        column("dimension", pa.float64(), "the estimate; null where there is none"),
+        column("low", pa.float64(), "lower bound of its 95% interval, if it has one"),
+        column("high", pa.float64(), "upper bound of its 95% interval, if it has one"),
+        column("observations", pa.int64(), "what the interval is over: distinct points, or seeds"),
+        column("reason", pa.string(), "why there is no estimate; null where there is one"),
+        column("source", pa.string(), "measured, or where it was published"),
+    ]
+)
+
+# One row a run and source of the intrinsic dimension.
+EFFICIENCY = pa.schema(
+    [
+        *RUNS,
+        column("source", pa.string(), "where the intrinsic dimension is from: paper, or estimator"),
+        column("intrinsic_dimension", pa.float64(), "of the data set; null if unknown"),
+        column("undefined", pa.bool_(), "no more parameters than dimensions: no efficiency"),
+        column("efficiency", pa.float64(), "of test_accuracy, reached at best_epoch", "1 / epochs"),
+        column(
+            "efficiency_on_test",
+            pa.float64(),
+            "as published: of best_test_accuracy, reached at best_test_epoch",
+            "1 / epochs",
+        ),
+    ]
+)
+
+# One row a data set and ordered pair of sources of the intrinsic dimension.
+EFFICIENCY_RANKS = pa.schema(
+    [
+        column("study", pa.string(), "name of the study"),
+        column("dataset", pa.string(), "name of the data set"),
+        column("source", pa.string(), "where the intrinsic dimension is from"),
+        column("intrinsic_dimension", pa.float64(), "from that source; null if unknown"),
+        column("runs", pa.int64(), "runs of the data set"),
+        column("undefined", pa.int64(), "runs with no more parameters than dimensions"),
+        column("other", pa.string(), "the source that it is compared with"),
+        column("spearman", pa.float64(), "rank correlation of efficiencies over runs"),
+        column("compared", pa.int64(), "runs with both efficiencies"),
+    ]
+)
+
+# One row a protocol, model and measure: what the protocol changes in it.
+AUDIT = pa.schema(
+    [
+        column("study", pa.string(), "name of the study"),
+        column("dataset", pa.string(), "name of the data set"),
+        column("protocol", pa.string(), "published, or a departure of the published code"),
+        column("model", pa.string(), "mlp, kan, wide_mlp, or module:function of the user's own"),
+        column("measure", pa.string(), "test_accuracy, best_accuracy, gap or log_efficiency"),
+        column("clean", pa.float64(), "interquartile mean under the protocol clean"),
+        column("effect", pa.float64(), "interquartile mean of protocol - clean, over pairs"),
+        column("low", pa.float64(), "lower bound of its 95% interval; null with few seeds"),
+        column("high", pa.float64(), "upper bound of its 95% interval; null with few seeds"),
+        column("pairs", pa.int64(), "pairs: of one depth and seed, and of one scheme"),
+        column("trained", pa.bool_(), "false: what is trained is the same as under clean"),
+    ]
+)
+
+# One row a factor, part of the cells and measure: what the factor changes in how KANs train.
+STABILITY = pa.schema(
+    [
+        column("study", pa.string(), "name of the study"),
+        column("factor", pa.string(), "baseline, a factor, or combined"),
+        column("dataset", pa.string(), "name of the data set, or all"),
+        column("depth", pa.string(), "the paper's name of the depth, or all"),
+        column(
+            "measure",
+            pa.string(),
+            "of all schemes of a data set, depth and seed: median, best, spread (test accuracy); "
+            "close, failed (shares of schemes); gap; epochs; outside_grid, also of each layer",
+        ),
+        column("baseline", pa.float64(), "mean of the baseline"),
+        column("value", pa.float64(), "mean with the factor"),
+        column("effect", pa.float64(), "mean of factor - baseline, over pairs"),
+        column("low", pa.float64(), "lower bound of its 95% interval; null with few seeds"),
+        column("high", pa.float64(), "upper bound of its 95% interval; null with few seeds"),
+        column("pairs", pa.int64(), "pairs: of one data set, depth and seed"),
+        column("seeds", pa.int64(), "fewest seeds of a data set; an interval takes 3 or more"),
+    ]
+)
+
+# One row a claim, or a test of it, under one choice that differs from the declared ones.
+FIRMNESS = pa.schema(
+    [
+        column("study", pa.string(), "name of the study"),
+        column("variation", pa.string(), "what is varied; declared: nothing"),
+        column("setting", pa.string(), "threshold, share of epochs, data set, objective, ..."),
+        column("claim", pa.string(), "name of the claim"),
+        column("part", pa.int64(), "test of the claim, counted from 1; 0 is the whole claim"),
+        column("verdict", pa.string(), "supported, contradicted, ..., as in the verdicts"),
+        column("value", pa.float64(), "what was measured; null of a whole claim"),
+        column("low", pa.float64(), "lower bound of its 95% interval; null with few seeds"),
+        column("high", pa.float64(), "upper bound of its 95% interval; null with few seeds"),
+        column("p", pa.float64(), "p value of the verdict, for this test alone; null with these"),
+        column("pairs", pa.int64(), "pairs of runs; null of a whole claim"),
+        column("seeds", pa.int64(), "fewest seeds that a data set has pairs of"),
+    ]
+)
+
+# Schemas of the tables that figures are drawn from.
+SCHEMAS = {
+    "history": HISTORY,
+    "runs": RUNS,
+    "timings": TIMINGS,
+    "follow_ups": RUNS,
+    "landscapes": LANDSCAPES,
+    "intrinsic_dimension": INTRINSIC_DIMENSIONS,
+    "efficiency": EFFICIENCY,
+    "efficiency_ranks": EFFICIENCY_RANKS,
+    "audit": AUDIT,
+    "stability": STABILITY,
+    "firmness": FIRMNESS,
+}
