@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from kancore.machine.locks import is_locked
+from kancore.machine.messages import plain
 
 _COLUMNS = ("sweep", "epoch", "schemes", "best", "steps/s", "left", "heard of")
 # What jobs tell.
@@ -143,7 +144,7 @@ def main() -> None:
             status = read_status(plan.parent)
         except (OSError, ValueError, KeyError, TypeError):
             raise SystemExit(f"{plan}: not the plan of a study; call snakemake again") from None
-        print(*lines(status, now), sep="\n")
+        print(*map(plain, lines(status, now)), sep="\n")
 
 
 if __name__ == "__main__":

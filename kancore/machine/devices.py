@@ -1,9 +1,10 @@
 """Which device a training job gets: a GPU of its own where there are any."""
 
 import os
+import platform
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import torch
@@ -49,11 +50,36 @@ def lease(device: str, check: Callable[[], object] = lambda: None) -> Iterator[t
     elif "SLURM_JOB_ID" in os.environ:
         yield torch.device("cuda", 0)
     else:
-        folder = Path(tempfile.gettempdir(), f"kancore-gpus-{os.getuid()}")
+        folder = _private_folder("gpus")
         files = [folder / gpu.replace("/", "-") for gpu in gpus]
         waiting = f"waiting for one of {len(gpus)} GPUs to be free"
         with first_free(files, waiting, check) as index:
             yield torch.device("cuda", index)
+
+
+def _private_folder(name: str) -> Path:
+    """Make a folder that only this user can enter, the same for all of this machine's processes.
+
+    That in the temporary folder anybody may have made before, with anything in it; then there is
+    one among the user's own files.
+
+    Raises
+    ------
+    OSError
+        If there can be none.
+    """
+    cache = os.path.expanduser(f"~/.cache/kancore/{name}-{platform.node()}")
+    for folder in (Path(tempfile.gettempdir(), f"kancore-{name}-{os.getuid()}"), Path(cache)):
+        with suppress(OSError):
+            folder.mkdir(0o700, parents=True, exist_ok=True)
+            opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            try:
+                if os.fstat(opened).st_uid == os.getuid():
+                    os.fchmod(opened, 0o700)
+                    return folder
+            finally:
+                os.close(opened)
+    raise OSError("no folder for locks that is this user's alone, in TMPDIR or ~/.cache")
 
 
 def send(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:

@@ -3,6 +3,7 @@
 import gc
 import json
 import os
+import secrets
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -44,9 +45,11 @@ def write_atomically(
         Naming `path`, if it cannot be written. What was there before is still there.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    # Nobody can have put a link there, to a file that would be written in its place.
+    temporary = path.with_name(f".{path.stem}.{secrets.token_hex(6)}.tmp{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o666))
         write(temporary)
         with open(temporary, "rb") as written:
             os.fsync(written.fileno())

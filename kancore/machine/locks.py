@@ -115,7 +115,7 @@ def lock(path: str | os.PathLike) -> IO | _Owned | None:
         One to close; ``None`` if another process has locked the file.
     """
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    file = open(path, "a")  # noqa: SIM115
+    file = open(path, "a", opener=_unlinked)  # noqa: SIM115
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         # Its last owner may have removed it since it was opened.
@@ -130,6 +130,11 @@ def lock(path: str | os.PathLike) -> IO | _Owned | None:
         return _own(path)
     file.close()
     return None
+
+
+def _unlinked(path: str, flags: int) -> int:
+    """Open a file, but no link: that might lead to a file of anybody's."""
+    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
 
 
 def is_locked(path: Path) -> bool:

@@ -4,7 +4,6 @@ The checkpoint before the last one stays beside it, in case the last one is dama
 """
 
 import os
-import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import torch
 
 from kancore.machine.files import write_atomically
+from kancore.machine.messages import reason, tell
 
 
 def _previous(path: Path) -> Path:
@@ -60,12 +60,12 @@ def load(path: str | os.PathLike, identity: str) -> Any:
             checkpoint = torch.load(file, map_location="cpu", mmap=True, weights_only=True)
             found, state = checkpoint["identity"], checkpoint["state"]
         except Exception as error:  # a damaged file fails in ways that torch does not enumerate
-            print(f"{file}: unreadable checkpoint, removed ({error})", file=sys.stderr)
+            tell(f"{file}: unreadable checkpoint, removed ({reason(error)})")
             file.unlink()
             continue
         if found == identity:
             return state
-        print(f"{file}: checkpoint of another sweep or code, not used", file=sys.stderr)
+        tell(f"{file}: checkpoint of another sweep or code, not used")
     return None
 
 

@@ -1,6 +1,8 @@
 """Files appear whole or not at all, and an error says which file and why."""
 
 import errno
+import os
+import stat
 import subprocess
 
 import numpy as np
@@ -9,6 +11,7 @@ import torch
 
 from kancore.data.dataset import save
 from kancore.data.preparation import make_dataset
+from kancore.machine import files
 from kancore.machine.files import write_atomically
 from kancore.tables import TIMINGS, write_table
 from kancore.training import checkpoints
@@ -86,3 +89,32 @@ def test_what_is_replaced_is_kept_where_asked(tmp_path):
             tmp_path / "a", lambda part, text=text: part.write_text(text), keep=tmp_path / "b"
         )
     assert {file.name: file.read_text() for file in tmp_path.iterdir()} == {"a": "two", "b": "one"}
+
+
+def test_temporary_names_cannot_be_guessed(tmp_path):
+    names = []
+    for _ in range(3):
+        write_atomically(tmp_path / "a.txt", lambda part: names.append(part.name))
+    assert len({*names}) == 3
+    assert all(name.startswith(".a.") and name.endswith(".tmp.txt") for name in names)
+
+
+@pytest.mark.parametrize("target", ["mine", "nowhere"])
+def test_a_link_in_the_place_of_the_temporary_file_is_not_followed(tmp_path, monkeypatch, target):
+    monkeypatch.setattr(files.secrets, "token_hex", lambda size: "guessed")
+    (tmp_path / "mine").write_text("mine")
+    (tmp_path / ".a.guessed.tmp.txt").symlink_to(tmp_path / target)
+    with pytest.raises(OSError, match=r"a\.txt: File exists"):
+        write_atomically(tmp_path / "a.txt", lambda part: part.write_text("x"))
+    assert (tmp_path / "mine").read_text() == "mine"
+    assert not (tmp_path / "nowhere").exists()
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o077, 0o002])
+def test_files_have_the_mode_that_the_user_wants(tmp_path, mask):
+    before = os.umask(mask)
+    try:
+        write_atomically(tmp_path / "a", lambda part: part.write_text("x"))
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o666 & ~mask

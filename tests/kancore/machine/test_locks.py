@@ -5,6 +5,7 @@ import itertools
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -200,3 +201,54 @@ def test_a_removed_lock_is_not_owned_by_who_waited_for_it(tmp_path):
     assert lock(path) is None
     owner.close()
     other.close()
+
+
+def test_a_link_is_no_lock(tmp_path):
+    (tmp_path / "lock").symlink_to(tmp_path / "mine")
+    with pytest.raises(OSError, match="symbolic links"):
+        lock(tmp_path / "lock")
+    assert not (tmp_path / "mine").exists()
+
+
+def test_gpus_are_leased_in_a_folder_that_nobody_else_enters(machine):
+    folder = machine(1)
+    folder.mkdir()
+    folder.chmod(0o777)  # as another user would leave it, or earlier versions under a bad umask
+    with devices.lease("auto"):
+        assert [path.name for path in folder.iterdir()] == ["0"]
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("planted", ["link", "file", "foreign"])
+def test_a_folder_that_another_user_has_made_is_not_used(machine, monkeypatch, tmp_path, planted):
+    folder, home = machine(1), tmp_path / "home"
+    monkeypatch.setenv("HOME", str(home))
+    other = tmp_path / "other"
+    other.mkdir()
+    if planted == "link":
+        folder.symlink_to(other)
+    elif planted == "file":
+        folder.touch()
+    else:
+        folder.mkdir()
+        made, real = os.stat(folder).st_ino, os.fstat
+
+        def of_another_user(opened):
+            found = real(opened)
+            owner = found.st_uid + (found.st_ino == made)
+            return os.stat_result([*found[:4], owner, *found[5:10]])
+
+        monkeypatch.setattr(devices.os, "fstat", of_another_user)
+    with devices.lease("auto"):
+        (cache,) = (home / ".cache" / "kancore").iterdir()
+        assert [path.name for path in cache.iterdir()] == ["0"]
+        assert stat.S_IMODE(cache.stat().st_mode) == 0o700
+    assert not [*other.iterdir()]
+
+
+def test_without_any_private_folder_it_is_told(machine, monkeypatch, tmp_path):
+    machine(1).touch()
+    (tmp_path / "home").touch()
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    with pytest.raises(OSError, match="no folder for locks"), devices.lease("auto"):
+        pass

@@ -1,6 +1,7 @@
 """Code digests: what changes them and what does not."""
 
 import ast
+import os
 import re
 import shutil
 import subprocess
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from kancore.machine.provenance import code_digest
+from kancore.machine.provenance import code_digest, set_environment
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -217,3 +218,16 @@ def test_the_revision_is_that_of_a_repository_of_the_project(
         ["git", "rev-parse", "HEAD"], cwd=top, capture_output=True, text=True, check=True
     ).stdout
     assert run(folder, code) == (head[:12] if known else "unknown")
+
+
+def test_children_import_no_modules_of_the_working_folder(tmp_path, monkeypatch):
+    for name in ("PATH", "KANCORE_RUN", "PYTHONSAFEPATH"):
+        monkeypatch.setenv(name, os.environ.get(name, ""))  # restored at the end
+    (tmp_path / "this.py").write_text("raise SystemExit('trapped')")
+    # As executors of Snakemake build their commands: python -m, in the working folder.
+    command = [sys.executable, "-m", "this"]
+    before = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "trapped" in before.stderr
+    set_environment()
+    after = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (after.returncode, after.stderr) == (0, "")
