@@ -230,13 +230,13 @@ class HsicBottleneck:
         architecture.
     """
 
-    term: Literal["n", "x", "h"] = "n"
+    term: Literal["n", "x", "h"] = "x"
     weight: Positive = 100.0
-    sigma: Positive = 5.0
+    sigma: Positive = 2.0
     scale_by_dimension: bool = True
     label_kernel: Literal["gaussian", "student"] = "gaussian"
     output: Literal["cross_entropy", "hsic"] = "cross_entropy"
-    normalization: Literal["batch_norm", "layer_norm"] | None = "batch_norm"
+    normalization: Literal["batch_norm", "layer_norm"] | None = "layer_norm"
 
     def normalized(self, architecture: Architecture) -> Architecture:
         """Give the architecture of the networks that this objective trains."""

@@ -28,7 +28,7 @@ def sweep(model="mlp", **options):
     }
     of_sweeps = {field.name for field in fields(Sweep)}
     training |= {key: options.pop(key) for key in tuple(options) if key in of_sweeps}
-    hsic = HsicBottleneck(**({"normalization": None} | options))
+    hsic = HsicBottleneck(**({"normalization": None, "term": "n", "sigma": 5.0} | options))
     defaults = {"seed": 0, "epochs": 8, "batch_size": 60, "hsic": hsic}
     return Sweep("rings", "hsic", Architecture(model, (12, 9), **kan), **(defaults | training))
 
