@@ -4,15 +4,24 @@ Each function takes `Evidence` and gives differences: a table with the columns o
 pair, none where the evidence lacks what is compared. Published figures are those of seed 0.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations, pairwise
+from math import log
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from kancore.analysis.efficiency import efficiency
-from kancore.analysis.statistics import SCHEME, SETTING, best_schemes, counted, main_grid
+from kancore.analysis.statistics import (
+    SCHEME,
+    SETTING,
+    average_seeds,
+    choose,
+    counted,
+    main_grid,
+)
 from kancore.analysis.tables import RUNS
 
 # What two runs of a pair have in common unless they differ in it.
@@ -23,12 +32,33 @@ _NONE = pd.DataFrame(
 )
 # The logarithm of an efficiency takes an accuracy of at least this: that of a run that failed is 0.
 LEAST_ACCURACY = 0.01
+# Measures of how far the test accuracies of schemes differ, by their columns of `Evidence.best`:
+# interquartile range, standard deviation, and the range of the means of each factor's levels.
+_DISPERSION = {name: f"spread_{name}" for name in ("quartiles", "deviation", *SCHEME)}
+DISPERSIONS = tuple(_DISPERSION)
 # What two times have in common to be compared.
 _MACHINE = ("machine", "threads")
 
 
 # Gives the differences between pairs, with the columns `PAIR`.
 Comparison = Callable[["Evidence"], pd.DataFrame]
+
+
+@dataclass(frozen=True)
+class Comparing:
+    """A comparison with its options; what equal ones compare is compared once."""
+
+    make: Callable[..., pd.DataFrame]
+    options: tuple[tuple[str, Hashable], ...]
+
+    def __call__(self, evidence: "Evidence") -> pd.DataFrame:
+        """Give the differences between pairs."""
+        return self.make(evidence, **dict(self.options))
+
+
+def comparing(make: Callable[..., pd.DataFrame], **options: Hashable) -> Comparing:
+    """Give a comparison by a function of the evidence, with its options."""
+    return Comparing(make, tuple(options.items()))
 
 
 @dataclass(frozen=True)
@@ -41,7 +71,8 @@ class Evidence:
         Runs of the grid, or whatever of their columns is known.
     best : DataFrame
         Of these the runs of the best scheme of each architecture, with ``median``, the median test
-        accuracy over schemes.
+        accuracy over schemes, and ``spread``, how far it falls behind the best one; and other
+        measures of how far schemes differ (`DISPERSIONS`).
     follow_ups : DataFrame
         Runs of the follow-up experiments.
     times : DataFrame
@@ -49,6 +80,8 @@ class Evidence:
         took in optimizer steps (``log_seconds``) and where (``device``).
     complexity : Series
         Measured intrinsic dimension by data set.
+    schemes : DataFrame
+        Schemes averaged over seeds, of which the best are.
     """
 
     runs: pd.DataFrame
@@ -56,6 +89,7 @@ class Evidence:
     follow_ups: pd.DataFrame
     times: pd.DataFrame = field(default_factory=pd.DataFrame)
     complexity: pd.Series = field(default_factory=lambda: pd.Series(dtype=float))
+    schemes: pd.DataFrame = field(default_factory=pd.DataFrame)
     _pairs: dict[Comparison, pd.DataFrame] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -95,20 +129,46 @@ def measured(
         Measured intrinsic dimension by data set.
     """
     runs = main_grid(runs)
-    chosen = best_schemes(runs).dropna(subset="optimizer")
-    whatever = best_schemes(runs.assign(diverged=False))
-    chosen = pd.concat([chosen, whatever])[[*SETTING, *SCHEME]].drop_duplicates(list(SETTING))
-    runs = counted(runs)
-    seeds = runs.groupby([*SETTING, "seed"], dropna=False)["test_accuracy"]
-    medians = seeds.median().rename("median").reset_index()
-    best = runs.merge(chosen).merge(medians)
+    schemes, runs = average_seeds(runs), counted(runs)
     return Evidence(
         _with_efficiency(runs, dimensions),
-        best,
+        _best(runs, schemes),
         counted(follow_ups),
         pd.DataFrame() if timings is None else _times(main_grid(timings)),
         pd.Series(dtype=float) if complexity is None else complexity,
+        schemes,
     )
+
+
+def _best(runs: pd.DataFrame, schemes: pd.DataFrame) -> pd.DataFrame:
+    """Give the runs of the best schemes, with how far schemes differ.
+
+    The best are of those that never diverged if there are any.
+    """
+    chosen = pd.concat([choose(schemes[schemes["diverged"] == 0]), choose(schemes)])
+    chosen = chosen[[*SETTING, *SCHEME]].drop_duplicates(list(SETTING))
+    setting = [*SETTING, "seed"]
+    runs = runs.astype({"test_accuracy": float})
+    accuracies = runs.groupby(setting, dropna=False)["test_accuracy"]
+    quartiles = accuracies.quantile(0.75) - accuracies.quantile(0.25)
+    measures = {
+        "median": accuracies.median(),
+        "quartiles": quartiles,
+        "deviation": accuracies.std(),
+    }
+    for factor in SCHEME:
+        levels = runs.groupby([*setting, factor], dropna=False)["test_accuracy"].mean()
+        levels = levels.groupby(setting, dropna=False)
+        measures[factor] = levels.max() - levels.min()
+    table = pd.DataFrame({_DISPERSION.get(name, name): found for name, found in measures.items()})
+    best = runs.merge(chosen).merge(table.reset_index())
+    return best.assign(spread=best["test_accuracy"] - best["median"])
+
+
+def narrowed(evidence: Evidence, schemes: pd.DataFrame) -> Evidence:
+    """Keep the runs of some of the schemes, and choose the best among these."""
+    runs = evidence.runs.merge(schemes[[*SETTING, *SCHEME]])
+    return replace(evidence, runs=runs, best=_best(runs, schemes), schemes=schemes)
 
 
 def published(figures: pd.DataFrame) -> Evidence:
@@ -122,6 +182,7 @@ def published(figures: pd.DataFrame) -> Evidence:
     """
     figures = figures[figures["source"] == "published runs"]
     figures = figures.rename(columns={"best": "test_accuracy", "gap": "generalization_gap"})
+    figures = figures.assign(spread=figures["test_accuracy"] - figures["median"])
     times = pd.DataFrame()
     if "seconds_per_epoch" in figures:
         log_seconds = np.log(figures["seconds_per_epoch"].astype(float))
@@ -136,7 +197,7 @@ def select(evidence: Evidence, keep: Callable[[pd.DataFrame], pd.Series]) -> Evi
     def of(table: pd.DataFrame) -> pd.DataFrame:
         return table[keep(table)] if len(table) else table
 
-    tables = ("runs", "best", "follow_ups", "times")
+    tables = ("runs", "best", "follow_ups", "times", "schemes")
     return replace(evidence, **{name: of(getattr(evidence, name)) for name in tables})
 
 
@@ -144,16 +205,18 @@ def under(evidence: Evidence, objective: str) -> Evidence:
     """Put one objective in the place of backpropagation, which is what comparisons are of."""
     if objective not in evidence._under:
         own = select(evidence, lambda table: table["objective"] == objective)
-        tables = ("runs", "best", "follow_ups", "times")
+        tables = ("runs", "best", "follow_ups", "times", "schemes")
         named = {name: getattr(own, name).assign(objective="backprop") for name in tables}
         evidence._under[objective] = replace(own, **named)
     return evidence._under[objective]
 
 
 def _with_efficiency(runs: pd.DataFrame, dimensions: pd.Series) -> pd.DataFrame:
-    """Add logarithms: of the best epoch, and of the efficiency on test and on validation data.
+    """Add logarithms of the efficiency, on test and on validation data, and of its factors.
 
-    They are null where there are no more parameters than dimensions.
+    They are null where there are no more parameters than dimensions. ``best_at_end`` is whether the
+    best epoch is the last evaluation, so that more epochs might have had a better one; ``decline``
+    what test accuracy lost from the best epoch to the last.
     """
     dimension = runs["dataset"].map(dimensions).astype(float).fillna(0)
     epochs, parameters = (
@@ -166,7 +229,20 @@ def _with_efficiency(runs: pd.DataFrame, dimensions: pd.Series) -> pd.DataFrame:
         for accuracy in (runs["test_accuracy"].astype(float), score.astype(float))
     )
     names = ("log_efficiency", "efficiency_score")
-    return runs.assign(log_best_epoch=np.log(epochs), **dict(zip(names, logarithms, strict=True)))
+    budget = runs.groupby(["dataset", "objective"])["epochs"].transform("max")
+    accuracy = runs["test_accuracy"].astype(float).clip(lower=LEAST_ACCURACY)
+    runs = runs.assign(
+        log_best_epoch=np.log(epochs),
+        log_speed=-np.log(epochs),
+        log_accuracy=np.log(accuracy),
+        log_compactness=-np.log(np.log1p(parameters - dimension)),
+        best_at_end=(runs["best_epoch"] >= budget).fillna(True).astype(bool),
+        **dict(zip(names, logarithms, strict=True)),
+    )
+    if "last_test_accuracy" in runs:  # tables of old studies lack it
+        decline = runs["test_accuracy"].astype(float) - runs["last_test_accuracy"].astype(float)
+        runs = runs.assign(decline=decline)
+    return runs
 
 
 def _times(timings: pd.DataFrame) -> pd.DataFrame:
@@ -196,38 +272,52 @@ def kans(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def paired(
-    table: pd.DataFrame, across: str, first: object, second: object, value: str, by: tuple[str, ...]
+    table: pd.DataFrame,
+    across: str,
+    first: object,
+    second: object,
+    value: str,
+    by: tuple[str, ...],
+    lost: str = "failed",
 ) -> pd.DataFrame:
     """Differences of `value` between rows that have `first` and `second` in column `across`.
 
-    Pairs agree in the columns `by`, of which the published figures lack some.
+    Pairs agree in the columns `by`, of which the published figures lack some; two rows that both
+    are `lost` are no pair.
     """
-    if value not in table:
+    if value not in table or across not in table:
         return _NONE
     index = [name for name in by if name in table]
-    rows = _narrow(table, index, across, value)
+    rows = _narrow(table, index, across, value, lost)
     rows = rows[rows[across].isin([first, second])]
     if rows.empty:
         return _NONE
-    return _between(rows.set_index([*index, across]), across, first, second, value)
+    return _between(rows.set_index([*index, across]), across, first, second, value, lost)
 
 
-def _narrow(table: pd.DataFrame, index: list[str], across: str, value: str) -> pd.DataFrame:
+def _narrow(
+    table: pd.DataFrame, index: list[str], across: str, value: str, lost: str = "failed"
+) -> pd.DataFrame:
     """Keep the columns that differences need; others would be copied at each step."""
-    return table[[*index, across, value, *(["failed"] if "failed" in table else [])]]
+    return table[[*index, across, value, *([lost] if lost in table else [])]]
 
 
 def _between(
-    rows: pd.DataFrame, across: str, first: object, second: object, value: str
+    rows: pd.DataFrame,
+    across: str,
+    first: object,
+    second: object,
+    value: str,
+    lost: str = "failed",
 ) -> pd.DataFrame:
-    """Differences between two values of a level of the index; two runs that failed are no pair."""
+    """Differences between two values of a level of the index; two that are lost are no pair."""
     wide = rows[value].unstack(across)
     if not {first, second} <= set(wide):
         return _NONE
     difference = wide[first] - wide[second]
-    if "failed" in rows:
-        failed = rows["failed"].unstack(across)
-        difference = difference.mask(failed[first].eq(True) & failed[second].eq(True))
+    if lost in rows:
+        both = rows[lost].unstack(across)
+        difference = difference.mask(both[first].eq(True) & both[second].eq(True))
     return _listed(difference)
 
 
@@ -253,54 +343,135 @@ def next_depth(table: pd.DataFrame, value: str, by: tuple[str, ...]) -> pd.DataF
     return pd.concat(steps) if steps else _NONE
 
 
-def spread(table: pd.DataFrame) -> pd.DataFrame:
-    """Add to rows of `Evidence.best` how far the median scheme falls behind the best one."""
-    return table.assign(spread=table["test_accuracy"] - table["median"])
+def of_equal_size(table: pd.DataFrame, first: str, second: str, within: float) -> pd.DataFrame:
+    """Rows of data sets and depths at which two models have as many parameters, within a factor."""
+    if table.empty or not {"parameters", "depth"} <= set(table):
+        return table.iloc[:0]
+    one = table.drop_duplicates(["dataset", "depth", "model"])
+    sizes = one.set_index(["dataset", "depth", "model"])["parameters"].astype(float)
+    sizes = sizes.unstack("model")
+    if not {first, second} <= set(sizes):
+        return table.iloc[:0]
+    equal = np.log(sizes[first] / sizes[second]).abs() <= log(within)
+    places = pd.MultiIndex.from_frame(table[["dataset", "depth"]])
+    return table[equal.reindex(places).to_numpy(bool)]
 
 
-def best_rival(table: pd.DataFrame, axis: str, claimed: dict[str, Callable]) -> pd.DataFrame:
-    """Differences between the claimed value of one part of the scheme and its best rival.
+def at_equal_size(table: pd.DataFrame, value: str) -> pd.DataFrame:
+    """Value of a KAN less that of an MLP of as many parameters, on the same machine if it is timed.
 
-    Parameters
-    ----------
-    table
-        Runs.
-    axis
-        The part of the scheme that varies; the others have their claimed values.
-    claimed
-        For each part of the scheme, which values of the column are claimed to be best.
-
-    Returns
-    -------
-    DataFrame
-        A pair for each data set, depth and seed. Both sides are chosen on validation data, from
-        the claimed values and from the others.
+    That of the MLP is interpolated, over logarithms of sizes, between the MLPs and wide MLPs of the
+    data set; KANs smaller or larger than all of these have no pair.
     """
-    if not set(claimed) <= set(table):
+    if table.empty or not {value, "parameters"} <= set(table):
         return _NONE
-    for other, holds in claimed.items():
-        if other != axis:
-            table = table[holds(table[other])]
-    score = table["validation_accuracy"].fillna(table["test_accuracy"])
-    table = table.assign(claimed=claimed[axis](table[axis]), score=score)
-    chosen = table.sort_values("score", ascending=False, kind="stable")
-    chosen = chosen.drop_duplicates([*CELL, "claimed"])
-    return paired(chosen, "claimed", True, False, "test_accuracy", CELL)
-
-
-def same_order(best: pd.DataFrame) -> pd.DataFrame:
-    """For each two architectures, 1 if both objectives put the same one first, and -1 if not."""
-    index = [name for name in ("dataset", "seed") if name in best]
+    table = backprop(table if "seed" in table else table.assign(seed=0)).dropna(subset=value)
     pairs = []
-    for key, rows in best.groupby(index):
-        wide = rows.pivot(index=["model", "depth"], columns="objective", values="test_accuracy")
-        if {"backprop", "hsic"} <= set(wide):
-            both = wide[["backprop", "hsic"]].dropna().to_numpy(float)
-            # Of two that are right on no example neither is first: they have failed.
-            known = [(a, b) for a, b in combinations(both, 2) if (a + b).all()]
-            signs = [np.sign(a - b) for a, b in known]
-            pairs += [dict(zip(index, key, strict=True), difference=x * y) for x, y in signs]
-    return _listed(pd.DataFrame(pairs).set_index(index)["difference"]) if pairs else _NONE
+    by = ["dataset", "seed", *(name for name in _MACHINE if name in table)]
+    for (dataset, seed, *_), rows in table.groupby(by):
+        if _all_failed(rows):
+            continue
+        mlps = rows[rows["model"].isin(["mlp", "wide_mlp"])].sort_values("parameters")
+        size, known = (mlps[name].to_numpy(float) for name in ("parameters", value))
+        for row in rows[rows["model"] == "kan"].itertuples():
+            other = _interpolated(float(row.parameters), size, known)
+            if other is not None:
+                pairs.append((dataset, seed, getattr(row, value) - other))
+    return pd.DataFrame(pairs, columns=PAIR) if pairs else _NONE
+
+
+def _all_failed(rows: pd.DataFrame) -> bool:
+    return "failed" in rows and bool(rows["failed"].all())
+
+
+def _interpolated(parameters: float, sizes: np.ndarray, values: np.ndarray) -> float | None:
+    """Value at a size between others in ascending order, by their logarithms; None outside."""
+    if len(sizes) < 2 or not sizes[0] <= parameters <= sizes[-1]:
+        return None
+    return float(np.interp(np.log(parameters), np.log(sizes), values))
+
+
+def smallest_competitive(evidence: Evidence, within: float) -> pd.DataFrame:
+    """Logarithm of the size of the smallest competitive KAN over that of the smallest such MLP.
+
+    Competitive is a best scheme whose test accuracy comes within `within` of the best of the data
+    set and seed. Where no architecture of one side is, its largest one stands for it, which favours
+    that side. There is one pair for each data set and seed.
+    """
+    best = backprop(evidence.best)
+    if best.empty or "parameters" not in best:
+        return _NONE
+    pairs = []
+    for (dataset, seed), rows in (best if "seed" in best else best.assign(seed=0)).groupby(
+        ["dataset", "seed"]
+    ):
+        if _all_failed(rows):
+            continue
+        near = rows["test_accuracy"] >= rows["test_accuracy"].max() - within
+        sizes = []
+        for models in (("kan",), ("mlp", "wide_mlp")):
+            own = rows["model"].isin(models)
+            reached = rows.loc[own & near, "parameters"].astype(float)
+            known = rows.loc[own, "parameters"].astype(float)
+            sizes.append(reached.min() if len(reached) else known.max())
+        pairs.append((dataset, seed, float(np.log(sizes[0] / sizes[1]))))
+    found = pd.DataFrame(pairs, columns=PAIR).dropna(ignore_index=True)
+    return found if len(found) else _NONE
+
+
+def seed_deviations(runs: pd.DataFrame, value: str) -> pd.DataFrame:
+    """Add ``deviation``: how far a run lies from the mean of the other seeds of its scheme."""
+    grouped = runs.groupby([*SETTING, *SCHEME], dropna=False)[value]
+    count, total = grouped.transform("count"), grouped.transform("sum")
+    others = (total - runs[value]) / (count - 1).where(count > 1)
+    return runs.assign(deviation=(runs[value] - others).abs())
+
+
+def same_orders(evidence: Evidence) -> pd.DataFrame:
+    """Share of orders of a KAN and an MLP that both objectives share, less that two seeds share.
+
+    The orders are of best schemes, of every KAN and every MLP or wide MLP of a data set. Other
+    seeds under backpropagation put them in the same order only so often, which is all that can be
+    asked of another objective. There is one pair for each data set and seed.
+    """
+    best = evidence.best
+    if best.empty or "seed" not in best:
+        return _NONE
+    pairs = []
+    for dataset, rows in best.groupby("dataset"):
+        signs = {
+            key: _orders(own.set_index(["model", "depth"])["test_accuracy"].astype(float))
+            for key, own in rows.groupby(["objective", "seed"])
+        }
+        seeds = [seed for objective, seed in signs if objective == "backprop"]
+        for seed in seeds:
+            own = signs["backprop", seed]
+            others = [_agreement(own, signs["backprop", s]) for s in seeds if s != seed]
+            if ("hsic", seed) in signs and others:
+                shared = _agreement(own, signs["hsic", seed])
+                pairs.append((dataset, seed, shared - float(np.mean(others))))
+    return pd.DataFrame(pairs, columns=PAIR).dropna(ignore_index=True) if pairs else _NONE
+
+
+def _orders(accuracy: pd.Series) -> pd.Series:
+    """Sign of the difference between each KAN and each other network; two that failed have none."""
+    names = sorted(accuracy.index)
+    kans_, others = ([name for name in names if (name[0] == "kan") == is_kan] for is_kan in (1, 0))
+    return pd.Series(
+        {
+            (kan, other): np.sign(accuracy[kan] - accuracy[other])
+            for kan in kans_
+            for other in others
+            if accuracy[kan] or accuracy[other]
+        },
+        dtype=float,
+    )
+
+
+def _agreement(first: pd.Series, second: pd.Series) -> float:
+    """Share of orders that are the same in both, ties with anything else counted a half."""
+    products = (first * second).dropna()
+    return float((products.mean() + 1) / 2)
 
 
 def activations(evidence: Evidence, first: str, second: str) -> pd.DataFrame:
@@ -309,113 +480,125 @@ def activations(evidence: Evidence, first: str, second: str) -> pd.DataFrame:
     return paired(rows, "activation", first, second, "test_accuracy", CELL)
 
 
-def narrow_for_wide(evidence: Evidence) -> pd.DataFrame:
-    """Differences between half the width with a higher degree, and a width with its degree.
+def degree_for_width(evidence: Evidence) -> pd.DataFrame:
+    """Accuracy of a higher degree less that of a lower one and a larger width, as many parameters.
 
-    The higher degree is the best on validation data; widths are those of one hidden layer.
+    Networks have one hidden layer. The accuracy of the lower degree is interpolated over the
+    logarithms of sizes between its widths; each two degrees of a study are compared.
     """
-    rows = _width_degree(evidence)
-    rows = rows[rows["layers"] == 1]
     pairs = []
-    for row in rows.itertuples():
-        same = (rows["dataset"] == row.dataset) & (rows["seed"] == row.seed)
-        rivals = rows[same & (2 * rows["width"] == row.width) & (rows["degree"] > row.degree)]
-        if len(rivals) and not (row.failed and rivals["failed"].all()):
-            rival = rivals.loc[rivals["score"].idxmax()]
-            difference = rival["test_accuracy"] - row.test_accuracy
-            pairs.append((row.dataset, row.seed, difference))
+    for key, networks in _networks(evidence, "width_degree", ["dataset", "seed"]):
+        shallow = [network for network in networks if "x" not in network.hidden_widths]
+        for low, high in combinations(sorted({network.degree for network in shallow}), 2):
+            curve = [network for network in shallow if network.degree == low]
+            ends = [network for network in shallow if network.degree == high]
+            pairs += [(*key, difference) for difference in _beside(ends, curve)]
     return pd.DataFrame(pairs, columns=PAIR) if pairs else _NONE
 
 
-def layer_against_degree(evidence: Evidence) -> pd.DataFrame:
-    """Gain of one more layer less that of one more degree, in accuracy for each parameter.
+def layer_for_degree(evidence: Evidence) -> pd.DataFrame:
+    """Accuracy of one layer more less that of higher degrees, with as many parameters.
 
-    Both start from the same network of one hidden layer; the layer has the width and the degree of
-    the one before it.
+    Both start from one network of one hidden layer; the layer has its width and its degree. The
+    accuracy that degrees give for the parameters of the layer is interpolated between them.
     """
-    rows = _width_degree(evidence).set_index(["dataset", "seed", "layers", "width", "degree"])
-    failed = rows["failed"].to_dict()
-    rows = rows[["test_accuracy", "parameters"]].astype(float)
     pairs = []
-    for dataset, seed, layers, width, degree in rows.index:
-        start, deeper = (dataset, seed, 1, width, degree), (dataset, seed, 2, width, degree)
-        higher = [d for d in rows.index.unique("degree") if d > degree]
-        if layers == 1 and deeper in rows.index and higher:
-            raised = (dataset, seed, 1, width, min(higher))
-            if raised in rows.index and not all(failed[key] for key in (start, deeper, raised)):
-                gains = [rows.loc[end] - rows.loc[start] for end in (deeper, raised)]
-                layer, step = (gain["test_accuracy"] / gain["parameters"] for gain in gains)
-                pairs.append((dataset, seed, layer - step))
+    for key, networks in _networks(evidence, "width_degree", ["dataset", "seed"]):
+        for start in (network for network in networks if "x" not in network.hidden_widths):
+            width = start.hidden_widths
+            curve = [n for n in networks if n.hidden_widths == width and n.degree >= start.degree]
+            deeper = [
+                network
+                for network in networks
+                if network.hidden_widths == f"{width}x{width}" and network.degree == start.degree
+            ]
+            pairs += [(*key, difference) for difference in _beside(deeper, curve)]
     return pd.DataFrame(pairs, columns=PAIR) if pairs else _NONE
 
 
-def middle_degree(evidence: Evidence, end: Callable) -> pd.DataFrame:
-    """Differences between the best degree in the middle and that at one end.
+def _beside(networks: list[Any], curve: list[Any]) -> list[float]:
+    """Accuracies of networks less those of a curve at their sizes; if all failed there are none."""
+    sizes, values = (
+        np.array([getattr(network, name) for network in curve], dtype=float)
+        for name in ("parameters", "test_accuracy")
+    )
+    found = []
+    for network in networks:
+        other = _interpolated(float(network.parameters), sizes, values)
+        if other is not None and not (network.failed and all(n.failed for n in curve)):
+            found.append(network.test_accuracy - other)
+    return found
+
+
+def middle(evidence: Evidence, experiment: str, axis: str, end: Callable) -> pd.DataFrame:
+    """Differences between the best value in the middle of an axis and that at one end.
 
     Parameters
     ----------
     evidence
         What is known.
+    experiment, axis
+        The follow-up and its column, ``degree`` or ``grid_size``.
     end
-        `min` or `max`: which end of the range of degrees.
+        `min` or `max`: which end of the range of values.
 
     Returns
     -------
     DataFrame
-        A pair for each data set, seed and widths that have three degrees or more; which of those
-        in the middle is best, validation data say.
+        A pair for each data set, seed and widths that have three values or more; which of those in
+        the middle is best, validation data say.
     """
+
+    def place(network: Any) -> int:
+        return getattr(network, axis)
+
     pairs = []
-    groups = _width_degree(evidence).groupby(["dataset", "seed", "hidden_widths"])
-    for (dataset, seed, _), rows in groups:
-        at = rows.set_index("degree")
-        ends = {at.index.min(), at.index.max()}
-        middle = at[~at.index.isin(ends)]
-        if len(middle) and not at["failed"].all():
-            best = middle["test_accuracy"].loc[middle["score"].idxmax()]
-            pairs.append((dataset, seed, best - at["test_accuracy"].loc[end(ends)]))
+    by = ["dataset", "seed", "hidden_widths"]
+    for (dataset, seed, _), networks in _networks(evidence, experiment, by):
+        least, *between, greatest = sorted(networks, key=place)
+        if between and not all(network.failed for network in networks):
+            best = max(between, key=lambda network: network.score)
+            other = end((least, greatest), key=place)
+            pairs.append((dataset, seed, best.test_accuracy - other.test_accuracy))
     return pd.DataFrame(pairs, columns=PAIR) if pairs else _NONE
 
 
-def _width_degree(evidence: Evidence) -> pd.DataFrame:
-    rows = evidence.follow_ups[evidence.follow_ups["experiment"] == "width_degree"]
-    widths = rows["hidden_widths"].str.split("x")
-    return rows.assign(
-        width=widths.str[0].astype(int),
-        layers=widths.str.len(),
-        score=rows["validation_accuracy"].fillna(rows["test_accuracy"]),
-    )
+def _networks(
+    evidence: Evidence, experiment: str, by: list[str]
+) -> Iterator[tuple[tuple, list[Any]]]:
+    """Give runs of a follow-up in groups of two or more, smaller ones first, as named tuples."""
+    rows = evidence.follow_ups[evidence.follow_ups["experiment"] == experiment]
+    rows = rows.assign(score=rows["validation_accuracy"].fillna(rows["test_accuracy"]))
+    for key, own in rows.sort_values("parameters", kind="stable").groupby(by):
+        if len(own) > 1:
+            yield key, list(own.itertuples())
 
 
-def matched_time(evidence: Evidence) -> pd.DataFrame:
-    """Logarithm of a KAN's epoch over that of an MLP of as many parameters, on the same machine.
-
-    The MLP's time is interpolated, in logarithms, between the MLPs and wide MLPs of the data set;
-    KANs smaller or larger than all of these have no pair.
-    """
-    pairs = []
-    if evidence.times.empty:
-        return _NONE
-    for (dataset, seed, *_), rows in backprop(evidence.times).groupby(
-        ["dataset", "seed", *_MACHINE]
-    ):
-        kan = rows["model"] == "kan"
-        mlps = rows[rows["model"].isin(["mlp", "wide_mlp"])].sort_values("parameters")
-        size = np.log(mlps["parameters"].to_numpy(float))
-        for row in rows[kan].itertuples():
-            at = np.log(float(row.parameters))
-            if len(size) > 1 and size[0] <= at <= size[-1]:
-                other = np.interp(at, size, mlps["log_seconds"].to_numpy(float))
-                pairs.append((dataset, seed, row.log_seconds - other))
-    return pd.DataFrame(pairs, columns=PAIR) if pairs else _NONE
+def seconds_to_best(evidence: Evidence) -> pd.DataFrame:
+    """Add to times the logarithm of the seconds to the best epoch of the best scheme."""
+    if evidence.times.empty or "best_epoch" not in evidence.best:
+        return evidence.times
+    key = ["dataset", "objective", "model", "depth", "seed"]
+    epochs = evidence.best[[*key, "best_epoch"]].dropna()
+    times = evidence.times.merge(epochs, on=key)
+    seconds = times["log_seconds"] + np.log(times["best_epoch"].astype(float))
+    return times.assign(log_seconds_to_best=seconds)
 
 
-def shallow_and_small(evidence: Evidence) -> pd.DataFrame:
-    """Efficiency of the best run of small, shallow networks over that of the best other run.
+def shallow_mlp(evidence: Evidence, datasets: Sequence[str] = ()) -> pd.DataFrame:
+    """Efficiency of the best run of the MLP of least depth over that of the best other run.
 
-    Small and shallow are architectures of the least depth with no more parameters than the median
-    architecture of the data set. Which run is the most efficient, validation data say; there is one
-    pair for each data set and seed.
+    Parameters
+    ----------
+    evidence
+        What is known.
+    datasets
+        Names of data sets; none: all.
+
+    Returns
+    -------
+    DataFrame
+        One pair for each data set and seed. Which run is the most efficient, validation data say.
     """
     if "efficiency_score" not in evidence.runs:
         return _NONE
@@ -423,17 +606,20 @@ def shallow_and_small(evidence: Evidence) -> pd.DataFrame:
     pairs = []
     for (dataset, seed), rows in runs.groupby(["dataset", "seed"]):
         layers = rows["depth"].str.removesuffix("layers").astype(int)
-        sizes = rows.drop_duplicates(["model", "depth"])["parameters"]
-        own = (layers == layers.min()) & (rows["parameters"] <= sizes.median())
-        if own.all() or not own.any() or rows["failed"].all():
+        own = (layers == layers.min()) & (rows["model"] == "mlp")
+        known = not datasets or dataset in datasets
+        if not known or own.all() or not own.any() or rows["failed"].all():
             continue
         best = [part.loc[part["efficiency_score"].idxmax()] for part in (rows[own], rows[~own])]
         pairs.append((dataset, seed, best[0]["log_efficiency"] - best[1]["log_efficiency"]))
     return pd.DataFrame(pairs, columns=PAIR) if pairs else _NONE
 
 
-def size_for_efficiency(evidence: Evidence, within: float) -> pd.DataFrame:
-    """Logarithm of the size on more complex data over that on simpler data, as efficient.
+def size_for_efficiency(evidence: Evidence, within: float, gross: bool = False) -> pd.DataFrame:
+    """Logarithm of the size that more complex data take over that of simpler data, as efficient.
+
+    A network with as many units is larger on the data set with more inputs, whatever its data; so
+    sizes are those that both architectures have on the simpler data.
 
     Parameters
     ----------
@@ -441,6 +627,8 @@ def size_for_efficiency(evidence: Evidence, within: float) -> pd.DataFrame:
         What is known.
     within
         How far logarithms of efficiencies that count as the same may differ.
+    gross
+        Take the sizes that they have on their own data, inputs and all.
 
     Returns
     -------
@@ -462,10 +650,33 @@ def size_for_efficiency(evidence: Evidence, within: float) -> pd.DataFrame:
         for simple, other in combinations(sorted(known, key=evidence.complexity.get), 2):
             if evidence.complexity[simple] == evidence.complexity[other]:
                 continue
-            there = rows[rows["dataset"] == simple]
+            there = rows[rows["dataset"] == simple].set_index("depth")
             for row in rows[rows["dataset"] == other].itertuples():
                 apart = (there["efficiency"] - row.efficiency).abs()
-                if apart.min() <= within:
-                    size = there["parameters"].loc[apart.idxmin()]
-                    pairs.append((other, seed, float(np.log(row.parameters / size))))
+                if row.depth in there.index and apart.min() <= within:
+                    size = row.parameters if gross else there.loc[row.depth, "parameters"]
+                    nearest = there.loc[apart.idxmin(), "parameters"]
+                    pairs.append((other, seed, float(np.log(size / nearest))))
+    return pd.DataFrame(pairs, columns=PAIR) if pairs else _NONE
+
+
+def depth_gains(evidence: Evidence) -> pd.DataFrame:
+    """Give what the deepest KAN gains on the shallowest, less what MLPs of their depths gain.
+
+    Of best schemes; one pair for each data set and seed.
+    """
+    best = backprop(evidence.best)
+    if best.empty:
+        return _NONE
+    best = best if "seed" in best else best.assign(seed=0)
+    layers = best["depth"].str.removesuffix("layers").astype(int)
+    pairs = []
+    for (dataset, seed), rows in best.assign(layers=layers).groupby(["dataset", "seed"]):
+        rows = rows[rows["model"].isin(["kan", "mlp"])]
+        if _all_failed(rows):
+            continue
+        wide = rows.pivot(index="layers", columns="model", values="test_accuracy")
+        if {"kan", "mlp"} <= set(wide) and len(wide := wide.dropna()) > 1:
+            less = (wide["kan"] - wide["mlp"]).astype(float).sort_index()
+            pairs.append((dataset, seed, less.iloc[-1] - less.iloc[0]))
     return pd.DataFrame(pairs, columns=PAIR) if pairs else _NONE

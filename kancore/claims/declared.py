@@ -1,13 +1,12 @@
-"""The paper's claims as tests: every comparison and threshold, declared before the data.
+"""Tests of the paper's statements: every comparison and threshold, declared before the data.
 
-A part of a claim holds if the interval of its summary lies between two bounds, fails if the
-interval lies outside them, and is open otherwise. Where there are enough seeds, the interval is
-over seeds; else it is over the pairs that there are, and what it says is only suggested.
+A test holds if the interval of its summary lies between two bounds, fails if the interval lies
+outside them, or so near to nothing that the difference is negligible, and is open otherwise. Where
+there are enough seeds, the interval is over seeds; else what the pairs say is only suggested.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
-from functools import partial
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from math import inf, log
 
 import numpy as np
@@ -25,27 +24,45 @@ from kancore.claims.comparisons import (
     Comparison,
     Evidence,
     activations,
+    at_equal_size,
     backprop,
-    best_rival,
+    comparing,
+    degree_for_width,
+    depth_gains,
     kans,
-    layer_against_degree,
-    matched_time,
-    middle_degree,
-    narrow_for_wide,
+    layer_for_degree,
+    middle,
     next_depth,
+    of_equal_size,
     paired,
-    same_order,
-    shallow_and_small,
+    same_orders,
+    seconds_to_best,
+    seed_deviations,
+    shallow_mlp,
     size_for_efficiency,
-    spread,
+    smallest_competitive,
     under,
 )
+from kancore.claims.statements import STATEMENTS, Statement
 
-# With fewer pairs than this a claim is not tested.
+# With fewer pairs than this there is no interval, and with fewer than `FEWEST_TESTED` no test.
 FEWEST_PAIRS = 5
+FEWEST_TESTED = 3
 CONFIDENCE = 0.95
 
 SUMMARIES = {"effect": interquartile_mean, "share": probability_of_improvement}
+
+# The data sets that the paper calls comparable, and better, with wide MLPs (section 4.0.1).
+_COMPARABLE, _BETTER = "higgs", ("mnist", "fashion_mnist", "cifar10", "imdb")
+# Those of the paper that have hundreds of inputs or more.
+_HIGH_DIMENSIONAL = _BETTER
+_WORDS = {
+    "mnist": "MNIST",
+    "fashion_mnist": "Fashion-MNIST",
+    "cifar10": "CIFAR-10",
+    "imdb": "IMDB",
+    "higgs": "HIGGS",
+}
 
 
 @dataclass(frozen=True)
@@ -56,28 +73,39 @@ class Thresholds:
     ----------
     comparable, marginally_lower : float
         Accuracies this close, as fractions, are comparable; this much lower, marginally lower.
+    negligible : float
+        A difference in accuracy this small, as a fraction, is none.
     same_gap : float
         A generalization gap that is smaller by less than this, as a fraction, has not fallen.
+    same_order : float
+        Orders that stay, as a share, may be fewer by less than this than seeds leave.
     all, nearly_all : float
-        Shares of pairs that count as all, and as nearly all or an order that stays.
+        Shares of pairs that count as all, and as nearly all.
     low_learning_rate : float
-        Learning rates up to this are low (paper, section 5).
-    same_efficiency : float
-        Efficiencies that differ by no more than this factor are the same.
+        Learning rates up to this are low (paper, section 4.0.1).
+    same_efficiency, same_size : float
+        Efficiencies, and numbers of parameters, that differ by no more than this factor are equal.
+    large : float
+        A KAN with as many parameters is large.
     """
 
     comparable: float = 0.02
     marginally_lower: float = 0.05
+    negligible: float = 0.005
     same_gap: float = 0.005
+    same_order: float = 0.1
     all: float = 0.9
     nearly_all: float = 0.75
     low_learning_rate: float = 5e-4
     same_efficiency: float = 1.1
+    same_size: float = 1.1
+    large: float = 1e6
 
 
 THRESHOLDS = {
     **asdict(Thresholds()),
     "fewest_pairs": FEWEST_PAIRS,
+    "fewest_tested": FEWEST_TESTED,
     "confidence": CONFIDENCE,
     "fewest_seeds": FEWEST_SEEDS,
 }
@@ -85,9 +113,15 @@ THRESHOLDS = {
 RANGES = {
     "comparable": (0.01, 0.02, 0.03),
     "marginally_lower": (0.03, 0.05, 0.07),
+    "negligible": (0.0025, 0.005, 0.01),
     "same_gap": (0.0025, 0.005, 0.01),
+    "same_order": (0.05, 0.1, 0.2),
     "share": (0.75, 0.9, 0.95),
 }
+
+# What pairs are made of, which says by what other choices they could be made (`choices`): the best
+# schemes, all schemes, measures of how far schemes differ, or anything else.
+BEST, ALL_SCHEMES, DISPERSION, OTHER = "best", "all schemes", "dispersion", "other"
 
 
 @dataclass(frozen=True)
@@ -99,7 +133,7 @@ class Part:
     question : str
         What is compared with what.
     compare : callable
-        Gives the differences between pairs.
+        Gives the differences between pairs; hashable.
     above, below : float
         The bounds between which the summary must lie.
     summary : str
@@ -107,8 +141,14 @@ class Part:
         a difference above zero.
     unit : str
         Of the effect: ``accuracy`` or ``gap`` (fractions); ``log_efficiency``, ``log_seconds``,
-        ``log_epochs`` or ``log_parameters`` (of factors); ``order``, or
-        ``accuracy_per_parameter``.
+        ``log_epochs`` or ``log_parameters`` (of factors); or ``order`` (a share).
+    over : str
+        `BEST`, `ALL_SCHEMES`, `DISPERSION` or `OTHER`.
+    negligible : float
+        The test fails too if the interval lies within this of zero: there is no difference.
+    shown : tuple of (str, callable)
+        What is measured beside it, in words and as a comparison, without a verdict: parts of the
+        difference that follow from arithmetic, or what it would be without them.
     """
 
     question: str
@@ -117,91 +157,681 @@ class Part:
     below: float = inf
     summary: str = "effect"
     unit: str = "accuracy"
+    over: str = BEST
+    negligible: float = 0.0
+    shown: tuple[tuple[str, Comparison], ...] = ()
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim of the paper and its tests.
+    """A statement of the paper and its tests.
 
     Attributes
     ----------
-    name, statement : str
-        What it is called here, and what it says.
-    quote : str
-        The paper's own words.
-    source : str
-        Where in the paper: ``abstract`` if word by word; ``in short`` if shortened from its body.
+    name : str
+        What it is called here.
+    statement : Statement
+        What it says, in the paper's words.
     needs : str
         What a study must have for the tests.
     parts : tuple of Part
         The tests.
     within : bool
         Whether all that they compare has one objective, so that each objective can be asked.
+    concluded : bool
+        Whether it is one of the conclusions that the paper draws for both objectives (section 7).
     """
 
     name: str
-    statement: str
-    quote: str
-    source: str
+    statement: Statement
     needs: str
     parts: tuple[Part, ...]
     within: bool = False
+    concluded: bool = False
 
 
-def _best_models(evidence: Evidence, first: str, second: str) -> pd.DataFrame:
-    return paired(backprop(evidence.best), "model", first, second, "test_accuracy", CELL)
+def declare(thresholds: Thresholds) -> tuple[Claim, ...]:
+    """Give all claims with their tests, by these thresholds."""
+    found = (*_on_accuracy(thresholds), *_on_training(thresholds), *_on_efficiency(thresholds))
+    found = (*found, *_on_schemes(thresholds), *_on_splines(thresholds))
+    found = (*found, *_on_objectives(thresholds, [claim for claim in found if claim.concluded]))
+    return tuple(sorted(found, key=lambda claim: int(claim.name[1:])))
 
 
-def _wide_against_kan(evidence: Evidence, higgs: bool) -> pd.DataFrame:
-    pairs = _best_models(evidence, "wide_mlp", "kan")
-    return pairs[(pairs["dataset"] == "higgs") == higgs]
+def _claim(name: str, needs: str, *parts: Part, **options: bool) -> Claim:
+    return Claim(name, STATEMENTS[name], needs, parts, **options)
 
 
-def _rivals(evidence: Evidence, axis: str, claimed: dict[str, Callable]) -> pd.DataFrame:
-    return best_rival(kans(evidence.runs), axis, claimed)
+def _on_accuracy(thresholds: Thresholds) -> tuple[Claim, ...]:
+    """Claims on what KANs and MLPs reach."""
+    near = thresholds.comparable
+    return (
+        _claim(
+            "C1",
+            "KANs and MLPs of one depth",
+            Part(
+                "Best scheme of a KAN less that of the MLP of the same depth and width",
+                comparing(_best_models, first="kan", second="mlp"),
+                above=-near,
+                below=near,
+            ),
+            within=True,
+            concluded=True,
+        ),
+        _claim(
+            "C2",
+            "KANs and wide MLPs of one depth and as many parameters",
+            *(
+                Part(
+                    "Best scheme of a wide MLP less that of the KAN of the same depth and size: "
+                    f"{_WORDS[name]}",
+                    comparing(_wide_against_kan, datasets=(name,), within=thresholds.same_size),
+                    above=0,
+                    negligible=thresholds.negligible,
+                )
+                for name in _BETTER
+            ),
+            Part(
+                f"The same: {_WORDS[_COMPARABLE]}",
+                comparing(_wide_against_kan, datasets=(_COMPARABLE,), within=thresholds.same_size),
+                above=-near,
+                below=near,
+            ),
+            Part(
+                f"The same: every data set but {_WORDS[_COMPARABLE]}, pooled",
+                comparing(_wide_against_kan, datasets=(), within=thresholds.same_size),
+                above=0,
+                negligible=thresholds.negligible,
+            ),
+            within=True,
+        ),
+        _claim(
+            "C19",
+            "KANs and MLPs of one depth on data of hundreds of inputs",
+            Part(
+                "Best scheme of a KAN less that of the MLP of the same depth and width: "
+                + ", ".join(_WORDS[name] for name in _HIGH_DIMENSIONAL),
+                comparing(_best_models, first="kan", second="mlp", datasets=_HIGH_DIMENSIONAL),
+                above=-thresholds.comparable,
+            ),
+            within=True,
+        ),
+        _claim(
+            "C20",
+            "KANs, and smaller and larger MLPs",
+            Part(
+                "Best scheme of a KAN less that of an MLP of as many parameters, interpolated",
+                comparing(_best_at_equal_size),
+                below=0,
+                negligible=thresholds.negligible,
+            ),
+            within=True,
+        ),
+        _claim(
+            "C22",
+            "KANs and MLPs of several sizes",
+            Part(
+                "Parameters of the smallest KAN that comes within "
+                f"{100 * thresholds.comparable:g} points of the best network over those of the "
+                "smallest MLP that does",
+                comparing(smallest_competitive, within=thresholds.comparable),
+                below=0,
+                unit="log_parameters",
+            ),
+            within=True,
+            concluded=True,
+        ),
+        _claim(
+            "C25",
+            "KANs and MLPs of several depths",
+            Part(
+                "Best scheme of a KAN less that of the MLP: at the largest depth less at the least",
+                comparing(depth_gains),
+                below=0,
+                negligible=thresholds.negligible,
+            ),
+            within=True,
+        ),
+    )
 
 
-def _gaps(evidence: Evidence) -> pd.DataFrame:
+def _on_training(thresholds: Thresholds) -> tuple[Claim, ...]:
+    """Claims on overfitting, stability, and the time and epochs that training takes."""
+    size = thresholds.same_size
+    gap = comparing(_models, first="kan", second="mlp", value="generalization_gap")
+    wide = {"first": "kan", "second": "wide_mlp", "within": size}
+    return (
+        _claim(
+            "C3",
+            "KANs and MLPs of one depth",
+            Part(
+                "Gap of a KAN less that of the MLP with the same scheme",
+                gap,
+                above=0,
+                unit="gap",
+                over=ALL_SCHEMES,
+            ),
+            Part(
+                "Share of these pairs in which the KAN has the larger gap",
+                gap,
+                above=thresholds.all,
+                summary="share",
+                unit="gap",
+                over=ALL_SCHEMES,
+            ),
+            within=True,
+            concluded=True,
+        ),
+        _claim(
+            "C5",
+            "KANs and MLPs of one depth, with several schemes",
+            Part(
+                "Best less median scheme: of a KAN less that of the MLP of the same depth",
+                comparing(_best_models, first="kan", second="mlp", value="spread"),
+                above=0,
+                over=DISPERSION,
+            ),
+            within=True,
+            concluded=True,
+        ),
+        _claim(
+            "C11",
+            "timed sweeps of KANs, and of smaller and larger MLPs, on one machine",
+            Part(
+                "Seconds of an epoch of a KAN over those of an MLP of as many parameters",
+                comparing(_times, value="log_seconds"),
+                above=0,
+                unit="log_seconds",
+                over=OTHER,
+            ),
+            Part(
+                "Seconds to the best epoch of the best scheme, likewise",
+                comparing(_times, value="log_seconds_to_best"),
+                above=0,
+                unit="log_seconds",
+                over=OTHER,
+            ),
+            within=True,
+        ),
+        _claim(
+            "C12",
+            "KANs, MLPs and wide MLPs of one depth, evaluated several times",
+            *(
+                Part(
+                    f"Best epoch of a KAN over that of the {name} of the same depth and scheme, "
+                    "unless both are the last",
+                    comparing(_best_epochs, rival=rival),
+                    below=0,
+                    unit="log_epochs",
+                    over=ALL_SCHEMES,
+                )
+                for rival, name in {"mlp": "MLP", "wide_mlp": "wide MLP"}.items()
+            ),
+            Part(
+                "Test accuracy lost from the best epoch to the last: of a KAN less of the MLP with "
+                "the same scheme",
+                comparing(_models, first="kan", second="mlp", value="decline"),
+                above=0,
+                over=ALL_SCHEMES,
+            ),
+            within=True,
+            concluded=True,
+        ),
+        _claim(
+            "C13",
+            "KANs of neighbouring depths, with several schemes",
+            Part(
+                "Best less median scheme: of a KAN with one more layer less that without it",
+                comparing(_deeper_spread),
+                above=0,
+                over=DISPERSION,
+            ),
+            within=True,
+        ),
+        _claim(
+            "C21",
+            "KANs and MLPs of one depth, with several seeds and evaluations",
+            Part(
+                "Distance of a run from the other seeds of its scheme: of a KAN less of the MLP",
+                comparing(_deviations),
+                above=0,
+                over=ALL_SCHEMES,
+            ),
+            Part(
+                "Mean fall of test accuracy between evaluations: of a KAN less of the MLP",
+                comparing(_models, first="kan", second="mlp", value="mean_fall"),
+                above=0,
+                over=ALL_SCHEMES,
+            ),
+            within=True,
+        ),
+        _claim(
+            "C24",
+            "KANs and wide MLPs of one depth and as many parameters",
+            Part(
+                "Gap of a KAN less that of the wide MLP of the same depth, size and scheme",
+                comparing(_models, value="generalization_gap", **wide),
+                above=0,
+                unit="gap",
+                over=ALL_SCHEMES,
+            ),
+            within=True,
+        ),
+        _claim(
+            "C27",
+            "KANs and wide MLPs of one depth and as many parameters",
+            Part(
+                "Gap of a KAN less that of the wide MLP of the same depth, size and scheme",
+                comparing(_models, value="generalization_gap", **wide),
+                above=0,
+                unit="gap",
+                over=ALL_SCHEMES,
+            ),
+            Part(
+                "Best less median scheme: of a KAN less that of the wide MLP of its depth and size",
+                comparing(_best_models, value="spread", **wide),
+                above=0,
+                over=DISPERSION,
+            ),
+            Part(
+                "Best scheme of a KAN less that of the wide MLP of its depth and size",
+                comparing(_best_models, **wide),
+                above=-thresholds.comparable,
+                below=thresholds.comparable,
+            ),
+            within=True,
+        ),
+    )
+
+
+def _on_efficiency(thresholds: Thresholds) -> tuple[Claim, ...]:
+    """Claims on accuracy for epochs and parameters: ``E = a / (e ln(1 + n - d))``."""
+    factors = {
+        "of which accuracy": "log_accuracy",
+        "of which epochs": "log_speed",
+        "of which size, ln(1 + n - d)": "log_compactness",
+    }
+    wide = {"first": "kan", "second": "wide_mlp", "within": thresholds.same_size}
+    same = log(thresholds.same_efficiency)
+    return (
+        _claim(
+            "C9",
+            "KANs and wide MLPs of one depth and as many parameters",
+            Part(
+                "Efficiency of a KAN over that of the wide MLP of the same depth, size and scheme",
+                comparing(_models, value="log_efficiency", **wide),
+                above=0,
+                unit="log_efficiency",
+                over=ALL_SCHEMES,
+                shown=tuple(
+                    (words, comparing(_models, value=value, **wide))
+                    for words, value in factors.items()
+                ),
+            ),
+            within=True,
+            concluded=True,
+        ),
+        _claim(
+            "C10",
+            "KANs of neighbouring depths",
+            Part(
+                "Efficiency of a KAN with one more layer over that without it, same scheme",
+                comparing(_one_more_layer, value="log_efficiency"),
+                below=0,
+                unit="log_efficiency",
+                over=ALL_SCHEMES,
+                shown=tuple(
+                    (words, comparing(_one_more_layer, value=value))
+                    for words, value in factors.items()
+                ),
+            ),
+            Part(
+                "Gap of a KAN with one more layer less that without it, same scheme",
+                comparing(_one_more_layer, value="generalization_gap"),
+                above=-thresholds.same_gap,
+                unit="gap",
+                over=ALL_SCHEMES,
+            ),
+            within=True,
+        ),
+        _claim(
+            "C16",
+            "MNIST, and architectures of several depths and sizes",
+            Part(
+                "Most efficient run of the MLP of one hidden layer over any other: MNIST",
+                comparing(shallow_mlp, datasets=("mnist",)),
+                above=0,
+                unit="log_efficiency",
+                over=OTHER,
+                shown=(("on every data set", comparing(shallow_mlp)),),
+            ),
+            within=True,
+        ),
+        _claim(
+            "C17",
+            "data sets whose intrinsic dimension is measured, with architectures as efficient",
+            Part(
+                "Size of the architecture that is as efficient on the more complex data over that "
+                "on the simpler, both with the inputs of the simpler",
+                comparing(size_for_efficiency, within=same),
+                above=0,
+                unit="log_parameters",
+                over=OTHER,
+                shown=(
+                    (
+                        "each with its own inputs",
+                        comparing(size_for_efficiency, within=same, gross=True),
+                    ),
+                ),
+            ),
+            within=True,
+        ),
+    )
+
+
+def _on_schemes(thresholds: Thresholds) -> tuple[Claim, ...]:
+    """Claims on which schemes suit KANs: each value against each other, the rest as claimed."""
+    low = thresholds.low_learning_rate
+    contrasts = {
+        "initialization": (
+            "Kaiming-normal",
+            {"kaiming_uniform": "Kaiming-uniform", "orthogonal": "orthogonal"},
+        ),
+        "optimizer": ("Adam", {"sgd": "SGD", "sgd_momentum": "SGD with momentum"}),
+        "learning_rate": ("A low learning rate", {"0.005": "0.005", "0.05": "0.05"}),
+    }
+
+    def parts(axes: Sequence[str], least: float) -> list[Part]:
+        size = "Large KANs: " if least else ""
+        return [
+            Part(
+                f"{size}{words} less {name}, the rest as claimed",
+                comparing(_contrast, axis=axis, rival=rival, low=low, least=least),
+                above=0,
+                over=OTHER,
+                negligible=thresholds.negligible,
+            )
+            for axis in axes
+            for words, rivals in [contrasts[axis]]
+            for rival, name in rivals.items()
+        ]
+
+    return (
+        _claim(
+            "C4",
+            f"KANs of {thresholds.large:,.0f} parameters or more, with each of these and others",
+            *parts(tuple(contrasts), thresholds.large),
+            within=True,
+        ),
+        _claim(
+            "C26",
+            "KANs and MLPs of one depth, by other schemes than Adam at a low rate",
+            Part(
+                "Gap of a KAN less that of the MLP with the same scheme, without these schemes",
+                comparing(_gaps_of_schemes, recommended=False, low=low),
+                above=0,
+                unit="gap",
+                over=ALL_SCHEMES,
+                shown=(
+                    (
+                        "with these schemes",
+                        comparing(_gaps_of_schemes, recommended=True, low=low),
+                    ),
+                ),
+            ),
+            within=True,
+            concluded=True,
+        ),
+        _claim(
+            "C28",
+            "KANs with each of these and with others",
+            *parts(("optimizer", "learning_rate"), 0.0),
+            within=True,
+            concluded=True,
+        ),
+    )
+
+
+def _on_splines(thresholds: Thresholds) -> tuple[Claim, ...]:
+    """Claims on base activations, degrees and grids of KANs, from follow-ups."""
+    axes = {"C15": ("width_degree", "degree", "degree"), "C23": ("grid_size",) * 2 + ("grid",)}
+    return (
+        _claim(
+            "C7",
+            "the follow-up activation with gelu, silu and elu",
+            *(
+                Part(
+                    f"Share of pairs in which GELU beats {name}: same depth and seed",
+                    comparing(activations, first="gelu", second=other),
+                    above=thresholds.nearly_all,
+                    summary="share",
+                    over=OTHER,
+                )
+                for other, name in {"silu": "SiLU", "elu": "ELU"}.items()
+            ),
+        ),
+        _claim(
+            "C8",
+            "the follow-up width_degree with several degrees, widths and layers",
+            Part(
+                "A higher degree less a larger width of a lower degree with as many parameters",
+                comparing(degree_for_width),
+                below=0,
+                over=OTHER,
+                negligible=thresholds.negligible,
+            ),
+            Part(
+                "One more layer less a higher degree that takes as many parameters",
+                comparing(layer_for_degree),
+                above=0,
+                over=OTHER,
+                negligible=thresholds.negligible,
+            ),
+        ),
+        *(
+            _claim(
+                name,
+                f"the follow-up {experiment} with three values or more",
+                *(
+                    Part(
+                        f"Best {word} between the least and the greatest less the {side}",
+                        comparing(middle, experiment=experiment, axis=axis, end=end),
+                        above=0,
+                        over=OTHER,
+                        negligible=thresholds.negligible,
+                    )
+                    for side, end in {"least": min, "greatest": max}.items()
+                ),
+            )
+            for name, (experiment, axis, word) in axes.items()
+        ),
+    )
+
+
+def _on_objectives(thresholds: Thresholds, concluded: Sequence[Claim]) -> tuple[Claim, ...]:
+    """Claims that compare the objectives."""
+    tests = tuple(part for claim in concluded for part in claim.parts)
+    return (
+        _claim(
+            "C6",
+            "architectures under both objectives",
+            Part(
+                "Best scheme under HSIC less that under backpropagation",
+                comparing(_objectives),
+                above=-thresholds.marginally_lower,
+                below=0,
+            ),
+            Part(
+                "Share of orders of a KAN and an MLP that both objectives share, less the share "
+                "that two seeds of backpropagation do",
+                comparing(same_orders),
+                above=-thresholds.same_order,
+                unit="order",
+                over=OTHER,
+            ),
+        ),
+        _claim(
+            "C14",
+            "KANs under both objectives, with several schemes",
+            Part(
+                "Best less median scheme of a KAN: under HSIC less under backpropagation",
+                comparing(_kan_objectives, table="best", value="spread"),
+                below=0,
+                over=DISPERSION,
+            ),
+            Part(
+                "Gap of a KAN under HSIC less that under backpropagation, same scheme",
+                comparing(_kan_objectives, table="runs", value="generalization_gap"),
+                below=0,
+                unit="gap",
+                over=ALL_SCHEMES,
+            ),
+        ),
+        _claim(
+            "C18",
+            "architectures under both objectives, with several seeds",
+            Part(
+                "Share of tests of conclusions with one outcome under both objectives, less the "
+                "share with one outcome in two seeds of backpropagation",
+                comparing(_same_outcomes, parts=tests),
+                above=-thresholds.same_order,
+                unit="order",
+                over=OTHER,
+            ),
+        ),
+    )
+
+
+def _best_models(
+    evidence: Evidence,
+    first: str,
+    second: str,
+    value: str = "test_accuracy",
+    datasets: Sequence[str] = (),
+    within: float = inf,
+) -> pd.DataFrame:
+    rows = backprop(evidence.best)
+    if datasets:
+        rows = rows[rows["dataset"].isin(datasets)]
+    if within < inf:
+        rows = of_equal_size(rows, first, second, within)
+    return paired(rows, "model", first, second, value, CELL)
+
+
+def _wide_against_kan(evidence: Evidence, datasets: Sequence[str], within: float) -> pd.DataFrame:
+    """Without names, all data sets but the one on which the paper calls them comparable."""
+    pairs = _best_models(evidence, "wide_mlp", "kan", within=within)
+    if datasets:
+        return pairs[pairs["dataset"].isin(datasets)]
+    return pairs[pairs["dataset"] != _COMPARABLE]
+
+
+def _best_at_equal_size(evidence: Evidence) -> pd.DataFrame:
+    return at_equal_size(evidence.best, "test_accuracy")
+
+
+def _times(evidence: Evidence, value: str) -> pd.DataFrame:
+    return at_equal_size(seconds_to_best(evidence), value)
+
+
+def _models(
+    evidence: Evidence, first: str, second: str, value: str, within: float = inf
+) -> pd.DataFrame:
     runs = backprop(evidence.runs)
+    if within < inf:
+        runs = of_equal_size(runs, first, second, within)
+    return paired(runs, "model", first, second, value, (*CELL, *SCHEME))
+
+
+def _best_epochs(evidence: Evidence, rival: str) -> pd.DataFrame:
+    """Of two that were best at the last evaluation neither is known to be earlier."""
+    runs = backprop(evidence.runs)
+    by = (*CELL, *SCHEME)
+    return paired(runs, "model", "kan", rival, "log_best_epoch", by, lost="best_at_end")
+
+
+def _deviations(evidence: Evidence) -> pd.DataFrame:
+    runs = backprop(evidence.runs)
+    if not {"seed", *SCHEME} <= set(runs):
+        return paired(runs, "model", "kan", "mlp", "deviation", CELL)
+    runs = seed_deviations(runs, "test_accuracy")
+    return paired(runs, "model", "kan", "mlp", "deviation", (*CELL, *SCHEME))
+
+
+def _deeper_spread(evidence: Evidence) -> pd.DataFrame:
+    return next_depth(kans(evidence.best), "spread", CELL)
+
+
+def _one_more_layer(evidence: Evidence, value: str) -> pd.DataFrame:
+    return next_depth(kans(evidence.runs), value, (*CELL, *SCHEME))
+
+
+def _contrast(evidence: Evidence, axis: str, rival: str, low: float, least: float) -> pd.DataFrame:
+    """Claimed value of one part of the scheme less a rival; the other parts are as claimed."""
+    runs = kans(evidence.runs)
+    if not {*SCHEME, "parameters"} <= set(runs):
+        return paired(runs, axis, rival, rival, "test_accuracy", CELL)
+    runs = runs[runs["parameters"].astype(float) >= least]
+    rates = [_LOW if rate <= low * (1 + 1e-9) else f"{rate:g}" for rate in runs["learning_rate"]]
+    runs = runs.assign(learning_rate=rates)
+    claimed = {"initialization": "kaiming_normal", "optimizer": "adam", "learning_rate": _LOW}
+    for other in set(claimed) - {axis}:
+        runs = runs[runs[other] == claimed[other]]
+    # Of several low rates the best on validation data stands for all.
+    score = runs["validation_accuracy"].fillna(runs["test_accuracy"])
+    runs = runs.assign(score=score).sort_values("score", ascending=False, kind="stable")
+    runs = runs.drop_duplicates([*CELL, axis])
+    return paired(runs, axis, claimed[axis], rival, "test_accuracy", CELL)
+
+
+def _gaps_of_schemes(evidence: Evidence, recommended: bool, low: float) -> pd.DataFrame:
+    """Gaps of KANs less those of MLPs by Adam at a low rate, or by all other schemes."""
+    runs = backprop(evidence.runs)
+    if not set(SCHEME) <= set(runs):
+        return paired(runs.iloc[:0], "model", "kan", "mlp", "generalization_gap", CELL)
+    own = (runs["optimizer"] == "adam") & (runs["learning_rate"] <= low * (1 + 1e-9))
+    runs = runs[own == recommended]
     return paired(runs, "model", "kan", "mlp", "generalization_gap", (*CELL, *SCHEME))
-
-
-def _spreads(evidence: Evidence) -> pd.DataFrame:
-    rows = spread(backprop(evidence.best))
-    return paired(rows, "model", "kan", "mlp", "spread", CELL)
 
 
 def _objectives(evidence: Evidence) -> pd.DataFrame:
     return paired(evidence.best, "objective", "hsic", "backprop", "test_accuracy", ("model", *CELL))
 
 
-def _kan_objectives(table: pd.DataFrame, value: str, by: tuple[str, ...]) -> pd.DataFrame:
-    rows = table[table["model"] == "kan"]
+def _kan_objectives(evidence: Evidence, table: str, value: str) -> pd.DataFrame:
+    rows = getattr(evidence, table)
+    rows = rows[rows["model"] == "kan"]
+    by = CELL if table == "best" else (*CELL, *SCHEME)
     return paired(rows, "objective", "hsic", "backprop", value, by)
 
 
-def _efficiencies(evidence: Evidence) -> pd.DataFrame:
-    runs = backprop(evidence.runs)
-    return paired(runs, "model", "kan", "wide_mlp", "log_efficiency", (*CELL, *SCHEME))
+def _same_outcomes(evidence: Evidence, parts: tuple[Part, ...]) -> pd.DataFrame:
+    """Share of tests that both objectives decide alike, less that of two seeds of one.
 
-
-def _best_epochs(evidence: Evidence, rival: str) -> pd.DataFrame:
-    runs = backprop(evidence.runs)
-    return paired(runs, "model", "kan", rival, "log_best_epoch", (*CELL, *SCHEME))
-
-
-def _alike(evidence: Evidence, parts: tuple[Part, ...]) -> pd.DataFrame:
-    """Give each test, data set and seed 1 if both objectives have the same outcome, else -1."""
-    rows = []
+    One pair for each data set and seed; tests are decided on each alone.
+    """
     objectives = [under(evidence, name) for name in ("backprop", "hsic")]
     if any(known.best.empty for known in objectives):
         return pd.DataFrame(columns=PAIR)
-    for part in parts:
-        sides = [_outcomes(part, known) for known in objectives]
-        both = pd.concat(sides, axis=1, join="inner")
-        rows.append(both.iloc[:, 0].eq(both.iloc[:, 1]).map({True: 1.0, False: -1.0}))
-    found = pd.concat(rows).rename("difference").rename_axis(["dataset", "seed"])
-    return found.reset_index()[[*PAIR]]
+    # [test, (data set, seed)]
+    one, other = (
+        pd.DataFrame([_outcomes(part, known) for part in parts]).astype(float)
+        for known in objectives
+    )
+    pairs = []
+    for dataset, seed in one.columns.intersection(other.columns):
+        own = one[dataset, seed]
+        rest = [one[key] for key in one if key[0] == dataset and key[1] != seed]
+        shared, *between = (_alike(own, column) for column in (other[dataset, seed], *rest))
+        if between:
+            pairs.append((dataset, seed, shared - float(np.mean(between))))
+    return pd.DataFrame(pairs, columns=PAIR).dropna(ignore_index=True)
+
+
+def _alike(first: pd.Series, second: pd.Series) -> float:
+    """Share of tests that both make with the same outcome."""
+    both = first.notna() & second.notna()
+    return float((first[both] == second[both]).mean())
 
 
 def _outcomes(part: Part, evidence: Evidence) -> pd.Series:
@@ -213,391 +843,6 @@ def _outcomes(part: Part, evidence: Evidence) -> pd.Series:
     return (found > part.above) & (found < part.below)
 
 
-def _claimed(low_rate: float) -> dict[str, Callable]:
-    """Say what is claimed to be the best of each part of a scheme."""
-    return {
-        "initialization": lambda column: column == "kaiming_normal",
-        "optimizer": lambda column: column == "adam",
-        "learning_rate": lambda column: column <= low_rate * (1 + 1e-9),
-    }
-
-
-def declare(thresholds: Thresholds, like: Sequence[Claim] = ()) -> tuple[Claim, ...]:
-    """Give all claims with their tests, by these thresholds.
-
-    Parameters
-    ----------
-    thresholds
-        Bounds of the tests.
-    like
-        Claims by thresholds that differ in bounds alone, whose comparisons are taken over: so what
-        was compared for them is not compared again.
-    """
-    found = (*_on_accuracy(thresholds), *_on_training(thresholds), *_on_efficiency(thresholds))
-    single = sorted(found, key=lambda claim: int(claim.name[1:]))
-    for place, known in enumerate(like[: len(single)]):
-        pairs = zip(single[place].parts, known.parts, strict=True)
-        parts = tuple(replace(part, compare=before.compare) for part, before in pairs)
-        single[place] = replace(single[place], parts=parts)
-    compared = tuple(part for claim in single if claim.within for part in claim.parts)
-    return (*single, _on_both_objectives(thresholds, compared))
-
-
-def _on_accuracy(thresholds: Thresholds) -> tuple[Claim, ...]:
-    """Claims on what KANs and MLPs reach, and by which schemes."""
-    claimed = _claimed(thresholds.low_learning_rate)
-    return (
-        Claim(
-            "C1",
-            "At equal depth and width KANs and MLPs reach comparable accuracy.",
-            "KANs are an effective alternative to MLP architectures",
-            "abstract",
-            "KANs and MLPs of one depth",
-            (
-                Part(
-                    "Best scheme of a KAN less that of the MLP of the same depth and width",
-                    partial(_best_models, first="kan", second="mlp"),
-                    above=-thresholds.comparable,
-                    below=thresholds.comparable,
-                ),
-            ),
-            within=True,
-        ),
-        Claim(
-            "C2",
-            "A wide MLP with as many parameters is comparable (HIGGS) or better than a KAN (the "
-            "rest).",
-            "a wide MLP is comparable on HIGGS and better elsewhere",
-            "in short",
-            "KANs and wide MLPs of one depth",
-            (
-                Part(
-                    "Best scheme of a wide MLP less that of the KAN of the same depth, without "
-                    "HIGGS",
-                    partial(_wide_against_kan, higgs=False),
-                    above=0,
-                ),
-                Part(
-                    "The same on HIGGS",
-                    partial(_wide_against_kan, higgs=True),
-                    above=-thresholds.comparable,
-                    below=thresholds.comparable,
-                ),
-            ),
-            within=True,
-        ),
-        Claim(
-            "C4",
-            "KANs do best with Kaiming-normal, Adam and a low learning rate (at most 5e-4).",
-            "Kaiming-normal, Adam, learning rate of at most 5e-4",
-            "in short",
-            "KANs with each of these and with others",
-            tuple(
-                Part(
-                    f"{words} less the best other {axis.replace('_', ' ')}, the rest as claimed",
-                    partial(_rivals, axis=axis, claimed=claimed),
-                    above=0,
-                )
-                for axis, words in {
-                    "initialization": "Kaiming-normal",
-                    "optimizer": "Adam",
-                    "learning_rate": "A low learning rate",
-                }.items()
-            ),
-            within=True,
-        ),
-        Claim(
-            "C6",
-            "With the HSIC bottleneck the ranking stays, with marginally lower accuracies.",
-            "the same ranking, with marginally lower accuracies",
-            "in short",
-            "architectures under both objectives",
-            (
-                Part(
-                    "Best scheme under HSIC less that under backpropagation",
-                    _objectives,
-                    above=-thresholds.marginally_lower,
-                    below=0,
-                ),
-                Part(
-                    "Share of pairs of architectures that both objectives put in the same order",
-                    lambda evidence: same_order(evidence.best),
-                    above=thresholds.nearly_all,
-                    summary="share",
-                    unit="order",
-                ),
-            ),
-        ),
-        Claim(
-            "C7",
-            "GELU beats SiLU and ELU almost everywhere in KANs.",
-            "GELU is better almost everywhere",
-            "in short",
-            "the follow-up activation with gelu, silu and elu",
-            tuple(
-                Part(
-                    f"Share of pairs in which GELU beats {name}: same depth and seed",
-                    partial(activations, first="gelu", second=other),
-                    above=thresholds.nearly_all,
-                    summary="share",
-                )
-                for other, name in {"silu": "SiLU", "elu": "ELU"}.items()
-            ),
-        ),
-        Claim(
-            "C8",
-            "Width cannot be traded for degree; a higher degree helps less, for each parameter, "
-            "than another layer.",
-            "width cannot be traded for degree; another layer helps more for each parameter",
-            "in short",
-            "the follow-up width_degree with several degrees and with widths twice one another",
-            (
-                Part(
-                    "Half the width with its best higher degree less the whole width",
-                    narrow_for_wide,
-                    below=0,
-                ),
-                Part(
-                    "Share of networks for which a layer gains more a parameter than a degree does",
-                    layer_against_degree,
-                    above=0.5,
-                    summary="share",
-                    unit="accuracy_per_parameter",
-                ),
-            ),
-        ),
-        Claim(
-            "C15",
-            "With the degree of its splines the error of a KAN first falls, then rises.",
-            "the error first falls, then rises with the degree",
-            "in short",
-            "the follow-up width_degree with three degrees or more",
-            tuple(
-                Part(
-                    f"Best degree between the lowest and the highest less the {name}",
-                    partial(middle_degree, end=end),
-                    above=0,
-                )
-                for name, end in {"lowest": min, "highest": max}.items()
-            ),
-        ),
-    )
-
-
-def _on_training(thresholds: Thresholds) -> tuple[Claim, ...]:
-    """Claims on overfitting, stability, and the time and epochs that training takes."""
-    return (
-        Claim(
-            "C3",
-            "KANs overfit more than MLPs: a larger generalization gap, for all schemes.",
-            "a larger generalization error than MLPs, for all schemes",
-            "in short",
-            "KANs and MLPs of one depth",
-            (
-                Part(
-                    "Gap of a KAN less that of the MLP with the same scheme",
-                    _gaps,
-                    above=0,
-                    unit="gap",
-                ),
-                Part(
-                    "Share of these pairs in which the KAN has the larger gap",
-                    _gaps,
-                    above=thresholds.all,
-                    summary="share",
-                    unit="gap",
-                ),
-            ),
-            within=True,
-        ),
-        Claim(
-            "C5",
-            "KANs are more sensitive to initialization, optimizer and learning rate than MLPs.",
-            "suffer from more unstable training dynamics",
-            "abstract",
-            "KANs and MLPs of one depth, with several schemes",
-            (
-                Part(
-                    "Best less median scheme: of a KAN less that of the MLP of the same depth",
-                    _spreads,
-                    above=0,
-                ),
-            ),
-            within=True,
-        ),
-        Claim(
-            "C11",
-            "KANs take longer to train than MLPs of as many parameters.",
-            "KANs take longer to train",
-            "in short",
-            "timed sweeps of KANs, and of smaller and larger MLPs, on one machine",
-            (
-                Part(
-                    "Seconds of an epoch of a KAN over those of an MLP of as many parameters",
-                    matched_time,
-                    above=0,
-                    unit="log_seconds",
-                ),
-            ),
-            within=True,
-        ),
-        Claim(
-            "C12",
-            "KANs reach their best accuracy after fewer epochs than MLPs.",
-            "KANs reach their best accuracy earlier",
-            "in short",
-            "KANs, MLPs and wide MLPs of one depth, evaluated several times",
-            tuple(
-                Part(
-                    f"Best epoch of a KAN over that of the {name} of the same depth and scheme",
-                    partial(_best_epochs, rival=rival),
-                    below=0,
-                    unit="log_epochs",
-                )
-                for rival, name in {"mlp": "MLP", "wide_mlp": "wide MLP"}.items()
-            ),
-            within=True,
-        ),
-        Claim(
-            "C13",
-            "Deeper KANs are more sensitive to initialization, optimizer and learning rate.",
-            "training stability of larger KAN models",
-            "abstract",
-            "KANs of neighbouring depths, with several schemes",
-            (
-                Part(
-                    "Best less median scheme: of a KAN with one more layer less that without it",
-                    lambda evidence: next_depth(spread(kans(evidence.best)), "spread", CELL),
-                    above=0,
-                ),
-            ),
-            within=True,
-        ),
-        Claim(
-            "C14",
-            "The HSIC bottleneck makes the training of KANs more stable, and they overfit less.",
-            "more stable, with less overfitting, than by backpropagation",
-            "in short",
-            "KANs under both objectives, with several schemes",
-            (
-                Part(
-                    "Best less median scheme of a KAN: under HSIC less under backpropagation",
-                    lambda evidence: _kan_objectives(spread(evidence.best), "spread", CELL),
-                    below=0,
-                ),
-                Part(
-                    "Gap of a KAN under HSIC less that under backpropagation, same scheme",
-                    lambda evidence: _kan_objectives(
-                        evidence.runs, "generalization_gap", (*CELL, *SCHEME)
-                    ),
-                    below=0,
-                    unit="gap",
-                ),
-            ),
-        ),
-    )
-
-
-def _on_efficiency(thresholds: Thresholds) -> tuple[Claim, ...]:
-    """Claims on accuracy for epochs and parameters."""
-    return (
-        Claim(
-            "C9",
-            "With as many parameters KANs are more efficient than wide MLPs.",
-            "somewhat better parameter efficiency",
-            "abstract",
-            "KANs and wide MLPs of one depth",
-            (
-                Part(
-                    "Efficiency of a KAN over that of the wide MLP of the same depth and scheme",
-                    _efficiencies,
-                    above=0,
-                    unit="log_efficiency",
-                ),
-            ),
-            within=True,
-        ),
-        Claim(
-            "C10",
-            "The efficiency of KANs falls as layers are added, and the generalization gap does "
-            "not.",
-            "more layers, less efficiency, and no smaller generalization error",
-            "in short",
-            "KANs of neighbouring depths",
-            (
-                Part(
-                    "Efficiency of a KAN with one more layer over that without it, same scheme",
-                    partial(_one_more_layer, value="log_efficiency"),
-                    below=0,
-                    unit="log_efficiency",
-                ),
-                Part(
-                    "Gap of a KAN with one more layer less that without it, same scheme",
-                    partial(_one_more_layer, value="generalization_gap"),
-                    above=-thresholds.same_gap,
-                    unit="gap",
-                ),
-            ),
-            within=True,
-        ),
-        Claim(
-            "C16",
-            "The most efficient network is small and shallow.",
-            "the most efficient networks are small and shallow",
-            "in short",
-            "architectures of several depths and sizes",
-            (
-                Part(
-                    "Most efficient run of the least depth and at most median size over any other",
-                    shallow_and_small,
-                    above=0,
-                    unit="log_efficiency",
-                ),
-            ),
-            within=True,
-        ),
-        Claim(
-            "C17",
-            "More complex data, of a higher intrinsic dimension, need larger models for the same "
-            "efficiency.",
-            "more complex data need larger models for the same efficiency",
-            "in short",
-            "data sets whose intrinsic dimension is measured, with architectures as efficient",
-            (
-                Part(
-                    "Parameters on the more complex data over those on the simpler, as efficient",
-                    partial(size_for_efficiency, within=log(thresholds.same_efficiency)),
-                    above=0,
-                    unit="log_parameters",
-                ),
-            ),
-            within=True,
-        ),
-    )
-
-
-def _on_both_objectives(thresholds: Thresholds, compared: tuple[Part, ...]) -> Claim:
-    """Claim that what is claimed holds under either objective."""
-    return Claim(
-        "C18",
-        "What holds under backpropagation holds with the HSIC bottleneck.",
-        "the conclusions hold for the HSIC bottleneck too",
-        "in short",
-        "architectures under both objectives",
-        (
-            Part(
-                "Share of tests, data sets and seeds with the same outcome under both objectives",
-                partial(_alike, parts=compared),
-                above=thresholds.nearly_all,
-                summary="share",
-                unit="order",
-            ),
-        ),
-    )
-
-
-def _one_more_layer(evidence: Evidence, value: str) -> pd.DataFrame:
-    return next_depth(kans(evidence.runs), value, (*CELL, *SCHEME))
-
-
+# What low learning rates are called among others.
+_LOW = "low"
 CLAIMS = declare(Thresholds())

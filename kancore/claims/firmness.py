@@ -1,7 +1,7 @@
 """How firm verdicts are: whether other choices than the declared ones would give others.
 
 Each variation changes one choice: the correction for many tests, a threshold, the epochs trained,
-the data sets, the objective, or whether runs that diverged count.
+the data sets, the objective, whether runs that diverged count, or one of `kancore.claims.choices`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,14 +13,13 @@ import pandas as pd
 
 from kancore.analysis.statistics import summarize_runs
 from kancore.analysis.tables import FIRMNESS
+from kancore.claims.choices import choices
 from kancore.claims.comparisons import Evidence, measured, published, select, under
 from kancore.claims.declared import CLAIMS, RANGES, Claim, Thresholds, declare
-from kancore.claims.verdicts import judge
+from kancore.claims.verdicts import DECLARED, judge
 
 # Shares of the epochs after which training is judged, as if it had ended there.
 BUDGETS = (0.25, 0.5, 0.75, 1.0)
-# The setting of a variation that is as declared.
-DECLARED = "declared"
 
 
 @dataclass(frozen=True)
@@ -78,24 +77,38 @@ def firmness(study: str, material: Material) -> pd.DataFrame:
 def _variations(material: Material) -> Iterator[tuple[str, str, Sequence[dict[str, Any]]]]:
     """Every variation with its settings, and the verdicts that it gives."""
     evidence = material.evidence()
-    known = judge(evidence, _NOTHING)
+    known = _judge(evidence)
     yield DECLARED, DECLARED, known
     yield "correction", "holm", [_corrected(claim) for claim in known]
     for name, values in RANGES.items():
         for value in values:
             claims = _moved(name, value)
-            yield name, f"{value:g}", judge(evidence, _NOTHING, claims)
+            yield name, f"{value:g}", _judge(evidence, claims)
     for share in BUDGETS:
-        early = known if share == 1 else judge(material.evidence(share), _NOTHING)
+        early = known if share == 1 else _judge(material.evidence(share))
         yield "budget", f"{share:g}", early
-    for dataset in sorted(set(evidence.runs["dataset"])):
-        rest = select(evidence, partial(_on_others, dataset))
-        yield "without", dataset, judge(rest, _NOTHING) if len(rest.runs) else []
+    datasets = sorted(set(evidence.runs["dataset"]))
+    for dataset in datasets if len(datasets) > 1 else []:
+        for variation, keep in (("alone", _on), ("without", _on_others)):
+            yield variation, dataset, _judge(select(evidence, partial(keep, dataset)))
+    for choice in choices(evidence):
+        own = [claim for claim in CLAIMS if any(part.over in choice.over for part in claim.parts)]
+        yield choice.name, choice.setting, _judge(choice.change(evidence), own)
     within = [claim for claim in CLAIMS if claim.within]
     objectives = sorted(set(evidence.runs["objective"]))
     for objective in objectives if len(objectives) > 1 else []:
-        yield "objective", objective, judge(under(evidence, objective), _NOTHING, within)
-    yield "diverged", "dropped", judge(material.evidence(diverged=False), _NOTHING)
+        yield "objective", objective, _judge(under(evidence, objective), within)
+    yield "diverged", "dropped", _judge(material.evidence(diverged=False))
+
+
+def _judge(evidence: Evidence, claims: Sequence[Claim] = CLAIMS) -> list[dict[str, Any]]:
+    """Judge by one choice alone."""
+    return judge(evidence, _NOTHING, claims, by_choices=False)
+
+
+def _on(dataset: str, table: pd.DataFrame) -> pd.Series:
+    """Whether rows are of a data set."""
+    return table["dataset"] == dataset
 
 
 def _on_others(dataset: str, table: pd.DataFrame) -> pd.Series:
@@ -117,15 +130,14 @@ def _runs_until(history: pd.DataFrame, share: float) -> pd.DataFrame:
 
 
 def _moved(name: str, value: float) -> list[Claim]:
-    """Claims some of whose bounds move with a threshold, moved."""
+    """Claims whose tests change with a threshold, as they are by this value."""
     names = ("all", "nearly_all") if name == "share" else (name,)
-    claims = declare(replace(Thresholds(), **dict.fromkeys(names, value)), CLAIMS)
-    far = declare(replace(Thresholds(), **dict.fromkeys(names, 0.99)))  # moves each bound
+    claims = declare(replace(Thresholds(), **dict.fromkeys(names, value)))
+    far = declare(replace(Thresholds(), **dict.fromkeys(names, 0.99)))  # changes each
     return [
         claim
         for claim, own, other in zip(claims, CLAIMS, far, strict=True)
-        if [(part.above, part.below) for part in own.parts]
-        != [(part.above, part.below) for part in other.parts]
+        if own.parts != other.parts
     ]
 
 

@@ -1,11 +1,12 @@
 """Verdicts on the claims: what the pairs of a study say, beside what the published runs say."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from math import isfinite
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.special import nctdtr, stdtrit
 
 from kancore.analysis.statistics import (
     FEWEST_SEEDS,
@@ -16,19 +17,43 @@ from kancore.analysis.statistics import (
     over_seeds,
     resampled,
 )
+from kancore.claims.choices import Choice, choices
 from kancore.claims.comparisons import Evidence
 from kancore.claims.declared import (
     CLAIMS,
     CONFIDENCE,
     FEWEST_PAIRS,
+    FEWEST_TESTED,
     SUMMARIES,
     Claim,
     Part,
 )
+from kancore.claims.statements import HYPOTHESIS
+
+# What is as declared, among other choices.
+DECLARED = "declared"
+# A hypothesis of the paper is not contradicted, but answered.
+ANSWERS = {
+    "supported": "answered: yes",
+    "contradicted": "answered: no",
+    "suggested": "answered: rather yes",
+    "doubted": "answered: rather no",
+    "depends": "answered: it depends",
+    "inconclusive": "open",
+    "not tested": "not tested",
+}
+# The seeds that an open test needs are those that decide it this often, up to so many.
+POWER = 0.8
+MOST_SEEDS = 200
+# What is told of a verdict by another choice.
+_JUDGED = ("verdict", "nothing", "value")
 
 
 def judge(
-    evidence: Evidence, published: Evidence, claims: Iterable[Claim] = CLAIMS
+    evidence: Evidence,
+    published: Evidence,
+    claims: Iterable[Claim] = CLAIMS,
+    by_choices: bool = True,
 ) -> list[dict[str, Any]]:
     """Test every claim.
 
@@ -40,21 +65,51 @@ def judge(
         What is known of the published runs.
     claims
         The claims.
+    by_choices
+        Whether to judge by other choices of the analysis too (`kancore.claims.choices`, and each
+        data set alone), and to say what turns.
 
     Returns
     -------
     list of dict
-        For each claim ``name``, ``statement``, ``quote``, ``source``, ``verdict`` (supported,
-        contradicted, suggested, doubted, inconclusive or not tested), ``corrected`` (the verdict
-        that is left when p values are adjusted, by Holm's method, for all tests of all `claims`),
-        ``reason`` (why something was not tested, or ``None``) and ``parts``, the results of its
-        tests; plain values, for JSON. Suggested and doubted stand for supported and contradicted
-        where there are few seeds, of which there is neither an interval nor a p value.
+        For each claim ``name``, ``statement``, ``quotes`` (the paper's words, each with its
+        section), ``kind``, ``verdict`` (supported, contradicted, suggested, doubted, depends,
+        inconclusive or not tested), ``words`` (the verdict as one says it of this kind),
+        ``corrected`` (the verdict that is left when p values are adjusted, by Holm's method, for
+        all tests of all `claims`), ``reason`` (why something was not tested, or ``None``) and
+        ``parts``, the results of its tests; plain values, for JSON. Suggested and doubted stand for
+        supported and contradicted where there are few seeds, of which there is neither an interval
+        nor a p value. A test depends where some of its choices support it and others contradict
+        it, and ``turns_on`` lists them.
     """
     claims = list(claims)
-    tested = [[_test(part, evidence, published) for part in claim.parts] for claim in claims]
+    other = []
+    if by_choices:
+        other = [(choice, choice.change(evidence)) for choice in choices(evidence)]
+    tested = [[_test(part, evidence, published, other) for part in claim.parts] for claim in claims]
+    if by_choices:
+        for part in (part for parts in tested for part in parts):
+            _turn(part)
     _correct([part for parts in tested for part in parts if part["p"] is not None])
     return [_judged(claim, parts) for claim, parts in zip(claims, tested, strict=True)]
+
+
+def _turn(result: dict[str, Any]) -> None:
+    """Let a verdict whose sign turns by other choices depend on them."""
+    own = {name: result[name] for name in ("verdict", "nothing")}
+    alone = [
+        {"choice": "alone", "setting": name, **{key: found[key] for key in _JUDGED}}
+        for name, found in result["by_dataset"].items()
+    ]
+    known = [
+        found
+        for found in ({"choice": None, **own}, *result["by_choice"], *alone)
+        # That a difference is negligible turns no sign.
+        if found["verdict"] in ("supported", "contradicted") and not found["nothing"]
+    ]
+    if len({found["verdict"] for found in known}) > 1:
+        result["turns_on"] = [found for found in known if found["choice"]]
+        result["verdict"] = result["corrected"] = "depends"
 
 
 def _correct(parts: list[dict[str, Any]]) -> None:
@@ -66,9 +121,14 @@ def _correct(parts: list[dict[str, Any]]) -> None:
 
 
 def _judged(claim: Claim, parts: list[dict[str, Any]]) -> dict[str, Any]:
+    statement, verdict = claim.statement, joined(part["verdict"] for part in parts)
     return {
-        **{name: getattr(claim, name) for name in ("name", "statement", "quote", "source")},
-        "verdict": joined(part["verdict"] for part in parts),
+        "name": claim.name,
+        "statement": statement.summary,
+        "quotes": [{"words": words, "section": section} for words, section in statement.quotes],
+        "kind": statement.kind,
+        "verdict": verdict,
+        "words": ANSWERS[verdict] if statement.kind == HYPOTHESIS else verdict,
         "corrected": joined(part["corrected"] for part in parts),
         "reason": _reason(claim, parts),
         "parts": parts,
@@ -80,7 +140,7 @@ def joined(verdicts: Iterable[str]) -> str:
     verdicts = [verdict for verdict in verdicts if verdict != "not tested"]
     if not verdicts:
         return "not tested"
-    for against in ("contradicted", "doubted", "inconclusive"):
+    for against in ("contradicted", "doubted", "depends", "inconclusive"):
         if against in verdicts:
             return against
     return "suggested" if "suggested" in verdicts else "supported"
@@ -95,38 +155,102 @@ def _reason(claim: Claim, parts: list[dict[str, Any]]) -> str | None:
         for part in parts
         if part["verdict"] == "not tested"
     )
-    return f"Not tested, for fewer than {FEWEST_PAIRS} pairs: {found}. It takes {claim.needs}."
+    return f"Not tested, for fewer than {FEWEST_TESTED} pairs: {found}. It takes {claim.needs}."
 
 
-def _test(part: Part, evidence: Evidence, published: Evidence) -> dict[str, Any]:
+def _test(
+    part: Part,
+    evidence: Evidence,
+    published: Evidence,
+    other: Sequence[tuple[Choice, Evidence]],
+) -> dict[str, Any]:
     pairs = evidence.pairs(part.compare)
+    measured, decided = measure(pairs), _decided(part, pairs)
+    needed = None
+    if decided["verdict"] == "inconclusive" and decided["p"] is not None:
+        needed = _seeds_needed(part, pairs)
     result: dict[str, Any] = {
         "question": part.question,
         "unit": part.unit,
         "summary": part.summary,
         "above": part.above if isfinite(part.above) else None,
         "below": part.below if isfinite(part.below) else None,
-        **measure(pairs),
-        "verdict": "not tested",
-        "corrected": "not tested",
-        "p": None,
+        "negligible": part.negligible or None,
+        **measured,
+        **decided,
         "p_holm": None,
+        "seeds_needed": needed,
+        "turns_on": [],
         "hardware": _hardware(part, evidence),
+        "shown": [
+            {"question": words, **measure(evidence.pairs(compare))} for words, compare in part.shown
+        ],
         "by_dataset": {
-            name: {**_point(rows), "pairs": len(rows)} for name, rows in pairs.groupby("dataset")
+            name: {
+                **_point(rows),
+                "pairs": len(rows),
+                **_judged_alone(part, rows),
+            }
+            for name, rows in pairs.groupby("dataset")
         },
-        "published": None,
+        "by_choice": [
+            {"choice": choice.name, "setting": choice.setting, **_judged_alone(part, own)}
+            for choice, changed in other
+            if part.over in choice.over and len(own := changed.pairs(part.compare))
+        ],
+        "published": _published(part, published.pairs(part.compare), measured),
     }
-    if len(pairs) >= FEWEST_PAIRS:
-        estimated = estimate(pairs, part.summary)
-        result["verdict"] = _verdict(part, estimated)
-        result["corrected"] = result["verdict"]
-        if isinstance(estimated, OverSeeds):
-            result["p"] = _p_value(part, estimated)
-    known = published.pairs(part.compare)
-    if len(known):
-        result["published"] = {**_point(known), "pairs": len(known)}
+    result["corrected"] = result["verdict"]
     return result
+
+
+def _judged_alone(part: Part, pairs: pd.DataFrame) -> dict[str, Any]:
+    """Tell what pairs by another choice say: the verdict, whether of nothing, and the value."""
+    found = {**_decided(part, pairs), "value": _point(pairs)[part.summary]}
+    return {name: found[name] for name in _JUDGED}
+
+
+def _decided(part: Part, pairs: pd.DataFrame) -> dict[str, Any]:
+    """Judge a test: its verdict, whether by a negligible difference (nothing), and its p value."""
+    found: dict[str, Any] = {"verdict": "not tested", "nothing": False, "p": None}
+    if len(pairs) < FEWEST_TESTED:
+        return found
+    estimated = estimate(pairs, part.summary)
+    low, high = _interval(estimated, part.summary)  # without an interval all below is false
+    firm = isinstance(estimated, OverSeeds)
+    found["verdict"] = "inconclusive"
+    if part.above < low and high < part.below:
+        found["verdict"] = "supported" if firm else "suggested"
+    elif -part.negligible < low and high < part.negligible:
+        found |= {"verdict": "contradicted" if firm else "doubted", "nothing": True}
+    elif high < part.above or low > part.below:
+        found["verdict"] = "contradicted" if firm else "doubted"
+    if isinstance(estimated, OverSeeds) and isfinite(estimated.error):
+        found["p"] = _p_value(part, estimated)
+    return found
+
+
+def _published(
+    part: Part, pairs: pd.DataFrame, found: dict[str, float | None]
+) -> dict[str, Any] | None:
+    """Tell what the published runs say: if the paper's words hold there, and our numbers agree."""
+    if not len(pairs):
+        return None
+    point = _point(pairs)
+    value = point[part.summary]
+    own, low, high = (found[f"{part.summary}{end}"] for end in ("", "_low", "_high"))
+    numbers = None
+    if own is not None:
+        same_side = _holds(part, own) == _holds(part, value)
+        numbers = "same side" if same_side else "other side"
+        if low is not None and high is not None and low <= value <= high:
+            numbers = "agree"
+    return {**point, "pairs": len(pairs), "words_hold": _holds(part, value), "numbers": numbers}
+
+
+def _holds(part: Part, value: float) -> bool:
+    """Whether a summary lies between the bounds."""
+    return bool(part.above < value < part.below)
 
 
 def _hardware(part: Part, evidence: Evidence) -> list[str] | None:
@@ -173,8 +297,8 @@ def measure(pairs: pd.DataFrame) -> dict[str, float | None]:
 def estimate(pairs: pd.DataFrame, summary: str) -> OverSeeds | Resampled:
     """Tell how far a summary of pairs may be off: with other seeds, or with few by resampling.
 
-    Resampled pairs of one seed are taken for independent, which they are not: enough for a word,
-    but not for an interval.
+    That goes for few pairs too. Resampled pairs of one seed are taken for independent, which they
+    are not: enough for a word, but not for an interval.
 
     Parameters
     ----------
@@ -188,7 +312,7 @@ def estimate(pairs: pd.DataFrame, summary: str) -> OverSeeds | Resampled:
         against = pairs[:1].assign(difference=-pairs["difference"].iloc[0])
         pairs = pd.concat([pairs, against])
     values, strata, seeds = (pairs[name].to_numpy() for name in ("difference", "dataset", "seed"))
-    if fewest_seeds(strata, seeds) >= FEWEST_SEEDS:
+    if fewest_seeds(strata, seeds) >= FEWEST_SEEDS and len(values) >= FEWEST_PAIRS:
         return over_seeds(values, strata, seeds, SUMMARIES[summary])
     return resampled(values, strata, SUMMARIES[summary])
 
@@ -201,29 +325,42 @@ def _interval(estimated: OverSeeds | Resampled, summary: str) -> tuple[float, fl
     return low, high
 
 
-def _p_value(part: Part, estimated: OverSeeds) -> float | None:
+def _p_value(part: Part, estimated: OverSeeds) -> float:
     """Find the p value of the verdict: twice a one-sided one, as the interval has two sides.
 
-    For a claim it must reject each bound (two one-sided tests where there are two), against it one.
-    It is below 1 - `CONFIDENCE` where the interval decides, and there is none without an interval.
+    For a claim it must reject each bound (two one-sided tests where there are two), against it one,
+    or both that a negligible difference has. It is below 1 - `CONFIDENCE` where the interval
+    decides.
     """
-    if not isfinite(estimated.error):
-        return None
-    inside, outside = [], []
+    inside, outside, nothing = [], [], [1.0]
     if isfinite(part.above):
         inside.append(estimated.p_above(part.above))
         outside.append(estimated.p_below(part.above))
     if isfinite(part.below):
         inside.append(estimated.p_below(part.below))
         outside.append(estimated.p_above(part.below))
-    return min(1.0, 2 * max(inside), 2 * min(outside))
+    if part.negligible:
+        nothing = [estimated.p_above(-part.negligible), estimated.p_below(part.negligible)]
+    return min(1.0, 2 * max(inside), 2 * min(outside), 2 * max(nothing))
 
 
-def _verdict(part: Part, estimated: OverSeeds | Resampled) -> str:
-    firm = isinstance(estimated, OverSeeds)
-    low, high = _interval(estimated, part.summary)  # without an interval all below is false
-    if part.above < low and high < part.below:
-        return "supported" if firm else "suggested"
-    if high < part.above or low > part.below:
-        return "contradicted" if firm else "doubted"
-    return "inconclusive"
+def _seeds_needed(part: Part, pairs: pd.DataFrame) -> int | None:
+    """Count the seeds of each data set that would decide an open test with a chance of `POWER`.
+
+    If the summary is what it is here, and more seeds vary as these do: the power of Student's test,
+    by the noncentral distribution. None if it takes more than `MOST_SEEDS`.
+    """
+    estimated = estimate(pairs, part.summary)
+    if not isinstance(estimated, OverSeeds):
+        return None
+    seeds = fewest_seeds(*(pairs[name].to_numpy() for name in ("dataset", "seed")))
+    bounds = [bound for bound in (part.above, part.below) if isfinite(bound)]
+    distance = min(abs(estimated.middle - bound) for bound in bounds)
+    if part.negligible:  # or that there is no difference is shown
+        distance = max(distance, part.negligible - abs(estimated.middle))
+    counts = np.arange(seeds + 1, MOST_SEEDS + 1)
+    freedom = estimated.freedom * (counts - 1) / (seeds - 1)
+    error = estimated.error * np.sqrt(seeds / counts)
+    critical = stdtrit(freedom, (1 + CONFIDENCE) / 2)
+    enough = counts[nctdtr(freedom, distance / error, critical) <= 1 - POWER]
+    return int(enough[0]) if len(enough) else None

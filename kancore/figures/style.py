@@ -94,18 +94,35 @@ _VARIATIONS = {
     "correction": "corrected for all tests",
     "comparable": "comparable within {} points",
     "marginally_lower": "marginal up to {} points",
+    "negligible": "nothing within {} points",
     "same_gap": "same gap within {} points",
+    "same_order": "same orders within {} points",
     "share": "{}% of pairs are enough",
     "budget": "after {}% of the epochs",
+    "alone": "{} alone",
     "without": "without {}",
+    "schemes": "{}",
+    "dispersion": "spread as {}",
+    "initialization": "{} alone",
+    "optimizer": "{} alone",
+    "learning_rate": "rate {} alone",
     "objective": "{} alone",
     "diverged": "without runs that diverged",
+}
+# Settings of variations that have no other name.
+_CHOICES = {
+    "best": "best schemes alone",
+    "median": "median schemes",
+    "learned": "schemes that learned",
+    "quartiles": "interquartile range",
+    "deviation": "standard deviation",
 }
 MARKS = {
     "supported": "\N{CHECK MARK}",
     "contradicted": "\N{MULTIPLICATION X}",
     "suggested": "(\N{CHECK MARK})",
     "doubted": "(\N{MULTIPLICATION X})",
+    "depends": "\N{PLUS-MINUS SIGN}",
     "inconclusive": "?",
     "not tested": "\N{EN DASH}",
 }
@@ -230,7 +247,11 @@ def percent(fraction: float, _place: float | None = None) -> str:
 def setting_name(variation: str, setting: str) -> str:
     """Say what is varied, from the columns of `kancore.analysis.tables.FIRMNESS`."""
     words = _VARIATIONS[variation]
-    if variation in ("without", "objective"):
+    if variation == "dispersion":
+        return words.format(_CHOICES.get(setting, f"range over {setting.replace('_', ' ')}s"))
+    if variation in ("schemes", "learning_rate"):
+        return words.format(_CHOICES.get(setting, setting))
+    if variation in ("alone", "without", "objective", "initialization", "optimizer"):
         return words.format(display_name(setting))
     return words.format(f"{100 * float(setting):g}") if "{" in words else words
 

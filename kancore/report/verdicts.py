@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from math import exp
 from typing import Any
 
-from kancore.figures.style import MARKS, display_name
+from kancore.figures.style import MARKS, display_name, setting_name
 from kancore.report.tables import MISSING, Table
 
 # Units of effects that are logarithms of factors.
@@ -46,11 +46,32 @@ def needed(part: Mapping[str, Any]) -> str:
 
 
 def quoted(claim: Mapping[str, Any]) -> str:
-    """Write what the paper says: in quotation marks if word by word."""
-    if claim["source"] == "in short":
-        return f"in short: {claim['quote']}"
+    """Write what the paper says, word by word, with the section and the kind of statement."""
     marks = "\N{LEFT DOUBLE QUOTATION MARK}{}\N{RIGHT DOUBLE QUOTATION MARK}"
-    return f"{marks.format(claim['quote'])} ({claim['source']})"
+    quotes = [
+        f"{marks.format(quote['words'])} ({_section(quote['section'])})"
+        for quote in claim["quotes"]
+    ]
+    return f"a {claim['kind']}: {'; '.join(quotes)}"
+
+
+def _section(name: str) -> str:
+    return f"section {name}" if name[0].isdigit() else name.lower()
+
+
+def turns(part: Mapping[str, Any]) -> str:
+    """Say in a sentence which choices support a test and which contradict it; else nothing."""
+    if not part["turns_on"]:
+        return ""
+    sides = {
+        verdict: ", ".join(
+            f"{setting_name(found['choice'], found['setting'])} ({quantity(found['value'], part)})"
+            for found in part["turns_on"]
+            if found["verdict"] == verdict
+        )
+        for verdict in ("supported", "contradicted")
+    }
+    return "; ".join(f"{verdict} by {named}" for verdict, named in sides.items() if named)
 
 
 def probability(value: float | None) -> str:
@@ -61,11 +82,19 @@ def probability(value: float | None) -> str:
 
 
 def published(part: Mapping[str, Any]) -> str:
-    """Write what the published runs say, and in how many pairs."""
+    """Write what the published runs say, in how many pairs, and beside what."""
     known = part["published"]
     if known is None:
         return MISSING
     return f"{quantity(known[part['summary']], part)} ({known['pairs']})"
+
+
+def agreement(part: Mapping[str, Any]) -> tuple[str, str]:
+    """Say whether our numbers are the published ones, and if the paper's words hold for those."""
+    known = part["published"]
+    if known is None:
+        return MISSING, MISSING
+    return known["numbers"] or MISSING, "hold" if known["words_hold"] else "do not hold"
 
 
 def overview(claims: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
@@ -77,6 +106,8 @@ def overview(claims: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
         rows.append(
             {
                 **{name: claim[name] for name in ("name", "statement", "verdict", "corrected")},
+                "words": claim["words"],
+                "turns": "; ".join(filter(None, map(turns, claim["parts"]))),
                 "mark": MARKS[verdict],
                 "corrected_mark": MARKS[claim["corrected"]],
                 "quote": quoted(claim),
@@ -91,29 +122,35 @@ def overview(claims: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
 
 def details(claims: Iterable[Mapping[str, Any]]) -> Table:
     """One row a test."""
-    rows = [
-        (
-            claim["name"],
-            _question(part),
-            quoted(claim),
-            needed(part),
-            measured(part),
-            MISSING if part["share"] is None else quantity(part["share"], part, "share"),
-            f"{part['pairs']:,}",
-            str(part["seeds"]),
-            part["verdict"],
-            probability(part["p"]),
-            probability(part["p_holm"]),
-            part["corrected"],
-            published(part),
-        )
-        for claim in claims
-        for part in claim["parts"]
-    ]
+    rows = []
+    for claim in claims:
+        for part in claim["parts"]:
+            found = (
+                MISSING if part["share"] is None else quantity(part["share"], part, "share"),
+                f"{part['pairs']:,}",
+                str(part["seeds"]),
+                part["verdict"],
+                probability(part["p"]),
+                probability(part["p_holm"]),
+                part["corrected"],
+                MISSING if part["seeds_needed"] is None else str(part["seeds_needed"]),
+                turns(part) or MISSING,
+                published(part),
+                *agreement(part),
+            )
+            text = _question(part), quoted(claim), needed(part), measured(part)
+            rows.append((claim["name"], *text, *found))
+            for beside in part["shown"]:
+                # What is shown beside a test has its summary, and no verdict.
+                value = measured({**beside, "summary": part["summary"], "unit": part["unit"]})
+                rest = [MISSING] * len(found)
+                rows.append((claim["name"], beside["question"], MISSING, MISSING, value, *rest))
     headings = ["Claim", "What is compared", "In the paper", "Needed", "Measured [95%]"]
     headings += ["Share above zero", "Pairs", "Seeds", "Verdict", "p", "p, all tests"]
-    headings += ["Corrected", "Published (pairs)"]
-    numeric = [heading in ("Share above zero", "Pairs", "Seeds") for heading in headings]
+    headings += ["Corrected", "Seeds to decide", "Turns on", "Published (pairs)"]
+    headings += ["Our numbers", "The paper's words"]
+    counts = "Share above zero", "Pairs", "Seeds", "Seeds to decide"
+    numeric = [heading in counts for heading in headings]
     return Table(headings, numeric, rows, [False] * len(rows))
 
 

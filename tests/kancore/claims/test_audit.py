@@ -193,4 +193,5 @@ def test_claims_are_tested_under_each_protocol(found):
     gap = {name: claims[2]["parts"][0]["effect"] for name, claims in judged.items()}
     assert judged["clean"][2]["name"] == "C3"
     assert gap["kans_alone"] == pytest.approx(gap["clean"] + 0.02)
-    assert judged["clean"][0]["parts"][0]["verdict"] == "not tested"  # 4 pairs
+    part = judged["clean"][0]["parts"][0]  # of so few pairs there are words alone
+    assert (part["pairs"], part["verdict"], part["effect_low"]) == (4, "doubted", None)

@@ -18,6 +18,7 @@ from kancore.figures.style import display_name
 from kancore.intrinsic_dimension.estimates import paper_dimensions
 from kancore.report import contents, html, markdown
 from kancore.report.verdicts import measured as measured_with_interval
+from kancore.report.verdicts import turns
 
 REPORT = Path(__file__).parents[3] / "report"
 TEMPLATE = (REPORT / "report.html.j2").read_text(encoding="utf-8")
@@ -78,7 +79,7 @@ def figure(name="a", caption=CAPTION, svg="<svg></svg>", experiment="grid"):
 
 
 def verdicts_on(runs, follow_ups):
-    return judge(measured(runs, follow_ups, DIMENSIONS), published(PUBLISHED))
+    return judge(measured(runs, follow_ups, DIMENSIONS), published(PUBLISHED), by_choices=False)
 
 
 def contents_of(runs, timings, **changes):
@@ -284,7 +285,7 @@ def test_verdicts_stand_on_top_of_the_page(page, shown):
     )
     assert [name for *_, name in found] == [claim["verdict"] for claim in shown["verdicts"]]
     assert all(style == name.replace(" ", "-") for style, _, name in found)
-    assert len(found) == 18
+    assert len(found) == 28
     for claim in shown["verdicts"]:
         assert claim["reason"] in page
 
@@ -307,13 +308,29 @@ def test_tests_of_claims_are_written_with_their_units(page):
     assert measured_with_interval(part) == "-3.06 [-4.10, +0.20]"
 
 
+def test_what_turns_a_verdict_is_one_sentence():
+    found = [
+        ("optimizer", "adam", "supported", 0.0036),
+        ("dispersion", "quartiles", "contradicted", -0.05),
+        ("alone", "higgs", "contradicted", -0.01),
+    ]
+    names = ("choice", "setting", "verdict", "value")
+    part = {"summary": "effect", "unit": "accuracy"}
+    part["turns_on"] = [dict(zip(names, each, strict=True)) for each in found]
+    assert turns(part) == (
+        "supported by Adam alone (+0.36); "
+        "contradicted by spread as interquartile range (-5.00), HIGGS alone (-1.00)"
+    )
+    assert turns({**part, "turns_on": []}) == ""
+
+
 def test_every_data_set_has_a_section(page, shown):
     tables = Page(page).tables
     assert [row[0] for row in tables["datasets"][1:]] == ["CIFAR-10", "Fashion-MNIST", "MNIST"]
     assert tables["datasets"][1][1:5] == ["784", "2", "50", "10"]
     assert len(tables["mnist-best"]) == 1 + 9
     claims = {row[0] for row in tables["mnist-claims"][1:]}
-    assert claims == {f"C{number}" for number in range(1, 19)} - {"C6", "C11", "C14", "C17", "C18"}
+    assert claims == {f"C{number}" for number in range(1, 29)} - {"C6", "C11", "C14", "C17", "C18"}
     assert "<dd>orthogonal, Adam, 0.005</dd>" in page
 
 
