@@ -12,7 +12,7 @@ import yaml
 from kancore.analysis.statistics import best_schemes, summarize_runs
 from kancore.analysis.tables import FIRMNESS
 from kancore.claims.comparisons import measured, published
-from kancore.claims.verdicts import judge
+from kancore.claims.verdicts import ANSWERS, judge
 from kancore.figures.declared import FIGURES
 from kancore.figures.style import display_name
 from kancore.intrinsic_dimension.estimates import paper_dimensions
@@ -281,10 +281,12 @@ def test_a_report_needs_no_torch():
 def test_verdicts_stand_on_top_of_the_page(page, shown):
     summary = page.split('id="summary-title"')[1].split("</section>")[0]
     found = re.findall(
-        r'class="verdict ([\w-]+)"><span aria-hidden="true">(\S+)</span> ([\w ]+)<', summary
+        r'class="verdict ([\w-]+)"><span aria-hidden="true">(\S+)</span> ([\w :]+)<', summary
     )
-    assert [name for *_, name in found] == [claim["verdict"] for claim in shown["verdicts"]]
-    assert all(style == name.replace(" ", "-") for style, _, name in found)
+    verdicts = [claim["verdict"] for claim in shown["verdicts"]]
+    assert [style for style, *_ in found] == [name.replace(" ", "-") for name in verdicts]
+    for (*_, words), name in zip(found, verdicts, strict=True):
+        assert words in (name, ANSWERS.get(name))  # hypotheses are answered
     assert len(found) == 28
     for claim in shown["verdicts"]:
         assert claim["reason"] in page
@@ -415,7 +417,7 @@ def test_an_audit_is_two_tables_of_effects_and_of_verdicts(runs, timings, audit)
     as_clean = [row for row in tables["audit-effects"] if "as clean" in row]
     assert {row[2] for row in as_clean} == {"MLP", "Wide MLP"}
     names, clean, published_one = tables["audit-claims"]
-    assert names[:5] == ["Protocol", "C1", "C2.1", "C3.1", "C3.2"]
+    assert names[:5] == ["Protocol", "C1", "C3.1", "C3.2", "C5"]
     assert (clean[0], published_one[0]) == ("Clean", "All departures (published)")
     assert clean[1:] == published_one[1:]
     part = verdicts_on(runs, runs.iloc[:0])[0]["parts"][0]
