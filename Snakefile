@@ -96,7 +96,8 @@ onstart:
 
 
 onsuccess:
-    print(f"study {STUDY.name}: the report is {Path(OUT, 'report.html').absolute()}")
+    if Path(OUT, "report.html").exists():
+        print(f"study {STUDY.name}: the report is {Path(OUT, 'report.html').absolute()}")
 
 
 onerror:
