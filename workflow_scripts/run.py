@@ -20,9 +20,10 @@ def main() -> None:
     gc.disable()
     sys.path.insert(0, str(ROOT))
     import kancore  # noqa: F401 -- its modules are found in it from now on
-    from kancore.machine.files import HOPELESS, MayPass
 
     del sys.path[0]
+    from kancore.machine.files import HOPELESS, MayPass
+
     program = ROOT / sys.argv.pop(1)
     try:
         runpy.run_path(str(program), run_name="__main__")
