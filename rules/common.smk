@@ -7,7 +7,7 @@ except ConfigError as error:
 
 OUT = f"results/{STUDY.name}"
 
-set_environment()
+set_environment(alone=not workflow.modifier.is_module)
 
 # Training jobs of all experiments, by path: experiment/name.
 JOBS = experiments.jobs(STUDY)

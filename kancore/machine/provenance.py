@@ -208,18 +208,25 @@ def planned_digest(script: str, *modules: str, device: str = "auto") -> str:
     return plan[key]
 
 
-def set_environment() -> None:
+def set_environment(alone: bool = True) -> None:
     """Let child processes run this Python as ``python``, and find what runs the programs.
 
     None of them, jobs on a cluster included, looks for modules in the working folder, where files
     may be named as modules of Python. ``KANCORE_RUN`` is the path of what runs the programs: as a
     parameter of rules, it would make all again in another folder.
+
+    Parameters
+    ----------
+    alone
+        Whether no other workflow has this one as a module; the programs of one that has may well
+        look for modules in the working folder.
     """
     first = str(Path(sys.executable).parent)
     others = os.environ.get("PATH", "").split(os.pathsep)
     kept = [other for other in others if other not in ("", first)]
     os.environ["PATH"] = os.pathsep.join([first, *kept])
-    os.environ["PYTHONSAFEPATH"] = "1"
+    if alone:
+        os.environ["PYTHONSAFEPATH"] = "1"
     os.environ["KANCORE_RUN"] = str(ROOT / "workflow_scripts" / "run.py")
 
 
