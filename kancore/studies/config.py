@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from itertools import product
-from math import isfinite
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -46,7 +45,6 @@ def resolve(config: Mapping[str, Any]) -> Study:
     _check_keys(config, [])
     overrides = _typed({key: part for key, part in config.items() if key in Settings.model_fields})
     config = {**config, **overrides}
-    _check_finite(config, [])
     _validate(config)
     if config["study"] not in config["studies"]:
         raise _error(["study"], config["study"], f"one of {', '.join(config['studies'])}")
@@ -224,15 +222,6 @@ def _check_choice(path: list, value: Any, *names: str) -> None:
                 needed = names[0] if {*MODELS} & {*value} else names[-1]
                 raise _error(path, value, f"a value for {needed}, or a default")
             path, value = [*path, found], value[found]
-
-
-def _check_finite(value: Any, path: list) -> None:
-    if isinstance(value, Mapping | list):
-        parts = value.items() if isinstance(value, Mapping) else enumerate(value)
-        for key, part in parts:
-            _check_finite(part, [*path, key])
-    elif isinstance(value, float) and not isfinite(value):
-        raise _error(path, value, "a finite number")
 
 
 def _check_keys(value: Any, path: list) -> None:

@@ -135,7 +135,10 @@ def test_a_class_missing_from_the_training_split(project):
         ("datasets=[]", "config: datasets is []; expected a list of different data sets"),
         ("datasets=[minst]", "config: datasets.0 is 'minst'; expected one of mnist, "),
         ("seeds=[1,1]", "config: seeds is [1, 1]; expected a list of different whole numbers"),
-        ("learning_rates=[nan]", "config: learning_rates.0 is nan; expected a finite number"),
+        (
+            "learning_rates=[nan]",
+            "learning_rates.0 is nan; expected a list of different numbers above 0",
+        ),
     ],
     ids=["empty-grid", "unknown-data-set", "seed-twice", "not-a-number"],
 )
