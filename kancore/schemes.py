@@ -326,7 +326,7 @@ class Trained(Options, Task):
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON; the inverse of `from_dict`."""
-        return asdict(self)
+        return {each.name: _plain(getattr(self, each.name)) for each in fields(self)}
 
 
 @dataclass(frozen=True)
@@ -404,6 +404,15 @@ class Sweep(Trained):
         architecture = Architecture.from_dict(values["architecture"])
         hsic = values["hsic"] and HsicBottleneck(**values["hsic"])
         return cls(**{**tuples(values), "architecture": architecture, "hsic": hsic})
+
+
+def _plain(value: Any) -> Any:
+    return {**_values(value)} if isinstance(value, Architecture | HsicBottleneck) else value
+
+
+@cache  # few of these make up the sweeps of a study
+def _values(part: Architecture | HsicBottleneck) -> dict[str, Any]:
+    return asdict(part)
 
 
 def tuples(values: Mapping[str, Any]) -> dict[str, Any]:

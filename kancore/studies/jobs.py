@@ -1,7 +1,7 @@
 """What a study trains, as jobs: one process each, whatever experiment they belong to."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from kancore.schemes import AXES, Sweep
@@ -55,7 +55,8 @@ class Job:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON; the inverse of `from_dict`."""
-        return asdict(self)
+        own = {each.name: getattr(self, each.name) for each in fields(self)}
+        return {**own, "sweeps": tuple(sweep.to_dict() for sweep in self.sweeps)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Job":

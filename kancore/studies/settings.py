@@ -143,7 +143,7 @@ _SETTINGS = {
         "for each data set, and for default, a list of widths for each depth, one width fewer "
         "than the depth's number",
     ),
-    "wide_factor": Count,
+    "wide_factor": Count | Literal["matched"],
     "wide_depths": _by_name(_DEPTHS | None),
     "activations": _by_name(_axis(Activation)),
     "degrees": _DEGREES,

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import pairwise, product
+from math import sqrt
 from typing import Any
 
+from kancore.data import DATASETS
 from kancore.intrinsic_dimension.subspaces import REFERENCE, Landscape, geometric_grid
 from kancore.schemes import (
     AXES,
@@ -16,7 +18,10 @@ from kancore.schemes import (
     tuples,
 )
 from kancore.studies.protocols import departures, protocol_name
+from kancore.training.resources import shape
 
+# Multiple of the hidden widths of MLPs that wide ones have in the paper (section 4).
+PUBLISHED_FACTOR = 10
 # Keys that say which networks there are, and which sweeps of them.
 _OF_NETWORKS = (
     *("datasets", "models", "depths", "hidden_widths", "wide_factor", "wide_depths"),
@@ -56,12 +61,19 @@ class Study:
     @property
     def grid(self) -> dict[str, Any]:
         """The settings that make the grid: all that `sweeps` needs."""
-        return self._settings_of(Architecture, Sweep, *_OF_NETWORKS, *_OF_SWEEPS)
+        found = self._settings_of(Architecture, Sweep, *_OF_NETWORKS, *_OF_SWEEPS)
+        return {**found, "data": self._inputs}
 
     @property
     def landscape_settings(self) -> dict[str, Any]:
         """The settings that make landscapes: all that `landscapes` needs."""
-        return self._settings_of(Architecture, Task, *_OF_NETWORKS, "intrinsic_dimension")
+        found = self._settings_of(Architecture, Task, *_OF_NETWORKS, "intrinsic_dimension")
+        return {**found, "data": self._inputs}
+
+    @property
+    def _inputs(self) -> dict[str, Any]:
+        """The settings of data that say how many inputs there are."""
+        return {name: self.settings["data"][name] for name in ("imdb", "higgs")}
 
     def _settings_of(self, *of: type | str) -> dict[str, Any]:
         """Give the settings of these names, and those that are fields of these classes."""
@@ -132,8 +144,9 @@ class Study:
                 outputs = choose(settings["outputs"], model, dataset)
                 yield Architecture(model, tuple(widths[depth]), activation=None, outputs=outputs)
                 continue
-            factor = settings["wide_factor"] if model == "wide_mlp" else 1
-            hidden_widths = tuple(factor * width for width in widths[depth])
+            hidden_widths = tuple(widths[depth])
+            if model == "wide_mlp":
+                hidden_widths = self._wider(dataset, hidden_widths)
             options = _fields(Architecture, settings, model, dataset)
             axes = {"activation": choose(settings["activations"], model, dataset)}
             if model == "kan":
@@ -142,6 +155,31 @@ class Study:
             for values in product(*axes.values()):
                 varied = dict(zip(axes, values, strict=True))
                 yield Architecture(model, hidden_widths, **varied, **options)
+
+    def _wider(self, dataset: str, widths: tuple[int, ...]) -> tuple[int, ...]:
+        """Widths of a wide MLP: multiplied, or so that it has as many parameters as the KAN."""
+        settings = self.settings
+        factor = settings["wide_factor"]
+        if factor == "matched" and dataset not in DATASETS:  # its inputs are not known yet
+            factor = PUBLISHED_FACTOR
+        if factor == "matched":
+            scaled = choose(settings["spline_scale"], "kan", dataset) == "trained"
+            size = shape(dataset, settings["data"])
+            outputs = choose(settings["outputs"], "wide_mlp", dataset) or size.classes
+            layers = size.features, *widths, outputs
+            numbers = settings["grid_sizes"][0] + settings["degrees"][0] + 1 + scaled
+            factor = _matching(layers, numbers)
+        return tuple(round(factor * width) for width in widths)
+
+
+def _matching(widths: Sequence[int], numbers: int) -> float:
+    """Multiple of its hidden widths by which an MLP has `numbers` parameters for each edge."""
+    edges = [before * after for before, after in pairwise(widths)]
+    # Some of its weights and biases grow with the square, others in proportion, others not at all.
+    square, constant = sum(edges[1:-1]), widths[-1] - numbers * sum(edges)
+    proportion = edges[0] + edges[-1] + sum(widths[1:-1])
+    root = sqrt(proportion**2 - 4 * square * constant)
+    return -2 * constant / (proportion + root)
 
 
 def _fields(of: type, settings: Mapping[str, Any], model: str, dataset: str) -> dict[str, Any]:

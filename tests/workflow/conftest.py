@@ -79,21 +79,24 @@ class Project:
 
     def __init__(self, path: Path, warm: Path | None = None):
         self.path = path
-        # Socket of a warm interpreter for the programs of jobs; tests that look for the processes
-        # of jobs, to stop or to kill them, set it to None.
+        # Socket of a warm interpreter for snakemake and the programs of jobs; tests that look for
+        # the processes of jobs, to stop or to kill them, set it to None.
         self.warm = warm
 
     def snakemake(self, *arguments: str, check: bool = True) -> str:
         """Run snakemake on the tiny study; give what it printed."""
-        done = self.start(*arguments)
+        done = self._start(*arguments, WARM_SNAKEMAKE="yes")
         output, _ = done.communicate(timeout=PATIENCE)
         assert not check or done.returncode == 0, output
         return output
 
     def start(self, *arguments: str, stdout: int = subprocess.PIPE) -> subprocess.Popen:
         """Start snakemake on the tiny study; it waits where nobody reads a full pipe."""
+        return self._start(*arguments, stdout=stdout)
+
+    def _start(self, *arguments, stdout=subprocess.PIPE, **variables):
         command = [sys.executable, "-m", "snakemake", *arguments, "--configfile", "tiny.yaml"]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", **variables}
         if self.warm is not None:
             environment |= {"WARM_INTERPRETER": str(self.warm), "PYTHONPATH": str(WARM)}
         return subprocess.Popen(

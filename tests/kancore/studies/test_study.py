@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 from kancore import networks, objectives, schemes
@@ -352,6 +353,26 @@ def test_splines_multiply_kans_only():
     assert [models.count(model) for model in ("mlp", "kan", "wide_mlp")] == [3, 12, 3]
 
 
+@pytest.mark.parametrize("spline_scale", ["trained", "folded"])
+def test_matched_wide_mlps_have_as_many_parameters_as_kans(spline_scale):
+    own = {"seeds": [0], "spline_scale": spline_scale, "outputs": 12}
+    found = study(study="paper", wide_factor="matched", **own)
+    for dataset, inputs in (("mnist", 784), ("cifar10", 3072), ("higgs", 28)):
+        with torch.device("meta"):  # shapes alone
+            sizes = {
+                (each.model, each.depth): networks.build(each, inputs, 12, 1).num_parameters
+                for each in found.architectures(dataset)
+            }
+        for depth in found.settings["depths"]:
+            assert sizes["wide_mlp", depth] == pytest.approx(sizes["kan", depth], rel=0.01)
+
+
+def test_matched_wide_mlps_on_data_of_ones_own_are_as_wide_as_the_papers():
+    own = {"data": {"own": {"mine": "a.npz"}}, "datasets": ["mine"], "models": ["wide_mlp"]}
+    found = study(wide_factor="matched", depths=["2layers"], **own).architectures("mine")
+    assert [each.hidden_widths for each in found] == [(320,)]
+
+
 def test_grid_leaves_out_what_changes_no_result():
     changed = study(device="cpu", threads=2, checkpoint_seconds=5)
     assert changed.grid == study().grid
@@ -451,6 +472,7 @@ def changed(path, value):
             {"mlp": {"mnist": "before_activation"}, "kan": None, "wide_mlp": None},
             ["batch_norm.mlp is", "a value for digits, or a default"],
         ),
+        (["wide_factor"], "alike", ["wide_factor is 'alike'", "from 1", "matched"]),
         (["wide_depths"], [], ["wide_depths is []", "a list of different depths"]),
         (["outputs"], 1, ["outputs is 1", "from 2"]),
         (["protocol"], "tidy", ["protocol is 'tidy'", "clean, published", "warm_start"]),

@@ -1,8 +1,8 @@
-"""An interpreter that has imported what programs of jobs need, and runs each in a fork of itself.
+"""An interpreter that has imported what snakemake and programs of jobs need, and forks to run them.
 
-Usage: ``python -P server.py SOCKET``. Two of three seconds of a small job are imports of PyTorch.
-Of kancore nothing is imported: each copy of the project has its own. It ends when its standard
-input does.
+Usage: ``python -P server.py SOCKET``. Two of three seconds of a small job are imports of PyTorch,
+and half of a dry run those of snakemake. Of kancore nothing is imported: each copy of the project
+has its own. It ends when its standard input does.
 """
 
 import json
@@ -17,13 +17,15 @@ from contextlib import suppress
 import matplotlib.pyplot
 import pandas
 import pyarrow.parquet
+import pydantic
 import safetensors.torch
 import scipy.optimize
 import seaborn
+import snakemake.cli
 import torch
 
 IMPORTED = (matplotlib.pyplot, pandas, pyarrow.parquet, safetensors.torch, scipy.optimize)
-IMPORTED += (seaborn, torch)
+IMPORTED += (seaborn, torch, pydantic, snakemake.cli)
 
 
 def main() -> None:
@@ -79,7 +81,11 @@ def _run(given: dict) -> None:
     sys.argv = given["argv"]
     code = 1
     try:
-        runpy.run_path(sys.argv[0], run_name="__main__")
+        if sys.argv[0] == "snakemake":  # started as a module
+            sys.path.insert(0, given["folder"])
+            runpy.run_module("snakemake", run_name="__main__", alter_sys=True)
+        else:
+            runpy.run_path(sys.argv[0], run_name="__main__")
         code = 0
     except SystemExit as end:
         if isinstance(end.code, str):

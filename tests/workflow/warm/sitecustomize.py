@@ -1,13 +1,16 @@
-"""Imported by each Python that starts with this folder on its path: hands programs of jobs over.
+"""Imported by each Python that starts with this folder on its path: hands some programs over.
 
-Where a warm interpreter listens (`server.py`), a program that a rule runs is run by a fork of it,
-with this process's arguments, environment, folder and streams; this process waits for it.
+Where a warm interpreter listens (`server.py`), snakemake and a program that a rule runs are run by
+a fork of it, with this process's arguments, environment, folder and streams; this process waits.
 """
 
 import os
 import sys
 
-if "WARM_INTERPRETER" in os.environ and sys.orig_argv[2:3] == [os.environ.get("KANCORE_RUN")]:
+if "WARM_INTERPRETER" in os.environ and (
+    (sys.orig_argv[1:3] == ["-m", "snakemake"] and "WARM_SNAKEMAKE" in os.environ)
+    or sys.orig_argv[2:3] == [os.environ.get("KANCORE_RUN")]
+):
     import json
     import signal
     import socket
