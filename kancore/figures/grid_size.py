@@ -1,5 +1,7 @@
 """Test accuracy of KANs against the number of intervals of the spline grid."""
 
+from itertools import cycle
+
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
@@ -21,8 +23,8 @@ def draw(table: pd.DataFrame) -> Figure:
     sizes, depths = sorted(runs["grid_size"].unique()), style.in_order(runs["depth"])
     figure, panels = style.panels(style.in_order(runs["dataset"]), 3, 2.4)
     looks: dict[str, Look] = {
-        depth: {"color": style.PALETTE[place], "marker": _MARKERS[place % len(_MARKERS)], "ms": 5}
-        for place, depth in enumerate(depths)
+        depth: {"color": colour, "marker": marker, "ms": 5}
+        for depth, colour, marker in zip(depths, style.palette(len(depths)), cycle(_MARKERS))
     }
     for dataset, axes in panels.items():
         axes.set_xticks(range(len(sizes)), [str(size) for size in sizes])

@@ -11,6 +11,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -266,6 +267,12 @@ def in_order(names: Iterable[str]) -> list[str]:
     return sorted(set(names), key=rank)
 
 
+def palette(count: int) -> list[str]:
+    """So many colours: those of `PALETTE`, and hues all around the circle for more than it has."""
+    more = sns.husl_palette(max(0, count - len(PALETTE)), l=0.5).as_hex()
+    return [*PALETTE, *more][:count]
+
+
 def colours(models: Iterable[str]) -> dict[str, str]:
     """Colour of each model, in order; a known model has the same one in every figure.
 
@@ -273,7 +280,8 @@ def colours(models: Iterable[str]) -> dict[str, str]:
     """
     models = in_order(models)
     everyone = [*_MODELS, *(model for model in models if model not in _MODELS)]
-    return {model: PALETTE[everyone.index(model) % len(PALETTE)] for model in models}
+    found = dict(zip(everyone, palette(len(everyone)), strict=True))
+    return {model: found[model] for model in models}
 
 
 def architectures(table: pd.DataFrame) -> list[tuple[str, str]]:

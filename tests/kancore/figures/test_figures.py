@@ -664,6 +664,19 @@ def test_verdicts_by_other_choices_are_cells(firmness):
     assert (names.index("comparable within 1 points"), 1) not in marks  # which cannot change C2
 
 
+def test_ten_depths_of_a_grid_size_have_looks_of_their_own(follow_ups):
+    of_two = follow_ups[follow_ups["depth"] == "2layers"]
+    deeper = [of_two.assign(depth=f"{layers}layers") for layers in range(2, 12)]
+    axes = draw("grid_size", pd.concat(deeper)).axes[0]
+    assert len({(line.get_color(), line.get_marker()) for line in axes.lines}) == 10
+
+
+def test_ten_models_of_ones_own_have_colours_of_their_own():
+    found = style.colours(["mlp", "kan", *(f"my.own:{number}" for number in range(10))])
+    assert len(set(found.values())) == 12
+    assert (found["mlp"], found["kan"]) == tuple(style.colours(["mlp", "kan"]).values())
+
+
 def test_a_model_of_ones_own_is_in_every_figure_of_the_grid(make_history):
     """Though HSIC does not train it, and it has no activation."""
     history = make_history(datasets=("mnist",), objectives=("backprop", "hsic"))
