@@ -159,11 +159,10 @@ def _check_together(settings: Mapping[str, Any]) -> None:
             path, tried["highest"], f"a whole number, at least the lowest, {tried['lowest']}"
         )
     own = settings["data"]["own"]
+    taken = *_datasets({}), *MODELS, "default"  # settings give values by these names
     for name in own:
-        if name in DATASETS:
-            raise _error(
-                ["data", "own", name], own[name], f"a name other than {', '.join(_datasets({}))}"
-            )
+        if name in (*DATASETS, *taken):
+            raise _error(["data", "own", name], own[name], f"a name other than {', '.join(taken)}")
     for position, dataset in enumerate(settings["datasets"]):
         if dataset not in own and (dataset not in DATASETS or dataset == "own"):
             raise _error(["datasets", position], dataset, f"one of {', '.join(_datasets(own))}")

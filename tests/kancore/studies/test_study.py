@@ -408,6 +408,8 @@ def changed(path, value):
         (["datasets"], ["minst"], ["datasets.0 is 'minst'", "one of mnist, fashion_mnist"]),
         (["datasets"], ["own"], ["datasets.0 is 'own'", "one of mnist"]),
         (["data"], {"own": {"mnist": "a.npz"}}, ["data.own.mnist is 'a.npz'", "other than"]),
+        (["data"], {"own": {"default": "a.npz"}}, ["data.own.default", "kan, wide_mlp, default"]),
+        (["data"], {"own": {"kan": "a.npz"}}, ["data.own.kan is 'a.npz'", "other than"]),
         (["data"], {"own": {"a": "a.csv"}}, ["data.own.a is 'a.csv'", ".npz or .parquet"]),
         (["data"], {"own": {"../a": "a.npz"}}, ["../a", "lower-case"]),
         (
