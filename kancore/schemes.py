@@ -267,8 +267,8 @@ class Task:
     """Images become inputs by ``standardize`` (by the mean and deviation of the training part),
     ``unit`` (pixels in [0, 1]) or ``symmetric`` (pixels in [-1, 1])."""
     train_examples: Count | None = None
-    """The number of training examples to use, drawn in proportion to the classes. ``None`` uses all
-    of them."""
+    """The number of training examples to use, drawn in proportion to the classes, anew for each
+    seed. ``None`` uses all of them."""
     test_examples: Count | None = None
     """The same of test examples."""
     validation_fraction: Share = 0.1

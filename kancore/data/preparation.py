@@ -151,17 +151,21 @@ def _check_labels(what: str, y: torch.Tensor, examples: int, classes: int) -> No
 
 
 def take(
-    dataset: Dataset, train_examples: int | None = None, test_examples: int | None = None
+    dataset: Dataset,
+    train_examples: int | None = None,
+    test_examples: int | None = None,
+    seed: int = 0,
 ) -> Dataset:
     """Keep a stratified part of `dataset`, for small studies; ``None`` keeps all examples.
 
-    The standardisation is fitted again, on the training examples kept.
+    Each seed draws examples of its own, so that seeds differ by what examples there are, too. The
+    standardisation is fitted again, on the training examples kept.
     """
     kept: dict[str, torch.Tensor] = {}
     for part, n in (("train", train_examples), ("test", test_examples)):
         x, y = getattr(dataset, f"x_{part}"), getattr(dataset, f"y_{part}")
         if n is not None:
-            index = subset(y, n, derive_seed("subset", dataset.name, part))
+            index = subset(y, n, derive_seed("subset", dataset.name, part, seed))
             x, y = rows(x, index), y[index]
         kept |= {f"x_{part}": x, f"y_{part}": y}
     return make_dataset(

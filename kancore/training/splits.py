@@ -39,7 +39,7 @@ class Splits:
     def __init__(self, sweep: Trained, dataset: Dataset, device: torch.device):
         self._sweep, self._device = sweep, device
         if sweep.train_examples or sweep.test_examples:
-            dataset = take(dataset, sweep.train_examples, sweep.test_examples)
+            dataset = take(dataset, sweep.train_examples, sweep.test_examples, sweep.seed)
         self._dataset = scaled(dataset, sweep.scaling).to(device)
         self._stored = self._divide()
         self.sizes = {name: len(y) for name, (_, y) in self._stored.items()}

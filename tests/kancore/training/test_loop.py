@@ -208,6 +208,19 @@ def test_no_validation_data(dataset):
     assert not row["diverged"]
 
 
+def test_each_seed_trains_and_tests_on_examples_of_its_own(dataset):
+    def seen(seed):
+        splits = Training(sweep(train_examples=90, test_examples=30, seed=seed), dataset).splits
+        return [
+            torch.cat([x.sum(1) for x, _ in splits.in_order(part, 90)]).sort().values
+            for part in ("train", "test")
+        ]
+
+    for first, again, other in zip(seen(0), seen(0), seen(1), strict=True):
+        assert torch.equal(first, again)
+        assert not torch.equal(first, other)
+
+
 def test_examples_are_taken_as_asked(dataset):
     training = Training(sweep(train_examples=90, test_examples=30), dataset)
     assert training.splits.sizes == {"train": 81, "validation": 9, "test": 30}
