@@ -128,13 +128,11 @@ def named(table, names):
 
 def drawn_texts(figure, monkeypatch):
     """Box, in pixels, of each text that a figure really draws, by the text's artist."""
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()  # lays it out
-    drawn, draw_text = [], mpl.text.Text.draw
-    monkeypatch.setattr(
-        mpl.text.Text, "draw", lambda text, *rest: [drawn.append(text), draw_text(text, *rest)]
-    )
-    figure.draw(canvas.get_renderer())
+    FigureCanvasAgg(figure)
+    figure.draw_without_rendering()  # lays it out
+    drawn = []
+    monkeypatch.setattr(mpl.text.Text, "draw", lambda text, *rest: drawn.append(text))
+    figure.draw_without_rendering()
     seen = {text: mpl.text.Text.get_window_extent(text) for text in drawn if text.get_visible()}
     return {text: box.padded(-0.5) for text, box in seen.items() if text.get_text().strip()}
 
