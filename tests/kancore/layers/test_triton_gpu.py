@@ -45,6 +45,8 @@ LAYERS = {
 def test_layers_of_the_study_are_the_definition_to_the_digits_of_their_products(
     layer, precision, products_in
 ):
+    if precision == "medium" and on_chip.INTERPRETED:
+        pytest.skip("Triton's interpreter has no products of bfloat16")
     stack, batch, inputs, outputs, shared = LAYERS[layer]
     torch.manual_seed(0)
     grid = (5, 3, (-1.0, 1.0))
