@@ -4,7 +4,7 @@ CORES ?= 2
 # Keys of the configuration to override, as "epochs=3 'seeds=[0,1,2]'".
 CONFIG ?=
 PYTHON ?= python3
-# Batch sizes of the benchmark on a GPU.
+# Batch sizes of the benchmark on a GPU, whose tables take a minute each at most.
 BATCH ?= 4096
 VENV := .venv
 STAMP := $(VENV)/.installed
@@ -19,9 +19,9 @@ test: $(STAMP) check
 	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist worksteal --durations 20
 
 gpu: $(STAMP)
-	$(BIN)/pytest -m gpu --durations 10
+	$(BIN)/pytest -m gpu --numprocesses 4 --dist worksteal --durations 10
 	mkdir -p results
-	$(BIN)/python -m kancore.bench --device cuda --batch $(BATCH) --out results/bench_gpu.md
+	$(BIN)/python -m kancore.bench --device cuda --batch $(BATCH) --most 60 --out results/bench_gpu.md
 
 check: $(STAMP)
 	$(BIN)/ruff check .

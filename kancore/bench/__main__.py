@@ -4,29 +4,48 @@ On a CPU with one thread, as the workflow's jobs train; or with ``--device cuda`
 """
 
 import platform
+import time
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise, product
-from math import exp, log
+from math import exp, inf, log
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Literal, get_args
 
 import pandas as pd
 import torch
+import yaml
 from torch import Tensor
 
-from kancore.bench import accuracy, hsic, kernels, ours, peers
+from kancore.bench import accuracy, hsic, kernels, on_gpu, ours, peers
 from kancore.bench.measure import interleaved
 from kancore.layers import local_support
+from kancore.layers.triton_operators import PRECISIONS
 from kancore.machine.files import write_atomically
 from kancore.machine.memory import keep_freed_memory
 from kancore.machine.program import program
 from kancore.networks.kan import KAN
 from kancore.objectives.hsic_bottleneck import losses
 from kancore.schemes import OPTIMIZERS
+from kancore.studies.config import resolve
 from kancore.training.loop import Training
 
-Table = Literal["kernels", "steps", "sweeps", "trained", "wide", "hsic", "memory", "accuracy"]
+# On a GPU what is needed most comes first.
+Table = Literal[
+    "limits",
+    "study",
+    "passes",
+    "compiled",
+    "kernels",
+    "steps",
+    "sweeps",
+    "trained",
+    "wide",
+    "hsic",
+    "memory",
+    "accuracy",
+]
 # Geometric means are over these; the second entry of each says what the inputs are.
 MEAN_OF = ("784-256-10", "784-256-256-10", "3072-512-10", "5000-64-2", "28-256-256-2")
 STEPS = (*MEAN_OF, "784-32-10", "784-128-64-32-10", "3072-256-10", "5000-32-2", "28-256-2")
@@ -155,21 +174,17 @@ def memory(batch: int) -> Iterator[dict]:
         yield row | {"peak": peak / 2**20, "state": state / 2**20, "peak / state": peak / state}
 
 
-def by_precision(batches: Sequence[int], seconds: float, device: str) -> Iterator[str]:
-    """Give the table of kernels with products in PyTorch's own precision, and in TF32."""
-    for precision, name in (("highest", "float32"), ("high", "TF32")):
-        torch.set_float32_matmul_precision(precision)
-        try:
-            rows = [row for batch in batches for row in kernels.measured(batch, seconds, device)]
-        finally:
-            torch.set_float32_matmul_precision("highest")
-        table = kernels.markdown(pd.DataFrame(rows))
-        yield f"## A step of a sweep of 27 KANs, products in {name}\n\n{table}"
+def kernel_steps(batch: int, seconds: float, device: str) -> Iterator[dict]:
+    """Give the rows of `kernels.measured` with products in float32, and in TF32."""
+    for name in ("highest", "high"):
+        with on_gpu.precision(name):
+            for row in kernels.measured(batch, seconds, device):
+                yield {"precision": PRECISIONS[name], **row}
 
 
-def with_ratios(rows: Iterator[dict]) -> pd.DataFrame:
-    """Put rows of seconds into a table of milliseconds, with ratios to ours."""
-    table = pd.DataFrame(rows)
+def with_ratios(table: pd.DataFrame) -> pd.DataFrame:
+    """Give a table of seconds in milliseconds, with ratios to ours."""
+    table = table.copy()
     if {"inkan", "inkan dense"} <= set(table):  # it has two modes, of which a user takes the better
         table["inkan, better"] = table[["inkan", "inkan dense"]].min(axis=1)
     names = [name for name in table if table[name].dtype == float and name != "ours"]
@@ -192,80 +207,178 @@ def machine(device: str) -> str:
     """Say in a line what is measured, and where."""
     absent = ", ".join(peers.missing()) or "none"
     if device == "cuda":
-        place = torch.cuda.get_device_name()
+        place = f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}"
     else:
         place = f"{platform.machine()}, {torch.get_num_threads()} thread, CPU time"
         place += f", kernels: {local_support.FORM}"
     return f"{place}; torch {torch.__version__}; float32; peers not installed: {absent}"
 
 
+class Report:
+    """Tables that are printed, and written to a file, as they are measured.
+
+    Parameters
+    ----------
+    out
+        Markdown file, or ``None`` for none.
+    """
+
+    def __init__(self, out: Path | None):
+        self._out = out
+        self._parts: list[str] = []
+
+    def add(self, text: str) -> None:
+        """Print a part, and write it below the others."""
+        print(f"{text}\n", flush=True)
+        self._write([*self._parts, text])
+        self._parts.append(text)
+
+    def add_table(
+        self,
+        title: str,
+        rows: Iterator[dict],
+        present: Callable[[pd.DataFrame], pd.DataFrame] = lambda table: table,
+        most: float = inf,
+    ) -> pd.DataFrame | None:
+        """Measure a table; what is there of it is written after each row.
+
+        Parameters
+        ----------
+        title
+            Its title.
+        rows
+            Its rows, measured one by one.
+        present
+            Makes of rows what is to be read.
+        most
+            Seconds after which no other row is begun.
+
+        Returns
+        -------
+        DataFrame or None
+            What is to be read, of the rows that there are; ``None`` where there are none.
+        """
+        found: list[dict] = []
+        note, began = "", time.monotonic()
+        try:
+            for row in rows:
+                found.append(row)
+                self._write([*self._parts, _markdown(title, present(pd.DataFrame(found)))])
+                if time.monotonic() - began > most:
+                    note = f"\n\nStopped after {most:.0f} seconds."
+                    break
+        except Exception as error:  # of any kind: the other tables are to be measured
+            note = f"\n\nStopped by an error: {type(error).__name__}: {error}"
+            traceback.print_exc()
+            self.failed = True
+        table = present(pd.DataFrame(found)) if found else None
+        self.add((f"## {title}" if table is None else _markdown(title, table)) + note)
+        return table
+
+    # Whether a table was stopped by an error.
+    failed = False
+
+    def _write(self, parts: list[str]) -> None:
+        if self._out:
+            text = "\n\n".join(parts) + "\n"
+            write_atomically(self._out, lambda part: part.write_text(text))
+
+
+def _markdown(title: str, table: pd.DataFrame) -> str:
+    return f"## {title}\n\n{kernels.markdown(table)}"
+
+
+# Where tables are measured that are not of both.
+ONLY_CPU, ONLY_GPU = ("memory", "accuracy"), ("limits", "passes", "study", "compiled", "kernels")
+
+
 def main(
     batch: Sequence[int] = (128,),
     seconds: float = 3.0,
     device: Literal["cpu", "cuda"] = "cpu",
-    tables: Sequence[Table] = get_args(Table),
+    tables: Sequence[Table] = (),
     out: Path | None = None,
+    most: float = inf,
+    config: Path = Path("config.yaml"),
+    study: str = "paper",
+    precisions: Sequence[Literal["highest", "high", "medium"]] = ("high", "highest", "medium"),
 ) -> None:
     """Measure one table after the other.
 
     Parameters
     ----------
     batch
-        Batch sizes.
+        Batch sizes, of tables other than those of a study.
     seconds
         For each row, at least.
+    tables
+        Which tables; by default all that there are for the device.
     out
-        Markdown file to write, too.
+        Markdown file to write, too, as rows are measured.
+    most
+        Seconds after which a table begins no other row.
+    config, study
+        Configuration and name of the study whose steps are measured on a GPU.
+    precisions
+        Of its products, as `torch.set_float32_matmul_precision` takes them.
     """
     torch.set_num_threads(1)
     keep_freed_memory()
-    parts = [machine(device)]
-    print(parts[0], flush=True)
+    report = Report(out)
+    report.add(machine(device))
+    elsewhere = ONLY_GPU if device == "cpu" else ONLY_CPU
+    sizes = tuple(batch)
 
-    def add(title: str, table: pd.DataFrame) -> None:
-        text = table.to_string(index=False, float_format=lambda value: f"{value:.2f}", na_rep="")
-        parts.append(f"## {title}\n\n```\n{text}\n```")
-        print(f"\n{parts[-1]}", flush=True)
+    def of(measure: Callable[[int, float, str], Iterator[dict]]) -> Iterator[dict]:
+        return (row for size in sizes for row in measure(size, seconds, device))
 
-    for name in tables:
-        if name == "kernels":
-            if device == "cuda":
-                for part in by_precision(batch, seconds, device):
-                    parts.append(part)
-                    print(f"\n{part}", flush=True)
-            continue
-        if name == "accuracy":
-            if device == "cpu":
-                table = pd.DataFrame(accuracy.accuracies())
-                add("Best test accuracy in four epochs, 4,000 images of MNIST, 3 seeds", table)
-            continue
-        if name == "memory":
-            if device == "cpu":
-                table = pd.DataFrame([row for size in batch for row in memory(size)])
-                add("Memory of a sweep of 27, MB", table)
-            continue
-        measure = {
-            "steps": steps,
-            "sweeps": sweeps,
-            "trained": trained,
-            "wide": wide,
-            "hsic": layerwise,
-        }[name]
-        rows = (row for size in batch for row in measure(size, seconds, device))
-        table = with_ratios(rows)
-        title = {
-            "steps": "One step of a KAN",
-            "sweeps": "A step of a sweep of 27 KANs, beside 27 separate steps",
-            "trained": "The same of trained KANs, on images of MNIST",
-            "wide": "A step of a sweep of 27 wide MLPs",
-            "hsic": "A step of an MLP by the HSIC bottleneck",
-        }[name]
-        add(title, table)
-        if name == "steps":
-            add("Geometric means over " + ", ".join(MEAN_OF), mean_ratios(table))
-    if out:
-        text = "\n\n".join(parts) + "\n"
-        write_atomically(out, lambda part: part.write_text(text))
+    def of_study(digits: str, compiled: bool) -> Iterator[dict]:
+        settings = yaml.safe_load(config.read_text()) | {"study": study}
+        sweeps = on_gpu.distinct(resolve(settings))
+        if digits == "medium":  # in which PyTorch's own products are those of high
+            sweeps = [each for each in sweeps if each[0].architecture.model == "kan"]
+        if compiled:  # which takes up to a minute each, so the largest of each model
+            sweeps = list({each[0].architecture.model: each for each in sweeps}.values())
+        return on_gpu.study_rows(sweeps, digits, seconds, compiled)
+
+    for name in tables or [each for each in get_args(Table) if each not in elsewhere]:
+        match name:
+            case "limits":
+                report.add_table("Limits of the device", on_gpu.limits(seconds), most=most)
+            case "passes":
+                rows = on_gpu.passes(seconds, precisions=precisions)
+                report.add_table("Each kernel alone", rows, most=most)
+            case "study" | "compiled":
+                compiled = name == "compiled"
+                for digits in precisions:
+                    title = f"Sweeps of study {study}, one seed, products in {PRECISIONS[digits]}"
+                    title += ", compiled" if compiled else ""
+                    rows = of_study(digits, compiled)
+                    table = report.add_table(title, rows, most=most)
+                    if table is not None and not compiled:
+                        report.add(_markdown("Minutes of all these", on_gpu.totals(table)))
+            case "kernels":
+                report.add_table("A step of a sweep of 27 KANs", of(kernel_steps), most=most)
+            case "accuracy":
+                title = "Best test accuracy in four epochs, 4,000 images of MNIST, 3 seeds"
+                report.add_table(title, accuracy.accuracies(), most=most)
+            case "memory":
+                rows = (row for size in sizes for row in memory(size))
+                report.add_table("Memory of a sweep of 27, MB", rows, most=most)
+            case _:
+                title, measure = {
+                    "steps": ("One step of a KAN", steps),
+                    "sweeps": ("A step of a sweep of 27 KANs, beside 27 separate steps", sweeps),
+                    "trained": ("The same of trained KANs, on images of MNIST", trained),
+                    "wide": ("A step of a sweep of 27 wide MLPs", wide),
+                    "hsic": ("A step of an MLP by the HSIC bottleneck", layerwise),
+                }[name]
+                table = report.add_table(title, of(measure), with_ratios, most)
+                if name == "steps" and table is not None:
+                    title = "Geometric means over " + ", ".join(MEAN_OF)
+                    report.add(_markdown(title, mean_ratios(table)))
+    if report.failed:
+        raise SystemExit("not all tables were measured")
 
 
 if __name__ == "__main__":

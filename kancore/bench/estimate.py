@@ -28,6 +28,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from kancore import networks, objectives
 from kancore.layers import on_chip
+from kancore.layers.dense import Edges, Grid
 from kancore.layers.tiles import tiles as tiles_of
 from kancore.schemes import Sweep, Trained
 from kancore.studies.config import resolve
@@ -100,6 +101,10 @@ class Device:
     kernel: float = 60e-6
     share: float = 0.6
 
+    def rate(self, precision: str) -> float:
+        """Floating-point operations a second of products, whose precision Triton has a name for."""
+        return {"ieee": self.float32, "tf32": self.tf32, "bf16": 2 * self.tf32}[precision]
+
 
 # From its data sheet: the SXM form, dense products. The cache's bandwidth is what others measured.
 H100 = Device("H100 SXM", 3.35e12, 67e12, 494e12, 5.5e12)
@@ -131,8 +136,8 @@ class _Count(TorchDispatchMode):
     def __init__(self, device: Device, tf32: bool):
         super().__init__()
         self.work, self._device = Work(), device
-        self._rate = device.tf32 if tf32 else device.float32
         self._precision = "tf32" if tf32 else "ieee"
+        self._rate = device.rate(self._precision)
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         name = function.overloadpacket.__name__
@@ -142,11 +147,8 @@ class _Count(TorchDispatchMode):
         if name.startswith("ka_"):
             result = function(*args)
             kernel = _kernel(name, args, self._precision)
-            least = kernel.cached / self._device.cache
-            # One instruction a value and step of a formula; a multiplication and addition is two.
-            seconds = kernel.multiplied / self._rate + 2 * kernel.evaluated / self._device.float32
             moved = sum(_sizes((*args, result)))
-            self._add(moved, kernel.flops, max(seconds, least), self._device.kernel)
+            self._add(moved, kernel.flops, kernel.seconds(self._device), self._device.kernel)
             return result
         with FlopCounterMode(display=False, custom_mapping=_ALGEBRA) as counter:
             result = function(*args, **(kwargs or {}))
@@ -175,6 +177,14 @@ class _Kernel:
     multiplied: int
     evaluated: int
     cached: int
+    precision: str
+
+    def seconds(self, device: Device) -> float:
+        """Seconds that it takes at the device's full rates, but for what it moves to memory."""
+        # One instruction a value and step of a formula; a multiplication and addition is two.
+        products = self.multiplied / device.rate(self.precision)
+        formulas = 2 * self.evaluated / device.float32
+        return max(products + formulas, self.cached / device.cache)
 
 
 def _kernel(name: str, args: tuple, precision: str) -> _Kernel:
@@ -203,6 +213,18 @@ def _kernel(name: str, args: tuple, precision: str) -> _Kernel:
         2 * tiles * sides["COLUMNS"] * functions,
         tiles * functions * formula,
         cached,
+        precision,
+    )
+
+
+def kernel_seconds(
+    name: str, x: torch.Tensor, edges: Edges, grid: Grid, precision: str, device: Device = H100
+) -> float:
+    """Seconds that a kernel of `kancore.layers.triton_kernels` takes by the model."""
+    args = x, *edges, "", grid[0], grid[1], *grid[2]
+    moved = sum(_sizes(args))
+    return (
+        max(_kernel(name, args, precision).seconds(device), moved / device.bandwidth) / device.share
     )
 
 

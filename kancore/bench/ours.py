@@ -97,7 +97,8 @@ def batch_of(training: Training, number: int = 0) -> tuple[Tensor, Tensor]:
     """Give a batch of a training, in the order of its data."""
     size = training.sweep.batch_size
     index = torch.arange(number * size, (number + 1) * size, device=training.device)
-    return training.splits.batch("train", index)
+    # More than there are examples begin again with the first.
+    return training.splits.batch("train", index % training.splits.sizes["train"])
 
 
 def step_of(training: Training) -> Callable[[], None]:

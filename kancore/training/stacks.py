@@ -214,6 +214,15 @@ def _fits(work: Callable[[], None]) -> bool:
     """
     try:
         work()
-    except torch.OutOfMemoryError:
+    except RuntimeError as error:
+        if not _out_of_memory(error):
+            raise
         return False
     return True
+
+
+def _out_of_memory(error: RuntimeError) -> bool:
+    """Tell whether a device had too little memory, by what PyTorch, CUDA and Triton say."""
+    return isinstance(error, torch.OutOfMemoryError) or any(
+        words in str(error) for words in ("out of memory", "_STATUS_ALLOC_FAILED")
+    )

@@ -94,7 +94,7 @@ def test_products_count_each_layer_once():
 
 def test_ratios_are_to_ours():
     rows = [{"network": name, "batch": 128, "ours": 0.5, "peer": 2.0} for name in program.MEAN_OF]
-    table = program.with_ratios(iter(rows))
+    table = program.with_ratios(pd.DataFrame(rows))
     assert table["peer / ours"].eq(4).all()
     assert table["ours, ms"].eq(500).all()
     assert program.mean_ratios(table)["peer / ours"].tolist() == pytest.approx([4])
@@ -102,7 +102,7 @@ def test_ratios_are_to_ours():
 
 def test_of_two_modes_the_better_is_a_column():
     rows = [{"network": "a", "batch": 1, "ours": 0.5, "inkan": 2.0, "inkan dense": 1.0}]
-    table = program.with_ratios(iter(rows))
+    table = program.with_ratios(pd.DataFrame(rows))
     assert table["inkan, better / ours"].tolist() == [2]
 
 
@@ -127,9 +127,7 @@ def test_it_prints_and_writes_tables(monkeypatch, tmp_path, capsys):
     assert "recursive / ours" in text
     assert "peers not installed: no" in text
     assert "6-4-3" in capsys.readouterr().out
-    assert isinstance(
-        program.mean_ratios(program.with_ratios(program.steps(8, 0.1, "cpu"))), pd.DataFrame
-    )
+    assert text.count("6-4-3") == 2  # the table, and the networks that means are over
 
 
 def test_kernels_are_measured_beside_what_they_replace(monkeypatch):
@@ -138,15 +136,42 @@ def test_kernels_are_measured_beside_what_they_replace(monkeypatch):
     monkeypatch.setattr(
         peers, "BUILDERS", {"inkan": (None, peers.recursive)} | {"pykan": ("no_such_package", None)}
     )
-    (text,) = list(program.by_precision([16], 0.1, "cpu"))[1:]
-    title, _, names, _, *rows = text.splitlines()
-    assert title.endswith("TF32")
-    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in (names, *rows)]
-    table = pd.DataFrame(cells[1:], columns=cells[0]).set_index("by")
-    assert list(table.index) == [
-        *("kernels", "dense, eager", "kernels, CUDA graphs", "dense, torch.compile"),
-        "inkan, 27 steps",
-    ]
-    assert table.loc["kernels", "kernels are faster by"] == "1"
-    assert (table[["ms", "GB/s", "TFLOP/s"]].astype(float) > 0).all(axis=None)
+    table = pd.DataFrame(program.kernel_steps(16, 0.1, "cpu"))
+    ways = ["kernels", "dense, eager", "kernels, CUDA graphs", "dense, torch.compile"]
+    expected = [*ways, "inkan, 27 steps"]
+    assert list(table["by"]) == 2 * expected
+    assert list(table["precision"]) == 5 * ["ieee"] + 5 * ["tf32"]
+    assert (table.loc[table["by"] == "kernels", "kernels are faster by"] == 1).all()
+    assert (table[["ms", "GB/s", "TFLOP/s"]] > 0).all(axis=None)
     assert torch.get_float32_matmul_precision() == "highest"
+
+
+def test_what_was_measured_stays_when_a_table_ends_in_an_error(tmp_path, capsys):
+    def rows():
+        yield {"network": "a", "ms": 1.5}
+        assert "| a | 1.5 |" in out.read_text()
+        raise RuntimeError("an illegal memory access")
+
+    out = tmp_path / "bench.md"
+    report = program.Report(out)
+    report.add_table("First", rows())
+    report.add_table("Second", iter([{"network": "b", "ms": 2.0}]))
+    text = out.read_text()
+    assert "| a | 1.5 |\n\nStopped by an error: RuntimeError: an illegal memory access" in text
+    assert "| b | 2 |" in text
+    assert report.failed
+    assert text.strip() in capsys.readouterr().out
+
+
+def test_a_table_begins_no_row_after_its_time():
+    rows = ({"network": name, "ms": 1.0} for name in "abc")
+    table = program.Report(None).add_table("Slow", rows, most=0.0)
+    assert list(table["network"]) == ["a"]
+
+
+def test_a_batch_of_more_examples_than_there_are_begins_again():
+    data = ours.inputs("normal", 6, 3, 8)
+    training = ours.training("kan", [6, 4, 3], data, batch=12)
+    x, y = ours.batch_of(training)
+    assert len(x) == len(y) == 12
+    assert torch.equal(x[8:], x[:4])

@@ -17,7 +17,7 @@ CPU_KERNELS = local_support.LIBRARY
 
 
 @pytest.fixture(autouse=True)
-def _kernels(monkeypatch):
+def kernels(monkeypatch):
     """Layers on a CPU use these kernels too, and tests draw the same numbers each time."""
     monkeypatch.setattr(local_support, "LIBRARY", None)
     torch.manual_seed(0)
@@ -82,14 +82,14 @@ def test_products_of_shapes_that_divide_no_tile(stack, batch, inputs, outputs, s
 
 
 @pytest.fixture
-def _parts(monkeypatch):
+def parts(monkeypatch):
     """Sums over parts of a batch, also of a small one."""
     monkeypatch.setattr(triton_kernels, "_PART", 16)
 
 
 @pytest.mark.parametrize("folded", [False, True])
 @pytest.mark.parametrize("shared", [False, True])
-@pytest.mark.usefixtures("_parts")
+@pytest.mark.usefixtures("parts")
 def test_gradients_that_are_sums_over_parts_of_a_batch(shared, folded):
     grid = (3, 1, ENDS)
     x = torch.randn(*(() if shared else (2,)), 70, 5)
@@ -143,7 +143,7 @@ def test_a_nan_is_a_nan_in_the_outputs_of_its_example_and_network_alone():
 
 
 @pytest.mark.parametrize("shared", [True, False])
-@pytest.mark.usefixtures("_parts")
+@pytest.mark.usefixtures("parts")
 def test_the_same_bits_each_time(shared):
     grid = (3, 2, ENDS)
     x = torch.randn(*(() if shared else (2,)), 70, 6)

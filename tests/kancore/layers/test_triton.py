@@ -37,7 +37,9 @@ def test_the_kernels_in_the_interpreter(chosen):
         ("product", "tf32"),
         ("product", "bf16"),
         ("weight_gradient", "tf32"),
+        ("weight_gradient", "bf16"),
         ("input_gradient", "tf32"),
+        ("input_gradient", "bf16"),
         ("input_gradient", "ieee"),
     ],
 )
