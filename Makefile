@@ -1,5 +1,6 @@
-# Commands that set themselves up: `make` runs the study `quick`, `make test` the tests, and
-# `make gpu`, on a machine with a GPU, the tests that need one and the benchmark.
+# Commands that set themselves up: `make` runs the study `quick`, `make test` all checks and tests,
+# `make test-fast` those tests that take a minute together, and `make gpu`, on a machine with a GPU,
+# the tests that need one and the benchmark.
 CORES ?= 2
 # Keys of the configuration to override, as "epochs=3 'seeds=[0,1,2]'".
 CONFIG ?=
@@ -11,12 +12,16 @@ STAMP := $(VENV)/.installed
 # What is not on PATH when the environment is not activated.
 BIN := $(VENV)/bin
 
-.PHONY: quick test gpu check
+.PHONY: quick test test-fast gpu check
 quick: $(STAMP)
 	$(BIN)/snakemake --cores $(CORES) --config study=quick $(CONFIG)
 
 test: $(STAMP) check
 	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist worksteal --durations 20
+
+test-fast: $(STAMP)
+	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist worksteal \
+	  -m "not slow and not workflow and not gpu"
 
 gpu: $(STAMP)
 	$(BIN)/pytest -m gpu --numprocesses 4 --dist worksteal --durations 10

@@ -11,7 +11,6 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -269,8 +268,9 @@ def in_order(names: Iterable[str]) -> list[str]:
 
 def palette(count: int) -> list[str]:
     """So many colours: those of `PALETTE`, and hues all around the circle for more than it has."""
-    more = sns.husl_palette(max(0, count - len(PALETTE)), l=0.5).as_hex()
-    return [*PALETTE, *more][:count]
+    more = max(0, count - len(PALETTE))
+    hues = (mpl.colors.hsv_to_rgb((place / more, 0.7, 0.7)) for place in range(more))
+    return [*PALETTE, *map(mpl.colors.to_hex, hues)][:count]
 
 
 def colours(models: Iterable[str]) -> dict[str, str]:

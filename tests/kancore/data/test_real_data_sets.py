@@ -25,6 +25,7 @@ def mirror(shared, tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("module", "mean", "std", "first"),
     [(mnist, 0.1307, 0.3081, 5923), (fashion_mnist, 0.2860, 0.3530, 6000)],

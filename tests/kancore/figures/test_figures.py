@@ -194,6 +194,7 @@ def test_every_figure_is_drawn_of_every_study(name, case, cases):
     assert figure.get_figwidth() == STYLE["width_inches"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FIGURES)
 @pytest.mark.parametrize("suffix", ["png", "svg"])
 def test_the_same_table_gives_the_same_bytes(name, suffix, table_of, tmp_path):
@@ -675,6 +676,7 @@ def test_ten_models_of_ones_own_have_colours_of_their_own():
     assert (found["mlp"], found["kan"]) == tuple(style.colours(["mlp", "kan"]).values())
 
 
+@pytest.mark.slow
 def test_a_model_of_ones_own_is_in_every_figure_of_the_grid(make_history):
     """Though HSIC does not train it, and it has no activation."""
     history = make_history(datasets=("mnist",), objectives=("backprop", "hsic"))
@@ -742,6 +744,7 @@ OF_NO_MODEL = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FIGURES)
 def test_two_models_of_ones_own_are_drawn_in_the_colours_of_the_legend(name, cases, own_tables):
     models = (OWN, "wavelets:build")

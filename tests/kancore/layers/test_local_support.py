@@ -173,6 +173,7 @@ class PlainLayer(RecursiveLayer):
         return [edge for edge in found if edge.requires_grad]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spline_scale", SPLINE_SCALES)
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize(

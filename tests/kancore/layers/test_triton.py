@@ -16,6 +16,7 @@ from kancore.layers.kolmogorov_arnold import KALayer
 needs_triton = pytest.mark.skipif(not on_chip.TRITON, reason="Triton is not installed")
 
 
+@pytest.mark.slow
 @needs_triton
 @pytest.mark.parametrize(
     "chosen", ["products", "inputs or steps", "not (products or inputs or steps)"]

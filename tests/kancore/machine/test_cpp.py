@@ -67,6 +67,7 @@ def test_what_a_compiler_tells_apart_counts(one, other):
     assert tokens(one) != tokens(other)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="no g++")
 @pytest.mark.parametrize("module", ["local_support", "products"])
 def test_a_compiler_makes_the_same_of_the_tokens(module, tmp_path):

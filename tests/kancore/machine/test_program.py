@@ -171,6 +171,7 @@ runpy.run_path(runner, run_name="__main__")
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", PROGRAMS, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_garbage_is_collected_in_every_program(path):
     """Which the runner puts off while modules are imported."""

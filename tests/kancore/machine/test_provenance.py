@@ -87,6 +87,7 @@ EDITED = append("_edited = 1")
 LAYERS = "kancore/layers"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("path", "edit", "changed"),
     [

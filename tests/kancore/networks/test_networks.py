@@ -112,6 +112,7 @@ def _extended(spline, grid_size, degree, x):
     return total
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spline_scale", SPLINE_SCALES)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_kan_gradients_of_first_and_second_order(activation, spline_scale):

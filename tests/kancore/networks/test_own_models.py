@@ -138,6 +138,7 @@ def in_float64(dataset):
     torch.set_default_dtype(torch.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", MODELS)
 def test_a_stack_trains_as_plain_pytorch_trains_each_network(model, in_float64):
     training = Training(sweep(model), in_float64)
@@ -181,6 +182,7 @@ def test_the_example_learns(dataset):
     assert history["test_accuracy"].max() > 0.8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("moment", [3, 5, 14])
 def test_a_stopped_sweep_goes_on_to_the_same_bits(model, moment, dataset, tmp_path):

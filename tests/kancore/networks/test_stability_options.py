@@ -365,6 +365,7 @@ OPTIONS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OPTIONS)
 def test_a_sweep_is_torch_optim_on_each_network(name, dataset):
     """Each scheme against autograd, torch.optim, its schedulers and clipping, in float64."""

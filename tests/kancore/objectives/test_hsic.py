@@ -137,6 +137,7 @@ WIDTHS_AND_SCALES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("m", "sigma", "scale"),
     [*((256, *each) for each in WIDTHS_AND_SCALES), (255, 5, 1), (1024, 5, 1), (1024, 0.25, 1)],

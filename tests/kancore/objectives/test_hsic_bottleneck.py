@@ -197,6 +197,7 @@ def test_logits_that_cross_entropy_trains_are_read_as_they_are():
     assert torch.equal(readout([], sweep())(outputs), outputs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("normalization", [None, "batch_norm"])
 @pytest.mark.parametrize("output", ["cross_entropy", "hsic"])
 @pytest.mark.parametrize("model", MODELS)
@@ -256,6 +257,7 @@ def authors(objective, rate, normalization=None):
     return row
 
 
+@pytest.mark.slow
 def test_the_authors_networks_learn_without_an_output_layer():
     """As they report: about as well as by backpropagation, and from the first epochs on."""
     trained = authors("hsic", 0.001, "batch_norm")
@@ -266,6 +268,7 @@ def test_the_authors_networks_learn_without_an_output_layer():
     assert 7 < output < min(hidden[1:]) < 9
 
 
+@pytest.mark.slow
 def test_without_normalization_layers_reach_the_bound_and_learn_nothing_more():
     normalized, free = (authors("hsic", 0.005, each) for each in ("batch_norm", None))
     assert normalized["test_accuracy"] > 0.93

@@ -113,6 +113,7 @@ def page(shown):
     return html(TEMPLATE, shown)
 
 
+@pytest.mark.slow
 def test_tables_hold_every_run_architecture_and_job(page, runs, timings):
     tables = Page(page).tables
     assert len(tables["runs"]) == 1 + len(runs)
@@ -185,6 +186,7 @@ def test_provenance_names_code_versions_device_and_seeds(page, runs):
     assert pairs["Data, MNIST"] == "c0ffeec0ffeec0ff"
 
 
+@pytest.mark.slow
 def test_page_is_whole_and_the_same_each_time(page, runs, timings, follow_ups):
     parsed = Page(page)
     sources = [a.get("src", a.get("href")) for _, a in parsed.elements if {"src", "href"} & set(a)]
@@ -273,6 +275,7 @@ def test_every_figure_has_a_caption(name, shown):
     assert f"### {title}\n\n![{title}](figures/{name}.svg)\n" in markdown(MARKDOWN, found)
 
 
+@pytest.mark.slow
 def test_a_report_needs_no_torch():
     code = "import sys, kancore.report; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
@@ -399,6 +402,7 @@ def audit_of(runs, effects):
     return {"runs": runs, "effects": effects, "claims": {"clean": verdicts, "published": verdicts}}
 
 
+@pytest.mark.slow
 def test_an_audit_is_two_tables_of_effects_and_of_verdicts(runs, timings, audit):
     again = timings.assign(experiment="audit")
     both = pd.concat([timings, again])

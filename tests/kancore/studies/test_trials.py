@@ -55,6 +55,7 @@ def test_networks_are_tried_once_for_a_code(study, monkeypatch):
     assert plan(study(models=models)) == found
 
 
+@pytest.mark.slow
 def test_on_unknown_data_of_ones_own_needs_are_guessed(study):
     own = {"datasets": ["a"], "models": ["mlp", "mine:build"], "data": {"own": {"a": "a.npz"}}}
     mine = study(**own, audit={"departures": []})

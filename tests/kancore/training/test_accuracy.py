@@ -31,6 +31,7 @@ def images():
     return mnist_sample.prepare()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("setting", MEASURED)
 def test_kans_are_as_accurate_as_another_implementations(images, setting):
     found = [of_ours(images, *setting, seed) for seed in range(3)]

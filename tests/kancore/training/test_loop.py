@@ -77,6 +77,7 @@ def compare_with_runs_alone(model, dataset, check, **options):
         check(whole, index, alone)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", MODELS)
 def test_a_scheme_trains_in_a_stack_as_it_does_alone(model, dataset):
     def check(whole, index, alone):
@@ -89,6 +90,7 @@ def test_a_scheme_trains_in_a_stack_as_it_does_alone(model, dataset):
     compare_with_runs_alone(model, dataset, check)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize(
     "options",
@@ -252,6 +254,7 @@ class Killed(Exception):
     pass
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [{}, {"hsic": HsicBottleneck()}, {"hsic": HsicBottleneck(output="hsic")}],
@@ -335,6 +338,7 @@ def on_a_small_device(allowed, where):
     return SmallTraining
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["building", "step", "evaluation"])
 @pytest.mark.parametrize("allowed", [4, 17])
 @pytest.mark.parametrize("saved", [False, True], ids=["unsaved", "saved"])
@@ -473,6 +477,7 @@ def test_progress_says_how_far(dataset, capsys):
     assert not math.isnan(best)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     "ATEN_CPU_CAPABILITY" in os.environ, reason="torch.compile does not go by this variable"
 )

@@ -97,6 +97,7 @@ def kill_after(calls):
     return should_stop
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("job", JOBS.values(), ids=JOBS)
 def test_a_job_that_is_killed_anywhere_goes_on_to_the_same_rows(job, tmp_path):
     undisturbed = job(tmp_path / "undisturbed", lambda: False)
