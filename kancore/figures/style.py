@@ -12,6 +12,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.colors import hsv_to_rgb, to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -269,8 +270,8 @@ def in_order(names: Iterable[str]) -> list[str]:
 def palette(count: int) -> list[str]:
     """So many colours: those of `PALETTE`, and hues all around the circle for more than it has."""
     more = max(0, count - len(PALETTE))
-    hues = (mpl.colors.hsv_to_rgb((place / more, 0.7, 0.7)) for place in range(more))
-    return [*PALETTE, *map(mpl.colors.to_hex, hues)][:count]
+    hues = (hsv_to_rgb((place / more, 0.7, 0.7)) for place in range(more))
+    return [*PALETTE, *(to_hex(tuple(hue)) for hue in hues)][:count]
 
 
 def colours(models: Iterable[str]) -> dict[str, str]:
