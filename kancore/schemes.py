@@ -12,7 +12,7 @@ from functools import cache
 from itertools import product
 from typing import Annotated, Any, Literal, get_args
 
-from annotated_types import Ge, Gt, Le, Lt
+from annotated_types import Ge, Gt, Interval, Le, Lt
 
 Model = Literal["mlp", "kan", "wide_mlp"]
 Objective = Literal["backprop", "hsic"]
@@ -25,9 +25,13 @@ Gain = Literal["rectifier", "leaky", "preserving", "balanced"]
 Place = Literal["before_activation", "after_activation"]
 # `pytorch` is what PyTorch gives linear layers.
 AnyInitialization = Literal[Initialization, "pytorch"]
-Count = Annotated[int, Ge(1)]
+# So large that nothing is cut, and so small that every table can hold it.
+Count = Annotated[int, Interval(ge=1, le=10**9)]
 Share = Annotated[float, Ge(0), Lt(1)]
 Positive = Annotated[float, Gt(0)]
+
+# Longest part of a path that settings may make; file systems take 255 bytes of a name.
+_LONGEST = 100
 
 MODELS, OBJECTIVES = get_args(Model), get_args(Objective)
 INITIALIZATIONS, OPTIMIZERS = get_args(Initialization), get_args(Optimizer)
@@ -168,8 +172,14 @@ class Architecture:
 
     @property
     def name(self) -> str:
-        """A name for files, such as ``kan-128x64x32-gelu-degree3-grid5``."""
-        return self._named("x".join(map(str, self.hidden_widths)))
+        """A name for files, such as ``kan-128x64x32-gelu-degree3-grid5``.
+
+        Of so many widths that a name for files has no room, it has a digest.
+        """
+        widths = "x".join(map(str, self.hidden_widths))
+        if len(widths) > _LONGEST:
+            widths = f"{self.depth}-{hashlib.sha256(widths.encode()).hexdigest()[:16]}"
+        return self._named(widths)
 
     @property
     def family(self) -> str:

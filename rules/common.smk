@@ -2,15 +2,14 @@
 
 try:
     STUDY = resolve(config)
+    # Training jobs of all experiments, by path: experiment/name.
+    JOBS = experiments.jobs(STUDY)
 except ConfigError as error:
     raise WorkflowError(str(error))
 
 OUT = f"results/{STUDY.name}"
 
 set_environment(alone=not workflow.modifier.is_module)
-
-# Training jobs of all experiments, by path: experiment/name.
-JOBS = experiments.jobs(STUDY)
 
 # What networks of the user's own need: tried before anything is planned, so that one that cannot
 # train is one error.

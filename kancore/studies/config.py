@@ -14,11 +14,7 @@ from kancore.studies.changes import audit_plan, audited, changed_by
 from kancore.studies.expected import expected, keys
 from kancore.studies.protocols import CLEAN, PUBLISHED, departures
 from kancore.studies.settings import DEFAULTS, Config, Settings
-from kancore.studies.study import Study, choose, merge
-
-
-class ConfigError(ValueError):
-    """A configuration that names no study; the message is for the person who wrote it."""
+from kancore.studies.study import ConfigError, Study, choose, merge
 
 
 def resolve(config: Mapping[str, Any]) -> Study:
@@ -173,6 +169,11 @@ def _check_together(settings: Mapping[str, Any]) -> None:
         expected = "optimizer and learning_rate among them, as warm_start is true"
         raise _error(["stack"], settings["stack"], expected)
     _check_choices(settings)
+    ours = [model for model in settings["models"] if ":" not in model]
+    for model, dataset in product(ours, settings["datasets"]):
+        if all(choose(settings[key], model, dataset) for key in ("batch_norm", "layer_norm")):
+            expected = f"null for {model} on {dataset}, which have batch_norm"
+            raise _error(["layer_norm"], settings["layer_norm"], expected)
     for dataset, depth in product(settings["datasets"], settings["depths"]):
         widths = choose(settings["hidden_widths"], dataset).get(depth)
         needed = int(depth.removesuffix("layers")) - 1

@@ -4,7 +4,7 @@ One more experiment is one more function in `EXPERIMENTS`. Its jobs are then pla
 watched and merged as all others, and their rows put into tables of the experiment's name.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from itertools import product
 from typing import Any
@@ -18,8 +18,12 @@ from kancore.studies.changes import (
     varied,
 )
 from kancore.studies.jobs import Job, by_job
-from kancore.studies.study import Study
+from kancore.studies.study import ConfigError, Study
 
+# Snakemake plans some 300 jobs a second.
+MOST_JOBS = 20_000
+# Rates of all sweeps of a job, which is told on a command line: Linux gives an argument 128 KiB.
+_MOST_RATES = 3000
 # What follow-ups vary.
 FOLLOW_UPS = ("activation", "width_degree", "grid_size")
 # Files of what jobs wait for, below the folder of a study.
@@ -128,6 +132,9 @@ def jobs(study: Study) -> dict[str, Job]:
 
     Raises
     ------
+    ConfigError
+        If they are more than Snakemake plans in a minute, or one trains so many schemes that a
+        command has no room for it.
     ValueError
         If two jobs have one path, or one has nothing to train.
     """
@@ -138,4 +145,20 @@ def jobs(study: Study) -> dict[str, Job]:
                 why = "of two jobs" if job.sweeps else "of a job without sweeps"
                 raise ValueError(f"{job.path} is the path {why}; expected one job that trains")
             found[job.path] = job
+    _check_size(study, found)
     return found
+
+
+def _check_size(study: Study, jobs: Mapping[str, Job]) -> None:
+    if len(jobs) > MOST_JOBS:
+        stack = study.settings["stack"]
+        raise ConfigError(
+            f"config: stack is {stack} and there are {len(study.settings['seeds'])} seeds, which "
+            f"make {len(jobs):,} jobs; expected at most {MOST_JOBS:,}, as more take minutes to plan"
+        )
+    for job in jobs.values():
+        if sum(len(sweep.learning_rates) for sweep in job.sweeps) > _MOST_RATES:
+            raise ConfigError(
+                f"config: learning_rates are {len(study.settings['learning_rates']):,}, of "
+                f"{len(job.sweeps)} sweeps in one job; expected at most {_MOST_RATES:,} together"
+            )

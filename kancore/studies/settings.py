@@ -102,14 +102,16 @@ def _text(pattern: str) -> Any:
     return Annotated[str, Field(pattern=pattern)]
 
 
-_WHOLE = Annotated[int, Ge(0)]
+_WHOLE = Annotated[int, Interval(ge=0, le=2**63 - 1)]
 _SEEDS = _axis(_WHOLE)
+# The least-squares fit of moved grids takes the square of it.
+_GRID_SIZE = Annotated[int, Interval(ge=1, le=1000)]
 _DEGREES = _axis(Annotated[int, Interval(ge=1, le=5)])
 _DEPTH = _text("^([2-9]|[1-9][0-9])layers$")
 _DEPTHS = _said(_axis(_DEPTH), "a list of different depths, such as 2layers")
-_DATASET = _text("^[a-z0-9][a-z0-9_]*$")
+_DATASET = _text("^[a-z0-9][a-z0-9_]{0,99}$")
 _MODULE = _text(r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$")
-_CHANGES = _said(dict[_text("^[a-z][a-z0-9_]*$"), "Settings"], "keys of a study, by name")
+_CHANGES = _said(dict[_text("^[a-z][a-z0-9_]{0,99}$"), "Settings"], "keys of a study, by name")
 _NAMES = _said(_some(str), "a list of different names")
 _OWN_FILE = _said(
     _text(r"(\.(npz|parquet)|[^/]/)$"),
@@ -147,7 +149,7 @@ _SETTINGS = {
     "wide_depths": _by_name(_DEPTHS | None),
     "activations": _by_name(_axis(Activation)),
     "degrees": _DEGREES,
-    "grid_sizes": _axis(Count),
+    "grid_sizes": _axis(_GRID_SIZE),
     "grid_range": _said(
         Annotated[list[float], Field(min_length=2, max_length=2), AfterValidator(_rising)],
         "two numbers, the lower one first",
@@ -166,7 +168,7 @@ _SETTINGS = {
         experiments=_some(Literal[FOLLOW_UPS]),
         activation=_keys(activations=_axis(Activation), seeds=_SEEDS),
         width_degree=_keys(widths=_axis(Count), degrees=_DEGREES, seeds=_SEEDS),
-        grid_size=_keys(grid_sizes=_axis(Count), seeds=_SEEDS),
+        grid_size=_keys(grid_sizes=_axis(_GRID_SIZE), seeds=_SEEDS),
     ),
     "intrinsic_dimension": _keys(
         networks=_some(Literal["reference", "architectures"]),
@@ -218,7 +220,7 @@ Config = create_model(
     study=_said(str, "the name of one of the studies"),
     defaults=_said(Settings, "a value for every key of a study"),
     studies=_said(
-        Annotated[dict[_text("^[a-z0-9][a-z0-9_-]*$"), Settings], MinLen(1)],
+        Annotated[dict[_text("^[a-z0-9][a-z0-9_-]{0,99}$"), Settings], MinLen(1)],
         "studies by name; names of lower-case letters, digits, _ and -",
     ),
 )

@@ -30,6 +30,10 @@ _OF_NETWORKS = (
 _OF_SWEEPS = ("objectives", "seeds", "stack", "depths_in_turn", "hsic")
 
 
+class ConfigError(ValueError):
+    """A configuration that names no study; the message is for the person who wrote it."""
+
+
 @dataclass(frozen=True)
 class Study:
     """A study: its name and the value of every key, nothing left to defaults.

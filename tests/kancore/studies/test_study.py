@@ -18,7 +18,7 @@ from kancore.intrinsic_dimension.subspaces import REFERENCE
 from kancore.studies.changes import audit_plan
 from kancore.studies.config import ConfigError, resolve
 from kancore.studies.expected import keys
-from kancore.studies.experiments import FOLLOW_UPS
+from kancore.studies.experiments import FOLLOW_UPS, jobs
 from kancore.studies.settings import Settings
 from kancore.studies.study import Study
 
@@ -367,6 +367,24 @@ def test_matched_wide_mlps_have_as_many_parameters_as_kans(spline_scale):
             assert sizes["wide_mlp", depth] == pytest.approx(sizes["kan", depth], rel=0.01)
 
 
+def test_two_normalizations_of_one_layer_are_refused():
+    both = {"batch_norm": {"kan": "before_activation", "default": None}}
+    with pytest.raises(ConfigError, match=r"layer_norm is .*; expected null for kan on mnist"):
+        study(study="paper", layer_norm="after_activation", **both)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"stack": [], "seeds": [*range(100)]}, "stack is .. and .* make 254,.* at most 20,000"),
+        ({"learning_rates": [k * 1e-6 for k in range(1, 10**4)]}, "learning_rates are 9,999"),
+    ],
+)
+def test_more_than_can_be_planned_is_refused(changes, words):
+    with pytest.raises(ConfigError, match=words):
+        jobs(study(study="paper", **changes))
+
+
 def test_matched_wide_mlps_on_data_of_ones_own_are_as_wide_as_the_papers():
     own = {"data": {"own": {"mine": "a.npz"}}, "datasets": ["mine"], "models": ["wide_mlp"]}
     found = study(wide_factor="matched", depths=["2layers"], **own).architectures("mine")
@@ -474,6 +492,10 @@ def changed(path, value):
             {"mlp": {"mnist": "before_activation"}, "kan": None, "wide_mlp": None},
             ["batch_norm.mlp is", "a value for digits, or a default"],
         ),
+        (["seeds"], [2**63], ["seeds.0 is 9223372036854775808", "to 9223372036854775807"]),
+        (["grid_sizes"], [10**6], ["grid_sizes.0 is 1000000", "from 1 to 1000"]),
+        (["study"], "quick\n", ["study is 'quick\\n'", "one of quick"]),
+        (["hidden_widths"], {"default": {"2layers": [4.0]}}, ["2layers.0 is 4.0", "whole numbers"]),
         (["wide_factor"], "alike", ["wide_factor is 'alike'", "from 1", "matched"]),
         (["wide_depths"], [], ["wide_depths is []", "a list of different depths"]),
         (["outputs"], 1, ["outputs is 1", "from 2"]),
