@@ -18,6 +18,7 @@ __all__ = ["KAN", "MLP", "WideMLP"]
 
 def __getattr__(name: str):
     if name in _EXPORTS:
+        import_module(f"{__name__}.layers.flops")
         return getattr(import_module(f"{__name__}.{_EXPORTS[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

@@ -55,11 +55,18 @@ LIMITS = {
 }
 
 
+def check(name: str) -> None:
+    """Raise a ValueError unless there is an activation of this name."""
+    if name not in FUNCTIONS:
+        raise ValueError(f"activation is {name!r}; expected one of {', '.join(FUNCTIONS)}")
+
+
 def slope(name: str, x: Tensor) -> Tensor:
     """Differentiate an activation at `x`; at a kink from the left.
 
     PyTorch's own backward functions give it at once, where autograd would first record a graph.
     """
+    check(name)
     match name:
         case "gelu":
             return torch.ops.aten.gelu_backward(torch.ones_like(x), _finite(x))
@@ -69,6 +76,5 @@ def slope(name: str, x: Tensor) -> Tensor:
             return torch.ops.aten.elu_backward(torch.ones_like(x), 1.0, 1.0, 1.0, False, x)
         case "relu":
             return (x > 0).to(x)
-        case "cosine":
+        case _:
             return -x.sin()
-    raise ValueError(f"activation is {name!r}; expected one of {', '.join(FUNCTIONS)}")

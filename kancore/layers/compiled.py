@@ -7,17 +7,22 @@ What all kernels share is beside this module.
 
 import ctypes
 import importlib.machinery
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
+
+from kancore.layers import transforms
 
 from kancore.machine.cpp import source_digest
 
 # Compiled forms, widest first, by what PyTorch calls the processors that can run them.
 FORMS = {"AVX512": ("avx512", "avx2", "generic"), "AVX2": ("avx2", "generic")}
+# Numbers of a vector, as `vectors.h` has them.
+LANES = {"avx512": 16, "avx2": 8, "generic": 4}
 # In the order of their numbers in the source.
 OPTIMIZERS = ("sgd", "sgd_momentum", "adam")
 _HERE = Path(__file__).parent
@@ -87,9 +92,34 @@ def widest(load_form: Callable[[str], ctypes.CDLL]) -> tuple[ctypes.CDLL | None,
     return None, f"none ({reason})"
 
 
+def address(tensor: Tensor) -> int:
+    """Give the address of a tensor's numbers.
+
+    Raises
+    ------
+    ValueError
+        Unless they lie in the memory of a CPU as kernels read them: float32, contiguous, as they
+        are and not negated, all of them in memory that is there.
+    """
+    if (
+        tensor.dtype == torch.float32
+        and tensor.device.type == "cpu"
+        and tensor.layout == torch.strided
+        and tensor.is_contiguous()
+        and not tensor.is_neg()
+        and 4 * (tensor.storage_offset() + tensor.numel()) <= tensor.untyped_storage().nbytes()
+        and (found := tensor.data_ptr())
+    ):
+        return found
+    raise ValueError(
+        f"{type(tensor).__name__} of shape {list(tensor.shape)}, {tensor.dtype} on {tensor.device}, "
+        "cannot be read by kernels: expected numbers of float32, contiguous in the memory of a CPU"
+    )
+
+
 def pointer(tensor: Tensor | None) -> int | None:
-    """Address of a tensor's numbers."""
-    return None if tensor is None else tensor.data_ptr()
+    """Address of a tensor's numbers, or null where there is none."""
+    return None if tensor is None else address(tensor)
 
 
 def pointers(tensors: Iterable[Tensor | None]) -> ctypes.Array:
@@ -105,6 +135,31 @@ class Fused:
     steps: Tensor
     described: list[dict]  # with the buffers that `updates` points to
 
+    def begin(self) -> tuple[ctypes.Array, float]:
+        """Give the updates, and the number of the step, to a backward pass that does them.
+
+        Raises
+        ------
+        ValueError
+            If the memory of a buffer has gone since they were described.
+        """
+        for storage, place, size in self._storages:
+            if storage.data_ptr() != place or storage.nbytes() < size:
+                raise ValueError(
+                    "buffers of an optimizer have left their memory: fuse the layer again"
+                )
+        return self.updates, self.steps.item()
+
+    @cached_property
+    def _storages(self) -> list[tuple[torch.UntypedStorage, int, int]]:
+        """Memory of all buffers, its address and its size; of networks side by side one."""
+        found = {}
+        for update in self.described:
+            for buffer in (*(update["first"] or ()), *(update["second"] or ())):
+                storage = buffer.untyped_storage()
+                found[storage.data_ptr()] = storage, storage.data_ptr(), storage.nbytes()
+        return list(found.values())
+
     def scale_rates(self, factor: float) -> None:
         """Multiply the learning rates, as they were described, by `factor`."""
         for update, described in zip(self.updates, self.described, strict=True):
@@ -119,13 +174,16 @@ class Fused:
 
 
 def suit(x: Tensor, *parameters: Tensor) -> bool:
-    """Whether inputs, of some, and parameters have the device and the type that kernels are for."""
-    return x.numel() > 0 and all(
-        tensor.device.type == "cpu" and tensor.dtype == torch.float32 for tensor in (x, *parameters)
-    )
+    """Whether kernels are for inputs of this kind, and for parameters, of which there are some."""
+    return all(
+        tensor.device.type == "cpu"
+        and tensor.dtype == torch.float32
+        and tensor.layout == torch.strided
+        for tensor in (x, *parameters)
+    ) and all(parameter.numel() > 0 for parameter in parameters)
 
 
-def fused(updates: list[dict], steps: Tensor) -> Fused:
+def fused(updates: list[dict], steps: Tensor, parameters: Sequence[Tensor]) -> Fused:
     """Let kernels update weights in the backward pass, which saves writing and reading gradients.
 
     Parameters
@@ -136,7 +194,24 @@ def fused(updates: list[dict], steps: Tensor) -> Fused:
         ``second``, each for one network and all of the layer's parameters, or ``None``.
     steps
         Number of the current step, from 1, at the time of the backward pass; a scalar.
+    parameters
+        Of the layer, whose shapes buffers have.
+
+    Raises
+    ------
+    ValueError
+        If an optimizer lacks a buffer, or one is not as large as its parameter.
     """
+    for update in updates:
+        needed = OPTIMIZERS.index(update["optimizer"])
+        for name in ("first", "second")[:needed]:
+            shapes = [tuple(buffer.shape) for buffer in update[name] or ()]
+            expected = [tuple(parameter.shape[1:]) for parameter in parameters]
+            if shapes != expected:
+                raise ValueError(
+                    f"{name} buffers of {update['optimizer']} have shapes {shapes}, "
+                    f"expected {expected}"
+                )
     described = [
         Update(
             **u
@@ -148,10 +223,61 @@ def fused(updates: list[dict], steps: Tensor) -> Fused:
     return Fused((Update * len(updates))(*described), steps, updates)
 
 
+def refuse_transforms() -> None:
+    """Raise a RuntimeError where a layer with updates is transformed, or differentiated forward."""
+    if transforms.active():
+        raise RuntimeError(
+            "the layer updates its parameters in the backward pass, which torch.func cannot "
+            "transform; expected a layer that was not fused"
+        )
+
+
+def register(
+    library: torch.library.Library,
+    name: str,
+    function: Callable,
+    shapes: Callable,
+    backward: Callable,
+    save: Callable,
+    batch: Callable,
+) -> None:
+    """Make an operator of kernels what PyTorch expects of its own.
+
+    Parameters
+    ----------
+    library, name
+        Where it is defined.
+    function
+        Computes it on a CPU.
+    shapes
+        Gives outputs without numbers: on the device meta, and while programs are traced.
+    backward, save
+        As for `torch.library.register_autograd`.
+    batch
+        As for `torch.library.register_vmap`.
+    """
+    library.impl(name, function, "CPU")
+    # Not by `torch.library.register_fake`, which looks for the caller's source for 0.2 s.
+    library.impl(name, shapes, "Meta")
+    operator = f"{library.ns}::{name}"
+    torch.library.register_autograd(operator, backward, setup_context=save, lib=library)
+    torch.library.register_autocast(operator, "cpu", torch.float32, lib=library)
+    torch.library.register_vmap(operator, batch, lib=library)
+
+
 class KernelLayer(nn.Module):
     """A layer that updates its parameters in the backward pass, where it has kernels for it."""
 
     update: Fused | None = None
+
+    @property
+    def weights(self) -> tuple[str, ...]:
+        """Names of the parameters that the kernels take, in their order."""
+        raise NotImplementedError
+
+    def initialize(self, index: int, initialization: str, generator: Generator) -> None:
+        """Draw the parameters of network `index`."""
+        raise NotImplementedError
 
     def has_kernels(self) -> bool:
         """Whether there are kernels for the parameters as they are."""
@@ -170,6 +296,9 @@ class KernelLayer(nn.Module):
         Fused or None
             What the backward pass reads; ``None`` where there are no kernels.
         """
-        if self.has_kernels():
-            self.update = fused(updates, steps)
+        parameters = list(self.parameters())
+        # Not where a weight is computed from others, as pruning and parametrizations have it.
+        own = {name for name, _ in self.named_parameters()} == set(self.weights)
+        if own and self.has_kernels():
+            self.update = fused(updates, steps, parameters)
         return self.update

@@ -1,13 +1,14 @@
 """Kolmogorov-Arnold layers by their definition, in PyTorch: for all devices and derivatives."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from kancore.layers import transforms
 from kancore.layers.activations import FUNCTIONS
-from kancore.layers.products import recorded_gradients, stacked_product
+from kancore.layers.products import stacked_product
 from kancore.layers.shapes import check_inputs
 from kancore.layers.splines import basis
 
@@ -74,16 +75,39 @@ def check_shapes(x: Tensor, edges: Edges, grid: Grid) -> None:
 class _Splines(torch.autograd.Function):
     """`basis` with the derivative of each order in closed form, instead of a recorded graph."""
 
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx, x, grid, order):
+    def forward(x, grid_size, degree, low, high, order):
+        return basis(x, grid_size, degree, (low, high), order)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        x, grid_size, degree, low, high, ctx.order = inputs
+        ctx.grid = grid_size, degree, (low, high)
         ctx.save_for_backward(x)
-        ctx.grid, ctx.order = grid, order
-        return basis(x, *grid, order)
+        ctx.save_for_forward(x)
 
     @staticmethod
     def backward(ctx, gradient):
         (x,) = ctx.saved_tensors
-        return (_Splines.apply(x, ctx.grid, ctx.order + 1) * gradient).sum(-2), None, None
+        return (_splines(x, ctx.grid, ctx.order + 1) * gradient).sum(-2), *5 * [None]
+
+
+class _SplinesForward(_Splines):
+    """The same for derivatives that are carried forward, which `torch.compile` does not take."""
+
+    @staticmethod
+    def jvp(ctx, tangent, *_):
+        (x,) = ctx.saved_tensors
+        return _splines(x, ctx.grid, ctx.order + 1) * tangent.unsqueeze(-2)
+
+
+def _splines(x: Tensor, grid: Grid, order: int = 0) -> Tensor:
+    function = _SplinesForward if transforms.forward_mode() else _Splines
+    # Each number alone: `torch.func` takes no nested arguments.
+    grid_size, degree, (low, high) = grid
+    return function.apply(x, grid_size, degree, low, high, order)
 
 
 def product(
@@ -109,9 +133,11 @@ def product(
     Tensor
         ``[S, batch, out]``. Derivatives of all orders are those of the formula.
     """
-    base = FUNCTIONS[activation](x).unsqueeze(-2)
-    places = x if placement is None else placement.on_grid(x)
-    features = torch.cat((_Splines.apply(places, grid, 0), base), dim=-2).flatten(-2)
+    # The place of an input on a grid takes more digits than the half precisions have.
+    wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+    base = FUNCTIONS[activation](wide).unsqueeze(-2)
+    places = wide if placement is None else placement.on_grid(wide)
+    features = torch.cat((_splines(places, grid), base), dim=-2).flatten(-2).to(x.dtype)
     rows = edges.coefficients
     if edges.scale is not None:
         rows = edges.scale.unsqueeze(2) * rows
@@ -125,21 +151,20 @@ def gradients(
     activation: str,
     grid: Grid,
     gradient: Tensor,
-    needed: Sequence[bool],
     placement: Placement | None = None,
-) -> list[Tensor | None]:
-    """Gradients by `x` and the parameters as autograd records them, for higher derivatives.
+) -> tuple[Tensor, ...]:
+    """Gradients by `x` and the parameters that there are, which can be differentiated again.
 
     Parameters
     ----------
-    x, edges, activation, grid
+    x, edges, activation, grid, placement
         Of `product`.
     gradient
         By its outputs.
-    needed
-        Which of `x` and the three parameters get one.
-    placement
-        Of `product`.
     """
-    y = product(x, edges, activation, grid, placement)
-    return recorded_gradients(y, (x, *edges), gradient, needed)
+
+    def function(x: Tensor, coefficients: Tensor, base: Tensor, scale: Tensor | None = None):
+        return product(x, Edges(coefficients, base, scale), activation, grid, placement)
+
+    _, pull_back = torch.func.vjp(function, x, *edges.given)
+    return pull_back(gradient)

@@ -1,9 +1,10 @@
 """Initializations of weight matrices, drawn for one network of a stack at a time."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from math import sqrt
 
+import torch
 from torch import Generator, Tensor, nn
 
 # Negative slope of the leaky rectifier whose gain Kaiming initializations take.
@@ -14,6 +15,19 @@ _FILL: dict[str, Callable[..., Tensor]] = {
     "orthogonal": nn.init.orthogonal_,
     "pytorch": partial(nn.init.kaiming_uniform_, a=_SLOPES["leaky"]),
 }
+
+
+def drawn(shape: Sequence[int]) -> Tensor:
+    """Make room for numbers that are drawn: the same ones for every device and precision."""
+    return torch.empty(shape, dtype=torch.float32, device="cpu")
+
+
+def check(initialization: str) -> None:
+    """Raise a ValueError unless there is an initialization of this name."""
+    if initialization not in _FILL:
+        raise ValueError(
+            f"initialization is {initialization!r}, expected {', '.join(map(repr, _FILL))}"
+        )
 
 
 def fill(
@@ -38,6 +52,12 @@ def fill(
     -------
     Tensor
         `weight`.
+
+    Raises
+    ------
+    ValueError
+        If there is no such initialization.
     """
+    check(initialization)
     kwargs = {"a": _SLOPES[gain]} if initialization.startswith("kaiming") else {}
     return _FILL[initialization](weight, generator=generator, **kwargs)

@@ -1,14 +1,16 @@
 """The Kolmogorov-Arnold layer over a stack of networks (the paper, section 2)."""
 
+import warnings
 from math import sqrt
+from operator import index
 
 import torch
 from torch import Generator, Tensor, nn
 
-from kancore.layers import dense, local_support, on_chip
+from kancore.layers import activations, dense, local_support, on_chip, transforms
 from kancore.layers.compiled import KernelLayer
 from kancore.layers.dense import Edges, Grid, Placement
-from kancore.layers.initialization import fill
+from kancore.layers.initialization import drawn, fill
 from kancore.layers.shapes import check_inputs
 from kancore.layers.splines import basis, fit_matrix, knots
 from kancore.layers.variance import activation_gain, spline_size
@@ -19,6 +21,9 @@ SPLINE_SCALES = ("trained", "folded")
 GAINS = ("rectifier", "leaky", "preserving", "balanced")
 # Share of an input's values to each side that a grid which is moved leaves out.
 _TAIL = 0.01
+# Examples that the old spline as a whole counts as where splines are refitted, at this many points a
+# spline. More keep few examples from deciding, fewer many from being followed.
+_OLD_SPLINE, _POINTS = 0.1, 4
 
 
 class KALayer(KernelLayer):
@@ -87,9 +92,13 @@ class KALayer(KernelLayer):
         ):
             if value not in known:
                 raise ValueError(f"{name} is {value!r}, expected {' or '.join(known)}")
+        activations.check(activation)
         knots(grid_size, degree, grid_range)  # raises where there is no such grid
+        inputs, outputs, grid_size, degree, stack = map(
+            index, (inputs, outputs, grid_size, degree, stack)
+        )
         self.inputs, self.outputs = inputs, outputs
-        low, high = grid_range
+        low, high = map(float, grid_range)
         self.grid: Grid = grid_size, degree, (low, high)
         self.activation, self.gain = activation, gain
         shape = stack, inputs, outputs
@@ -102,8 +111,14 @@ class KALayer(KernelLayer):
         if moving_grid:
             self.register_buffer("grid_centre", torch.zeros(stack, inputs))
             self.register_buffer("grid_stretch", torch.ones(stack, inputs))
-        # Values ``[in]`` that most inputs equal, if any; see `local_support.Plan.of`.
+        # Values ``[in]`` that most inputs equal, if any; see `local_support.product`.
         self.background: Tensor | None = None
+
+    @property
+    def weights(self) -> tuple[str, ...]:
+        """Names of the parameters that the kernels take, in their order."""
+        names = "coefficients", "base_weight", "spline_scale"
+        return names[:2] if self.spline_scale is None else names
 
     @property
     def edges(self) -> Edges:
@@ -116,10 +131,8 @@ class KALayer(KernelLayer):
         grid_size, _, _ = self.grid
         shape = self.outputs, self.inputs
         kaiming = self.gain if self.gain in ("rectifier", "leaky") else "linear"
-        base, scale = (
-            fill(torch.empty(shape), initialization, generator, kaiming) for _ in range(2)
-        )
-        noise = torch.rand(*shape, grid_size + 1, generator=generator) - 0.5
+        base, scale = (fill(drawn(shape), initialization, generator, kaiming) for _ in range(2))
+        noise = drawn((*shape, grid_size + 1)).uniform_(generator=generator) - 0.5
         fit = fit_matrix(*self.grid).to(noise) * (NOISE / grid_size)
         coefficients = noise @ fit.T  # [out, in, G + k]
         if self.gain == "preserving":
@@ -148,13 +161,20 @@ class KALayer(KernelLayer):
             If `x` has another shape.
         """
         check_inputs(x, len(self.base_weight), self.inputs)
+        if transforms.autocast(x.device.type):
+            # Splines and their sums need the digits of the parameters' type.
+            with torch.autocast(x.device.type, enabled=False):
+                return self._product(x.to(self.base_weight.dtype))
+        return self._product(x)
+
+    def _product(self, x: Tensor) -> Tensor:
         x, placement = self._placed(x)
-        if local_support.applies_to(x, self.edges):
-            how = self.activation, self.grid, self.background, placement
-            return local_support.product(local_support.Plan.of(x, *how), self.edges, self.update)
-        if placement is None and on_chip.applies_to(x, self.edges):
-            return on_chip.product(x, self.edges, self.activation, self.grid)
-        return dense.product(x, self.edges, self.activation, self.grid, placement)
+        how = self.edges, self.activation, self.grid
+        if self.update is not None or local_support.applies_to(x, self.edges):
+            return local_support.product(x, *how, self.background, placement, self.update)
+        if placement is None and on_chip.applies_to(x, self.edges) and not transforms.active():
+            return on_chip.product(x, *how)
+        return dense.product(x, *how, placement)
 
     def _placed(self, x: Tensor) -> tuple[Tensor, Placement | None]:
         """Give inputs and where their grids lie; a batch for each network if grids differ."""
@@ -162,7 +182,11 @@ class KALayer(KernelLayer):
             return x, None
         placement = Placement(self.grid_centre, self.grid_stretch)
         if x.dim() == 2:
-            if all(bool((each == each[:1]).all()) for each in placement):
+            alike = len(self.base_weight) == 1 or (
+                not (torch.compiler.is_compiling() or transforms.active())
+                and all(bool((each == each[:1]).all()) for each in placement)
+            )
+            if alike:
                 return x, Placement(*(each[0] for each in placement))
             x = x.expand(len(self.base_weight), -1, -1)
         return x, Placement(*(each.unsqueeze(1) for each in placement))
@@ -181,9 +205,11 @@ class KALayer(KernelLayer):
         """Move each input's grid to its values, and refit the splines there by least squares.
 
         The ends of the grid go to the outer percentiles of the values, and the coefficients to
-        those that give the values of the splines at `x` best, with the least norm where there are
-        several (Liu et al. 2024, section 2.4, with a grid that stays uniform). Inputs that hardly
-        vary, and networks with values that are not finite, keep their grids.
+        those that give the values of the splines at `x` best (Liu et al. 2024, section 2.4, with a
+        grid that stays uniform). Where values are few the old spline has a say: it counts as a
+        tenth of an example, spread over the new grid, so that coefficients stay as large as they
+        were. Inputs that hardly vary, or have values that are not finite, keep their grids; a
+        warning says so where all of them do.
 
         Parameters
         ----------
@@ -193,21 +219,23 @@ class KALayer(KernelLayer):
         Raises
         ------
         ValueError
-            If grids cannot be moved.
+            If grids cannot be moved, or `x` is empty.
         """
         _, _, (low, high) = self.grid
-        x, before = self._placed(x.double())
-        if before is None:
+        check_inputs(x, len(self.base_weight), self.inputs)
+        if not x.numel():
+            raise ValueError(f"inputs have shape {tuple(x.shape)}, expected at least one example")
+        if not self.moving_grid:
             raise ValueError("moving_grid is False, expected a layer whose grids can be moved")
+        x, _ = self._placed(x.double())
         if x.dim() == 2:  # shared: one fit serves all networks
-            places = before.on_grid(x).unsqueeze(0)
             x = x.unsqueeze(0)
-        else:
-            places = before.on_grid(x)
         ordered = x.sort(dim=1).values
         cut = int(_TAIL * x.shape[1])
         first, last = ordered[:, cut], ordered[:, -1 - cut]
         moves = x.isfinite().all(1) & (last - first > 1e-6 * (high - low))
+        if not moves.any():
+            warnings.warn("no input varies and is finite: no grid was moved", stacklevel=2)
         for network in range(len(x)):
             columns = moves[network].nonzero().squeeze(1)
             if not len(columns):
@@ -217,8 +245,9 @@ class KALayer(KernelLayer):
             centre = (ends[0] + ends[1]) / 2 - (low + high) / 2 / stretch
             # As stored, so that the fit is at the places where splines are evaluated.
             stretch, centre = (each.to(self.grid_centre).double() for each in (stretch, centre))
-            after = Placement(centre, stretch).on_grid(x[network][:, columns])
-            change = self._refit(places[network][:, columns], after)
+            buffers = self.grid_centre, self.grid_stretch
+            before = Placement(*(each[network, columns].double() for each in buffers))
+            change = self._refit(x[network][:, columns], before, Placement(centre, stretch))
             chosen = [network] if len(x) == len(self.base_weight) else range(len(self.base_weight))
             for each in chosen:
                 old = self.coefficients[each, columns].double()
@@ -226,8 +255,21 @@ class KALayer(KernelLayer):
                 self.grid_centre[each, columns] = centre.to(self.grid_centre)
                 self.grid_stretch[each, columns] = stretch.to(self.grid_stretch)
 
-    def _refit(self, before: Tensor, after: Tensor) -> Tensor:
-        """Find matrices from old coefficients to new ones, by inputs' places ``[batch, in]``."""
-        values = [basis(places, *self.grid).permute(2, 0, 1).cpu() for places in (after, before)]
-        # By singular values, which alone bear splines that reach no place; not there on a GPU.
-        return torch.linalg.lstsq(*values, driver="gelsd").solution.to(before.device)
+    def _refit(self, x: Tensor, before: Placement, after: Placement) -> Tensor:
+        """Find matrices from old coefficients to new ones, for values ``[batch, in]``."""
+        grid_size, degree, _ = self.grid
+        ends = knots(*self.grid)[[0, -1]].tolist()
+        points = _POINTS * (grid_size + degree)
+        spread = torch.linspace(*ends, points, dtype=x.dtype, device=x.device).unsqueeze(1)
+        spread = spread / after.stretch + after.centre
+        new, old = (
+            torch.cat(
+                (
+                    basis(place.on_grid(x), *self.grid),
+                    (_OLD_SPLINE / points) ** 0.5 * basis(place.on_grid(spread), *self.grid),
+                )
+            )
+            for place in (after, before)
+        )
+        values = (each.permute(2, 0, 1).cpu() for each in (new, old))
+        return torch.linalg.lstsq(*values).solution.to(x.device)

@@ -6,7 +6,7 @@ from torch import Generator, Tensor, nn
 
 from kancore.layers import products
 from kancore.layers.compiled import KernelLayer
-from kancore.layers.initialization import fill
+from kancore.layers.initialization import drawn, fill
 from kancore.layers.shapes import check_inputs
 
 
@@ -42,12 +42,17 @@ class Linear(KernelLayer):
     @torch.no_grad()
     def initialize(self, index: int, initialization: str, generator: Generator) -> None:
         """Draw the weights and the biases of network `index`."""
-        weight, bias = torch.empty(self.weight.shape[1:]), torch.zeros(self.bias.shape[1:])
+        weight, bias = drawn(self.weight.shape[1:]), drawn(self.bias.shape[1:]).zero_()
         self.weight[index] = fill(weight, initialization, generator, self.gain).to(self.weight)
         if self.uniform_bias:
             bound = self.weight.shape[2] ** -0.5
             bias.uniform_(-bound, bound, generator=generator)
         self.bias[index] = bias.to(self.bias)
+
+    @property
+    def weights(self) -> tuple[str, ...]:
+        """Names of the parameters that the kernels take, in their order."""
+        return "weight", "bias"
 
     def has_kernels(self) -> bool:
         """Whether there are kernels for the parameters as they are."""
@@ -66,8 +71,12 @@ class Linear(KernelLayer):
         return products.affine(x, self.weight, self.bias, self.update, activation)
 
 
-class BatchNorm(nn.Module):
+class BatchNorm(nn.modules.batchnorm._BatchNorm):
     """Batch normalization (Ioffe & Szegedy 2015) of each network by its own statistics.
+
+    It is one of PyTorch's own kind, so that tools such as `torch.optim.swa_utils.update_bn` find
+    it. States hold what they held before: the number of batches, which only running means over all
+    batches need (`momentum` ``None``), is not in them.
 
     Parameters
     ----------
@@ -76,14 +85,21 @@ class BatchNorm(nn.Module):
     stack
         Number of networks.
     momentum
+<<<<<<< HEAD
         Share of a batch's statistics in the running ones, at each step.
     affine
         Whether each unit has a scale and a shift that are trained.
+=======
+        Share of a batch's statistics in the running ones, at each step; ``None`` for the mean over
+        all batches.
+>>>>>>> 28f1fc3 (Products of layers are operators of PyTorch, on a CPU too)
     """
 
     running_mean: Tensor
     running_var: Tensor
+    num_batches_tracked: Tensor
 
+<<<<<<< HEAD
     def __init__(self, features: int, stack: int = 1, momentum: float = 0.1, affine: bool = True):
         super().__init__()
         self.momentum = momentum
@@ -91,15 +107,38 @@ class BatchNorm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(stack, features)) if affine else None
         self.register_buffer("running_mean", torch.zeros(stack, features))
         self.register_buffer("running_var", torch.ones(stack, features))
+=======
+    def __init__(self, features: int, stack: int = 1, momentum: float | None = 0.1):
+        super().__init__(features, momentum=momentum)
+        for name in ("weight", "bias"):
+            setattr(self, name, nn.Parameter(getattr(self, name).detach().repeat(stack, 1)))
+        for name in ("running_mean", "running_var"):
+            self.register_buffer(name, getattr(self, name).repeat(stack, 1))
+        batches = self.num_batches_tracked.repeat(stack)
+        self.register_buffer("num_batches_tracked", batches, persistent=False)
+
+    # PyTorch's own would add a number of batches to states that lack it.
+    _load_from_state_dict = nn.Module._load_from_state_dict
+>>>>>>> 28f1fc3 (Products of layers are operators of PyTorch, on a CPU too)
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalize ``[S, batch, features]`` over the batch."""
         stack, batch, features = x.shape
         flat = x.transpose(0, 1).reshape(batch, stack * features)
         statistics = self.running_mean.view(-1), self.running_var.view(-1)
+<<<<<<< HEAD
         weight = None if self.weight is None else self.weight.view(-1)
         bias = None if self.bias is None else self.bias.view(-1)
         flat = F.batch_norm(flat, *statistics, weight, bias, self.training, self.momentum)
+=======
+        affine = self.weight.view(-1), self.bias.view(-1)
+        momentum = self.momentum
+        if self.training:
+            self.num_batches_tracked.add_(1)
+            if momentum is None:
+                momentum = 1 / float(self.num_batches_tracked[0])
+        flat = F.batch_norm(flat, *statistics, *affine, self.training, momentum or 0.0, self.eps)
+>>>>>>> 28f1fc3 (Products of layers are operators of PyTorch, on a CPU too)
         return flat.view(batch, stack, features).transpose(0, 1)
 
 

@@ -2,20 +2,21 @@
 
 On a CPU with wide vectors linear layers have kernels (``products_cpp``), which update the weights
 where their gradient is computed, and activate outputs while they are in the cache; everywhere else
-it is PyTorch that multiplies.
+it is PyTorch that multiplies. As those of `kancore.layers.local_support` they are operators of
+PyTorch, but for layers that update their weights in the backward pass.
 """
 
 import ctypes
 import warnings
-from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
 from torch.autograd.graph import increment_version
 
-from kancore.layers import compiled
+from kancore.layers import compiled, transforms
 from kancore.layers.activations import FUNCTIONS
-from kancore.layers.compiled import Fused, Update, pointers
+from kancore.layers.compiled import Fused, Update, address, pointer, pointers
+from kancore.layers.shapes import check_inputs
 
 # Activations that the kernels have, in the order of their numbers in the source; 0 is none.
 _ACTIVATIONS = (None, "silu", "gelu")
@@ -71,6 +72,10 @@ class _Product(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, gradient):
+        device = gradient.device.type
+        if transforms.autocast(device):  # its product was in the type that it has
+            with torch.autocast(device, enabled=False):
+                return _Product.backward(ctx, gradient)
         features, weight = ctx.saved_tensors
         stack, outputs, inputs = weight.shape
         to_features = None
@@ -93,7 +98,7 @@ def stacked_product(features: Tensor, weight: Tensor, bias: Tensor | None = None
     features
         ``[batch, in]``, shared by all networks, or ``[S, batch, in]``, one for each.
     weight
-        ``[S, out, in]``, contiguous.
+        ``[S, out, in]``.
     bias
         ``[S, out]``, added to the outputs.
 
@@ -102,97 +107,211 @@ def stacked_product(features: Tensor, weight: Tensor, bias: Tensor | None = None
     Tensor
         ``[S, batch, out]``.
     """
-    return _Product.apply(features, weight, bias)
+    if transforms.active():
+        return _formula(features, weight, bias)
+    return _Product.apply(features, weight.contiguous(), bias)
+
+
+def _formula(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    y = torch.matmul(x, weight.mT)
+    return y if bias is None else y + bias.unsqueeze(-2)
+
+
+_OPERATORS = torch.library.Library("kancore", "FRAGMENT")
+_OPERATORS.define("affine(Tensor x, Tensor weight, Tensor bias) -> Tensor")
+# By inputs, weights and biases; empty where it is not wanted.
+_OPERATORS.define(
+    "affine_gradients(Tensor gradient, Tensor x, Tensor weight, Tensor bias, "
+    "bool to_x, bool to_parameters) -> (Tensor, Tensor, Tensor)"
+)
+
+
+def _check_shapes(x: Tensor, weight: Tensor, bias: Tensor) -> None:
+    stack, outputs, inputs = weight.shape
+    check_inputs(x, stack, inputs)
+    if bias.shape != (stack, outputs):
+        raise ValueError(f"biases have shape {tuple(bias.shape)}, expected {(stack, outputs)}")
+
+
+def _check_gradient(gradient: Tensor, x: Tensor, weight: Tensor, bias: Tensor) -> None:
+    """Raise a ValueError where `parameter.data` has become another tensor since the forward pass."""
+    expected = *weight.shape[:1], *x.shape[-2:-1], *weight.shape[1:2]
+    if gradient.shape != expected or not applies_to(x, weight, bias):
+        raise ValueError("the parameters have changed their shape or type since the forward pass")
+
+
+def _shared(x: Tensor, weight: Tensor, bias: Tensor) -> tuple:
+    """Whether networks share inputs, parameters and sizes, as the kernels take them."""
+    stack, outputs, inputs = weight.shape
+    return x.dim() == 2, pointers((weight, bias)), stack, x.shape[-2], inputs, outputs
+
+
+def _multiply(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    _check_shapes(x, weight, bias)
+    y = x.new_empty(len(weight), x.shape[-2], weight.shape[1])
+    if y.numel() and x.numel():
+        _forward(y, *(each.contiguous() for each in (x, weight, bias)))
+    else:
+        y.copy_(bias.unsqueeze(1))
+    return y
+
+
+def _forward(
+    y: Tensor, x: Tensor, weight: Tensor, bias: Tensor, function: int = 0, slopes=None
+) -> None:
+    out = function, y.data_ptr(), pointer(slopes)
+    arguments = address(x), *_shared(x, weight, bias), *out
+    LIBRARY.kancore_forward(*arguments, torch.get_num_threads())
+
+
+def _pull_back(
+    gradient: Tensor,
+    slopes: Tensor | None,
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    to_x: bool,
+    to: tuple[Tensor, Tensor] | None,
+    update: Fused | None,
+) -> Tensor | None:
+    """Write gradients by parameters to `to`, or update these; give that by inputs, if wanted."""
+    found = x.new_empty(len(weight), *x.shape[-2:]) if to_x else None
+    updates, steps = (None, 0.0) if update is None else update.begin()
+    LIBRARY.kancore_backward(
+        *map(pointer, (gradient, slopes, x)),
+        *(*_shared(x, weight, bias), pointer(found)),
+        *(to and pointers(to), updates, steps, torch.get_num_threads()),
+    )
+    return found.sum(0) if found is not None and x.dim() == 2 else found
+
+
+def _gradients(
+    gradient: Tensor, x: Tensor, weight: Tensor, bias: Tensor, to_x: bool, to_parameters: bool
+) -> tuple[Tensor, ...]:
+    _check_shapes(x, weight, bias)
+    _check_gradient(gradient, x, weight, bias)
+    if not gradient.numel():
+        shapes = _gradient_shapes(gradient, x, weight, bias, to_x, to_parameters)
+        return tuple(map(Tensor.zero_, shapes))
+    to = (x.new_empty(weight.shape), x.new_empty(bias.shape)) if to_parameters else None
+    tensors = (each.contiguous() for each in (x, weight, bias))
+    found_x = _pull_back(gradient.contiguous(), None, *tensors, to_x, to, None)
+    none = x.new_empty(0)
+    return none if found_x is None else found_x, *(to or (none.clone(), none.clone()))
+
+
+def _shape(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    return x.new_empty(len(weight), x.shape[-2], weight.shape[1])
+
+
+def _gradient_shapes(gradient, x, weight, bias, to_x, to_parameters) -> tuple[Tensor, ...]:
+    wanted = (x, to_x), (weight, to_parameters), (bias, to_parameters)
+    return tuple(each.new_empty(each.shape if want else 0) for each, want in wanted)
+
+
+def _save(ctx, inputs, output) -> None:
+    ctx.save_for_backward(*inputs)
+
+
+def _backward(ctx, gradient: Tensor) -> tuple:
+    x, weight, bias = ctx.saved_tensors
+    _check_gradient(gradient, x, weight, bias)
+    to_x, to_parameters = ctx.needs_input_grad[0], any(ctx.needs_input_grad[1:])
+    arguments = gradient, x, weight, bias, to_x, to_parameters
+    found = torch.ops.kancore.affine_gradients(*arguments)
+    return (found[0] if to_x else None, *(found[1:] if to_parameters else (None, None)))
+
+
+def _save_again(ctx, inputs, output) -> None:
+    *tensors, to_x, to_parameters = inputs
+    ctx.wanted = to_x, to_parameters, to_parameters
+    ctx.save_for_backward(*tensors)
+
+
+def _backward_again(ctx, *of_found: Tensor | None) -> tuple:
+    """Differentiate the gradients, by the formula of the layer."""
+
+    def gradients(gradient, *tensors):
+        _, pull_back = torch.func.vjp(_formula, *tensors)
+        return pull_back(gradient)
+
+    found, pull_back = torch.func.vjp(gradients, *ctx.saved_tensors)
+    pairs = zip(found, of_found, ctx.wanted, strict=True)
+    filled = tuple(
+        other if want and other is not None else torch.zeros_like(one) for one, other, want in pairs
+    )
+    return *pull_back(filled), None, None
+
+
+def _front(tensor: Tensor, dim: int | None, size: int) -> Tensor:
+    """Put the batch of `vmap` first; what has none is the same for all."""
+    return tensor.expand(size, *tensor.shape) if dim is None else tensor.movedim(dim, 0)
+
+
+def _batch(info, in_dims, x, weight, bias) -> tuple[Tensor, int]:
+    """Leave batches of products to PyTorch."""
+    tensors = [
+        _front(each, dim, info.batch_size)
+        for each, dim in zip((x, weight, bias), in_dims, strict=True)
+    ]
+    if tensors[0].dim() == 3:
+        tensors[0] = tensors[0].unsqueeze(1)
+    return _formula(*tensors), 0
+
+
+def _batch_gradients(info, in_dims, gradient, x, weight, bias, to_x, to_parameters) -> tuple:
+    pairs = zip((gradient, x, weight), in_dims[:3], strict=True)
+    gradient, x, weight = (_front(each, dim, info.batch_size) for each, dim in pairs)
+    found, dims = 3 * [x.new_empty(0)], 3 * [None]
+    if to_x:
+        of_x = gradient @ weight
+        found[0], dims[0] = of_x.sum(1) if x.dim() == 3 else of_x, 0
+    if to_parameters:
+        x = x.unsqueeze(1) if x.dim() == 3 else x
+        found[1:], dims[1:] = (gradient.mT @ x, gradient.sum(-2)), (0, 0)
+    return tuple(found), tuple(dims)
+
+
+compiled.register(_OPERATORS, "affine", _multiply, _shape, _backward, _save, _batch)
+compiled.register(
+    *(_OPERATORS, "affine_gradients", _gradients, _gradient_shapes),
+    *(_backward_again, _save_again, _batch_gradients),
+)
 
 
 def applies_to(x: Tensor, *parameters: Tensor) -> bool:
-    """Whether there are kernels for the device and the type of inputs, of some, and parameters."""
+    """Whether kernels are for inputs of this kind, and for the parameters."""
     return LIBRARY is not None and compiled.suit(x, *parameters)
 
 
-class _Affine(torch.autograd.Function):
-    """`affine` by the kernels; it saves slopes of an activation, which is of a fused layer."""
+class _Updating(torch.autograd.Function):
+    """`affine` of a layer whose parameters the backward pass updates; it saves slopes."""
 
     @staticmethod
-    def forward(ctx, x, weight, bias, update, activation):
+    def forward(ctx, x, weight, bias, update, function):
         y = x.new_empty(len(weight), x.shape[-2], weight.shape[1])
-        slopes = None
-        if activation is not None and any(ctx.needs_input_grad):
-            slopes = torch.empty_like(y)
+        slopes = torch.empty_like(y) if function and any(ctx.needs_input_grad) else None
         ctx.update = update
         ctx.save_for_backward(x, weight, bias, slopes)
-        out = _ACTIVATIONS.index(activation), y.data_ptr(), compiled.pointer(slopes)
-        arguments = x.data_ptr(), x.dim() == 2, *_of(weight, bias, x), *out
-        LIBRARY.kancore_forward(*arguments, torch.get_num_threads())
+        _forward(y, x, weight, bias, function, slopes)
         return y
 
     @staticmethod
     def backward(ctx, gradient):
         x, weight, bias, slopes = ctx.saved_tensors
-        update, wanted = ctx.update, ctx.needs_input_grad[:3]
-        if not (  # `parameter.data` may be another by now
-            _agree(x, weight, bias)
-            and gradient.shape == (len(weight), x.shape[-2], weight.shape[1])
-            and weight.is_contiguous()
-            and bias.is_contiguous()
-        ):
-            raise ValueError(
-                "the parameters have changed their shape, type or layout since the forward pass"
-            )
+        _check_shapes(x, weight, bias)
+        _check_gradient(gradient, x, weight, bias)
         if torch.is_grad_enabled():  # this gradient is to be differentiated itself
-            if update is not None:
-                raise RuntimeError(
-                    "the layer updates its parameters in the backward pass, which has no "
-                    "derivative; expected no create_graph=True after Linear.fuse"
-                )
-            expected = x @ weight.mT + bias.unsqueeze(1)
-            return *recorded_gradients(expected, (x, weight, bias), gradient, wanted), None, None
-        gradient = gradient.contiguous()
-        to_x = x.new_empty(len(weight), *x.shape[-2:]) if wanted[0] else None
-        to = updates = None
-        steps = 0.0
-        if any(wanted[1:]) and update is None:
-            to = torch.empty_like(weight), torch.empty_like(bias)
-        elif any(wanted[1:]):
-            updates, steps = update.updates, update.steps.item()
-        LIBRARY.kancore_backward(
-            *map(compiled.pointer, (gradient, slopes, x)),
-            *(x.dim() == 2, *_of(weight, bias, x), compiled.pointer(to_x)),
-            *(to and pointers(to), updates, steps, torch.get_num_threads()),
-        )
-        if updates is not None:
+            raise RuntimeError(
+                "the layer updates its parameters in the backward pass, which has no "
+                "derivative; expected no create_graph=True after Linear.fuse"
+            )
+        update = ctx.update if any(ctx.needs_input_grad[1:3]) else None
+        tensors = gradient.contiguous(), slopes, x, weight, bias
+        to_x = _pull_back(*tensors, ctx.needs_input_grad[0], None, update)
+        if update is not None:
             increment_version([weight, bias])
-        if to_x is not None and x.dim() == 2:
-            to_x = to_x.sum(0)
-        return to_x, *(to or (None, None)), None, None
-
-
-def _of(weight: Tensor, bias: Tensor, x: Tensor) -> tuple[ctypes.Array, int, int, int, int]:
-    """Parameters and sizes as the kernels take them."""
-    stack, outputs, inputs = weight.shape
-    return pointers((weight, bias)), stack, x.shape[-2], inputs, outputs
-
-
-def _agree(x: Tensor, weight: Tensor, bias: Tensor) -> bool:
-    """Whether there are kernels for tensors, and their shapes belong together."""
-    stack, outputs, inputs = weight.shape
-    shapes = (*x.shape[-2:-1], inputs), (stack, *x.shape[-2:-1], inputs)
-    return (
-        applies_to(x, weight, bias)
-        and x.dim() > 1
-        and x.shape in shapes
-        and bias.shape == (stack, outputs)
-    )
-
-
-def recorded_gradients(
-    y: Tensor, tensors: Iterable[Tensor | None], gradient: Tensor, needed: Sequence[bool]
-) -> list[Tensor | None]:
-    """Gradients of `y` by those tensors that need one, as autograd records them."""
-    pairs = zip(tensors, needed, strict=True)
-    wanted = [tensor for tensor, need in pairs if need and tensor is not None]
-    found = iter(torch.autograd.grad(y, wanted, gradient, create_graph=True))
-    return [next(found) if need else None for need in needed]
+        return to_x, *4 * [None]
 
 
 def affine(
@@ -203,6 +322,8 @@ def affine(
     activation: str | None = None,
 ) -> Tensor:
     """Multiply inputs with the transposed weights of each network, add its bias, and activate.
+
+    Under autocast it is PyTorch that multiplies, in the type of autocast.
 
     Parameters
     ----------
@@ -224,12 +345,33 @@ def affine(
     Raises
     ------
     ValueError
-        If an update cannot reach the parameters: they are not contiguous, of other networks, or
-        there are no kernels.
+        If shapes do not fit each other, or an update cannot reach the parameters: they are not
+        contiguous, of other networks, or there are no kernels.
     """
-    has_kernels = _agree(x, weight, bias)
-    if update is not None and not (
-        has_kernels
+    _check_shapes(x, weight, bias)
+    if update is not None:
+        return _updating(x, weight, bias, update, activation)
+    x, weight, bias = _in_autocast(x, weight, bias)
+    if applies_to(x, weight, bias) and not transforms.differentiating():
+        y = torch.ops.kancore.affine(x, weight, bias)
+    else:
+        y = stacked_product(x, weight, bias)
+    return y if activation is None else FUNCTIONS[activation](y)
+
+
+def _in_autocast(*tensors: Tensor) -> list[Tensor] | tuple[Tensor, ...]:
+    """Cast what `torch.nn.Linear` would cast under autocast, as it does."""
+    device = tensors[0].device.type
+    if not transforms.autocast(device):
+        return tensors
+    dtype = torch.get_autocast_dtype(device)
+    return [each if each.dtype == torch.float64 else each.to(dtype) for each in tensors]
+
+
+def _updating(x, weight, bias, update, activation) -> Tensor:
+    compiled.refuse_transforms()
+    if not (
+        applies_to(x, weight, bias)
         and weight.is_contiguous()
         and bias.is_contiguous()
         and len(update.updates) == len(weight)
@@ -239,11 +381,10 @@ def affine(
             "networks that there are, whose parameters are contiguous float32 on a CPU, as are "
             "inputs: fuse the layer again"
         )
-    # From slopes there are no second derivatives, which layers with updates have not anyway.
-    inside = activation if update is not None and activation in _ACTIVATIONS else None
-    if has_kernels:
-        parameters = weight.contiguous(), bias.contiguous()
-        y = _Affine.apply(x.contiguous(), *parameters, update, inside)
+    if not x.numel():
+        y, inside = stacked_product(x, weight, bias), False
     else:
-        y = stacked_product(x, weight, bias)
-    return y if activation in (None, inside) else FUNCTIONS[activation](y)
+        inside = activation in _ACTIVATIONS
+        function = _ACTIVATIONS.index(activation) if inside else 0
+        y = _Updating.apply(x.resolve_neg().contiguous(), weight, bias, update, function)
+    return y if inside or activation is None else FUNCTIONS[activation](y)

@@ -18,7 +18,7 @@ DEGREES = range(1, 6)
 def _check(grid_size: int, degree: int, grid_range: tuple[float, float]) -> None:
     if degree not in DEGREES:
         raise ValueError(f"degree must be a whole number from 1 to 5, got {degree!r}")
-    if not (isinstance(grid_size, int) and grid_size >= 1):
+    if not (hasattr(grid_size, "__index__") and grid_size >= 1):
         raise ValueError(f"grid_size must be a positive whole number, got {grid_size!r}")
     if not grid_range[0] < grid_range[1]:
         raise ValueError(f"grid_range must be (low, high) with low < high, got {grid_range!r}")
@@ -43,7 +43,7 @@ def knots(grid_size: int, degree: int, grid_range: tuple[float, float] = (-1.0, 
     """
     _check(grid_size, degree, grid_range)
     low, high = grid_range
-    steps = torch.arange(-degree, grid_size + degree + 1, dtype=torch.float64)
+    steps = torch.arange(-degree, grid_size + degree + 1, dtype=torch.float64, device="cpu")
     return low + steps * ((high - low) / grid_size)
 
 
@@ -53,7 +53,8 @@ def _offsets(x: Tensor, grid_size: int, degree: int, grid_range: tuple[float, fl
     interval = (high - low) / grid_size
     # Rounded from float64 once; subtracting the centre before scaling keeps float32 exact enough.
     first = low + interval * (1 - degree) / 2
-    centres = torch.arange(grid_size + degree, dtype=torch.float64) * interval + first
+    places = torch.arange(grid_size + degree, dtype=torch.float64, device="cpu")
+    centres = places * interval + first
     offsets = x.unsqueeze(-2) - centres.to(x).unsqueeze(-1)
     return offsets.mul_(1 / interval)
 

@@ -17,7 +17,7 @@ def _normal_mean(values: Tensor, points: Tensor) -> float:
 
 
 def _points() -> Tensor:
-    return torch.linspace(-8, 8, 4001, dtype=torch.float64)
+    return torch.linspace(-8, 8, 4001, dtype=torch.float64, device="cpu")
 
 
 @cache

@@ -18,7 +18,7 @@ from kancore.schemes import Architecture
 
 
 class _Hidden(nn.Module):
-    """A Kolmogorov-Arnold layer, its optional normalization, and a way around both."""
+    """A Kolmogorov-Arnold layer, its optional normalization, and a skip connection past both."""
 
     def __init__(self, layer: KALayer, normalization: nn.Module, shortcut: nn.Module | None):
         super().__init__()
@@ -134,7 +134,13 @@ class KAN(Network):
 
     @torch.no_grad()
     def move_grids(self, x: Tensor) -> None:
-        """Move the grids of all layers in turn to their inputs, from those of the network."""
+        """Move the grids of all layers in turn to their inputs, from those of the network.
+
+        Raises
+        ------
+        ValueError
+            If grids cannot be moved, or there are no inputs.
+        """
         for stage, layer in zip(self.stages, self.layers, strict=True):
             layer.move_grid(x)
             x = stage(x)

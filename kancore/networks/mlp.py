@@ -6,6 +6,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from kancore.layers.activations import FUNCTIONS
+from kancore.layers.activations import check as check_activation
 from kancore.layers.linear import Linear
 from kancore.networks.network import (
     Network,
@@ -21,7 +22,7 @@ WIDE_FACTOR = 10
 
 
 class _Hidden(nn.Module):
-    """A linear layer and its activation, normalized before, after or not; and a way around."""
+    """A linear layer and its activation, normalized before, after or not; and its skip connection."""
 
     def __init__(
         self,
@@ -92,6 +93,7 @@ class MLP(Network):
         stack: int | None = None,
         **published,
     ):
+        check_activation(activation)
         size = 1 if stack is None else stack
         how = size, batch_norm, layer_norm, batch_norm_momentum, normalization_affine
         *hidden, (inputs, outputs) = pairwise(check_widths(widths))

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterable, Sequence
 from copy import deepcopy
+from operator import index
 from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Generator, Tensor, nn
 
 from kancore.layers.compiled import KernelLayer
+from kancore.layers.initialization import check as check_initialization
 from kancore.layers.linear import BatchNorm, Dropout, LayerNorm, Linear
 from kancore.schemes import PLACES, Architecture
 
@@ -45,8 +47,13 @@ class Stack(nn.Module):
 
     @property
     def num_parameters(self) -> int:
-        """Trainable parameters of one network."""
-        return sum(parameter.shape[1:].numel() for parameter in self.parameters())
+        """Numbers of one network that optimizers train: not those of frozen parameters.
+
+        That is what the paper counts, but for KANs with batch normalization: the published counts
+        add one of their output layer, two numbers an output, which has no effect there.
+        """
+        trained = (parameter for parameter in self.parameters() if parameter.requires_grad)
+        return sum(parameter.shape[1:].numel() for parameter in trained)
 
     @torch.no_grad()
     def select(self, keep: Sequence[int]) -> None:
@@ -71,7 +78,8 @@ class Network(Stack):
         Probability of dropping an input of the last layer.
     stack
         Number of networks, S, left to `initialize`; or ``None`` for a single one without the
-        leading axis, initialized from PyTorch's global random state.
+        leading axis, initialized from PyTorch's global random state (on the device meta, not at
+        all).
     initialization
         Initialization of a single network.
     hidden_initialization, output_initialization
@@ -99,8 +107,11 @@ class Network(Stack):
         self.output_initialization = output_initialization
         self.relu_logits = relu_logits
         self.stacked = stack is not None
-        if not self.stacked:
-            seed = int(torch.randint(2**63 - 1, ()))
+        for each in (initialization, hidden_initialization, output_initialization):
+            if each is not None:
+                check_initialization(each)
+        if not self.stacked and not next(self.parameters()).is_meta:
+            seed = int(torch.randint(2**63 - 1, (), device="cpu"))
             self.initialize(0, initialization, Generator().manual_seed(seed))
 
     def initialize(self, index: int, initialization: str, generator: Generator) -> None:
@@ -181,17 +192,18 @@ def _initialize(stage: nn.Module, index: int, initialization: str, generator: Ge
 
 
 def check_widths(widths: Sequence[int]) -> tuple[int, ...]:
-    """Return `widths` as a tuple.
+    """Return `widths` as a tuple of Python's numbers.
 
     Raises
     ------
     ValueError
-        Unless there are at least an input and an output width, all of them positive.
+        Unless there are at least an input and an output width, all of them positive whole numbers.
     """
     widths = tuple(widths)
-    if len(widths) < 2 or any(width < 1 for width in widths):
+    whole = all(hasattr(width, "__index__") and width >= 1 for width in widths)
+    if len(widths) < 2 or not whole:
         raise ValueError(f"widths must be two or more positive numbers, got {widths!r}")
-    return widths
+    return tuple(map(index, widths))
 
 
 def normalization(
@@ -236,7 +248,7 @@ def normalization(
 
 
 def shortcut(inputs: int, outputs: int, stack: int) -> nn.Module:
-    """Make the way around a hidden layer: the identity, or a projection to another width.
+    """Make the skip connection of a hidden layer: the identity, or a projection to its width.
 
     He et al. 2016 (section 3.2); the projection is a linear layer of gain 1.
     """

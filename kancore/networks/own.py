@@ -23,9 +23,11 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 from torch.func import functional_call, vmap
 
+from kancore.layers.compiled import KernelLayer
 from kancore.layers.initialization import fill
+from kancore.layers.linear import BatchNorm, LayerNorm
 from kancore.machine import own_code
-from kancore.networks.network import Stack, random_generator
+from kancore.networks.network import Network, Stack, random_generator
 from kancore.networks.parts import CACHED, Needs
 from kancore.schemes import INITIALIZATIONS, Architecture
 
@@ -105,14 +107,30 @@ def _make(build: Build, widths: tuple[int, ...], initialization: str, generator:
         module = build(widths)
         if not isinstance(module, nn.Module):
             return module
-        if callable(own := getattr(module, "initialize", None)):
-            own(initialization, generator)
-            return module
-    for parameter in _trained(module).values():
-        if parameter.dim() > 1:
-            weight = torch.empty(parameter.flatten(1).shape, dtype=parameter.dtype)
-            parameter.copy_(fill(weight, initialization, generator).view_as(parameter))
+        _initialize(module, initialization, generator, set())
     return module
+
+
+def _initialize(
+    module: nn.Module, initialization: str, generator: Generator, done: set[object]
+) -> None:
+    """Draw a module and those in it: each as it does itself, or else as matrices."""
+    if module in done:
+        return
+    done.add(module)
+    if isinstance(module, Network | KernelLayer):
+        for index in range(len(next(module.parameters()))):
+            module.initialize(index, initialization, generator)
+    elif callable(own := getattr(module, "initialize", None)):
+        own(initialization, generator)
+    elif not isinstance(module, BatchNorm | LayerNorm):  # whose vectors are of one network, [1, n]
+        for parameter in module.parameters(recurse=False):
+            if parameter.requires_grad and parameter.dim() > 1 and parameter not in done:
+                done.add(parameter)
+                weight = torch.empty(parameter.flatten(1).shape, dtype=parameter.dtype)
+                parameter.copy_(fill(weight, initialization, generator).view_as(parameter))
+        for child in module.children():
+            _initialize(child, initialization, generator, done)
 
 
 def _trained(module: nn.Module) -> dict[str, Tensor]:

@@ -57,18 +57,24 @@ constexpr int64_t BLOCK = 256;
 
 }  // namespace
 
-// The first five fields are mirrored by local_support.py; the others point into memory that it
-// gives. A cell is one input of one block of one network's batch, number (network * blocks + block)
-// * inputs + input; the networks of a stack share one plan where `networks` is 1.
-struct Plan {
+// The shape of a plan, and the memory that it lies in; mirrored by local_support.py. A cell is one input
+// of one block of one network's batch, number (network * blocks + block) * inputs + input; the networks
+// of a stack share one plan where `networks` is 1.
+struct Planned {
   int64_t networks, batch, inputs, grid_size, degree;
+  int64_t has_slopes, has_background;
+  char* memory;
+};
+
+// A plan's arrays, where they lie in that memory; found anew for each pass, as memory may be moved.
+struct Plan : Planned {
   int64_t* offsets;  // [cells + 1] where a cell's entries begin; padded to whole vectors
   float* values;     // cell: [k + 2, padded entries]: k + 1 splines, then the activation
   float* slopes;     // the same for their derivatives by the input, or null
   uint32_t* order;   // cell: [padded entries]: example of the block << 16 | entry, span by span
   uint16_t* spans;   // [cells, G + 2] where each interval's part of `order` begins, then where
                      // that of inputs beyond the extended grid does, whose splines are all zero
-  const float* background;    // [inputs] the values left out, or null
+  float* background;          // [inputs] the values left out, or null
   float* background_values;   // [inputs, k + 2] what they give
   int32_t* background_spans;  // [inputs] the interval they lie in
 };

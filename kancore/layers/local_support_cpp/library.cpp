@@ -5,7 +5,7 @@
 #include "plan.h"
 
 #define FOR_DEGREE(call)          \
-  switch (plan->degree) {         \
+  switch (plan.degree) {          \
     case 1: call(1); break;       \
     case 2: call(2); break;       \
     case 3: call(3); break;       \
@@ -19,53 +19,58 @@ extern "C" {
 const char* kancore_source() { return KANCORE_SOURCE; }
 
 // Bytes of memory that a plan of this shape needs.
-int64_t kancore_plan_size(const Plan* plan, int slopes, int background) {
-  Plan shape = *plan;
-  return divide(shape, slopes, background, nullptr);
+int64_t kancore_plan_size(const Planned* planned) {
+  Plan plan{*planned};
+  plan.memory = nullptr;
+  return divide(plan, false);
 }
 
-// Makes the plan of inputs x, [networks, batch, inputs], in memory of that size. `slope`, the
-// activation's derivative, and `background`, with its activation, may be null. `limits` are the
-// activation at minus and plus infinity, where `activation` is not to be relied on.
-void kancore_plan(Plan* plan, char* memory, const float* x, const float* activation,
+// Makes the plan of inputs x, [networks, batch, inputs], in its memory, which has that size. `slope`, the
+// activation's derivative, and `background`, with its activation, are null unless the plan has them.
+// `limits` are the activation at minus and plus infinity, where `activation` is not to be relied on.
+void kancore_plan(const Planned* planned, const float* x, const float* activation,
                   const float* slope, const float* background, const float* background_activation,
                   const float* limits, float low, float per_interval, int threads) {
-  plan->background = background;
-  divide(*plan, slope, background, memory);
-  fill_offsets(*plan, x);
-#define CALL(K)                                                                              \
-  plan_all<K>(*plan, x, activation, slope, background_activation, limits, low, per_interval, \
+  const Plan plan = plan_in(*planned, true);
+  if (background) std::copy_n(background, plan.inputs, plan.background);
+  fill_offsets(plan, x);
+#define CALL(K)                                                                             \
+  plan_all<K>(plan, x, activation, slope, background_activation, limits, low, per_interval, \
               threads)
   FOR_DEGREE(CALL)
 #undef CALL
 }
 
-void kancore_forward(const Plan* plan, const Edges* edges, int64_t stack, int64_t outputs,
+void kancore_forward(const Planned* planned, const Edges* edges, int64_t stack, int64_t outputs,
                      float* y, int threads) {
-#define CALL(K) forward_all<K>(*plan, *edges, stack, outputs, y, threads)
+  const Plan plan = plan_in(*planned);
+#define CALL(K) forward_all<K>(plan, *edges, stack, outputs, y, threads)
   FOR_DEGREE(CALL)
 #undef CALL
 }
 
 // Writes the gradients by all parameters to `to`, from those by the outputs y.
-void kancore_gradient(const Plan* plan, const float* y, const Edges* edges, int64_t stack,
+void kancore_gradient(const Planned* planned, const float* y, const Edges* edges, int64_t stack,
                       int64_t outputs, const Edges* to, int threads) {
-#define CALL(K) weight_all<K>(*plan, y, *edges, stack, outputs, to, nullptr, 0, threads)
+  const Plan plan = plan_in(*planned);
+#define CALL(K) weight_all<K>(plan, y, *edges, stack, outputs, to, nullptr, 0, threads)
   FOR_DEGREE(CALL)
 #undef CALL
 }
 
 // Updates the parameters of each network, for the time number `steps`, in place of a gradient.
-void kancore_update(const Plan* plan, const float* y, const Edges* edges, int64_t stack,
+void kancore_update(const Planned* planned, const float* y, const Edges* edges, int64_t stack,
                     int64_t outputs, const Update* updates, double steps, int threads) {
-#define CALL(K) weight_all<K>(*plan, y, *edges, stack, outputs, nullptr, updates, steps, threads)
+  const Plan plan = plan_in(*planned);
+#define CALL(K) weight_all<K>(plan, y, *edges, stack, outputs, nullptr, updates, steps, threads)
   FOR_DEGREE(CALL)
 #undef CALL
 }
 
-void kancore_input_gradient(const Plan* plan, const float* y, const Edges* edges, int64_t stack,
-                            int64_t outputs, float* gradient, int threads) {
-#define CALL(K) input_all<K>(*plan, y, *edges, stack, outputs, gradient, threads)
+void kancore_input_gradient(const Planned* planned, const float* y, const Edges* edges,
+                            int64_t stack, int64_t outputs, float* gradient, int threads) {
+  const Plan plan = plan_in(*planned);
+#define CALL(K) input_all<K>(plan, y, *edges, stack, outputs, gradient, threads)
   FOR_DEGREE(CALL)
 #undef CALL
 }

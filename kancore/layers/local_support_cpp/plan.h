@@ -187,7 +187,9 @@ void plan_cell(const Plan& p, float* x, float* activation, float* slope, const f
       store(slopes + (K + 1) * room + e, load(slope + e));
     }
   }
-  sort(span, who, count, G + 1, p.spans + cell * (G + 2), p.order + p.offsets[cell]);
+  uint32_t* const order = p.order + p.offsets[cell];
+  sort(span, who, count, G + 1, p.spans + cell * (G + 2), order);
+  std::fill(order + count, order + room, 0u);
 }
 
 template <int K, bool SLOPES>
@@ -250,32 +252,46 @@ void fill_offsets(const Plan& p, const float* x) {
   p.offsets[cell] = total;
 }
 
-// Divides memory into the arrays of a plan, or counts its bytes if there is none.
+// Divides memory into the arrays of a plan, or counts its bytes if there is none; what lies between
+// arrays is cleared in memory that is `fresh`.
 struct Memory {
   char* at;
+  bool fresh;
   int64_t bytes = 0;
   template <class T>
   void take(T*& array, int64_t length) {
     if (at) array = reinterpret_cast<T*>(at + bytes);
-    bytes += (length * (int64_t)sizeof(T) + 63) / 64 * 64;
+    const int64_t end = bytes + length * (int64_t)sizeof(T);
+    bytes = (end + 63) / 64 * 64;
+    if (fresh) std::fill(at + end, at + bytes, 0);
   }
 };
 
-// Gives the bytes that a plan needs: enough for all entries, background or not.
-int64_t divide(Plan& p, bool slopes, bool background, char* start) {
+// Finds where the arrays of a plan lie. Gives the bytes that they need: enough for all entries,
+// background or not.
+int64_t divide(Plan& p, bool fresh) {
   const int64_t blocks = blocks_of(p), cells = p.networks * blocks * p.inputs;
   int64_t entries = 0;
   for (int64_t block = 0; block < blocks; block++)
     entries += p.networks * p.inputs * padded(examples_of(p, block));
-  Memory memory{start};
+  Memory memory{p.memory, fresh};
   memory.take(p.offsets, cells + 1);
   memory.take(p.spans, cells * (p.grid_size + 2));
   memory.take(p.order, entries);
   memory.take(p.values, entries * (p.degree + 2));
-  if (slopes) memory.take(p.slopes, entries * (p.degree + 2));
-  if (background) memory.take(p.background_values, p.inputs * (p.degree + 2));
-  if (background) memory.take(p.background_spans, p.inputs);
+  if (p.has_slopes) memory.take(p.slopes, entries * (p.degree + 2));
+  if (p.has_background) {
+    memory.take(p.background, p.inputs);
+    memory.take(p.background_values, p.inputs * (p.degree + 2));
+    memory.take(p.background_spans, p.inputs);
+  }
   return memory.bytes;
+}
+
+Plan plan_in(const Planned& planned, bool fresh = false) {
+  Plan plan{planned};
+  divide(plan, fresh);
+  return plan;
 }
 
 }  // namespace

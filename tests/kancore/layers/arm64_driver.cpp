@@ -22,7 +22,7 @@ int main() {
   int64_t sizes[7];  // networks of the inputs, batch, inputs, intervals, degree; networks, outputs
   read(sizes, sizeof(int64_t), 7);
   const int64_t stack = sizes[5], outputs = sizes[6];
-  Plan plan{sizes[0], sizes[1], sizes[2], sizes[3], sizes[4]};
+  Planned plan{sizes[0], sizes[1], sizes[2], sizes[3], sizes[4], 1, 0, nullptr};
   const int64_t cells = plan.networks * plan.batch * plan.inputs;
   const int64_t edges = stack * plan.inputs * outputs, splines = plan.grid_size + plan.degree;
   const Floats x = read(cells), activation = read(cells), slope = read(cells);
@@ -31,8 +31,9 @@ int main() {
   const Edges all{coefficients.data(), base.data(), scale.data()};
 
   const float limits[2] = {0, INFINITY};
-  std::vector<char> memory(kancore_plan_size(&plan, 1, 0));
-  kancore_plan(&plan, memory.data(), x.data(), activation.data(), slope.data(), nullptr, nullptr,
+  std::vector<char> memory(kancore_plan_size(&plan));
+  plan.memory = memory.data();
+  kancore_plan(&plan, x.data(), activation.data(), slope.data(), nullptr, nullptr,
                limits, -1, plan.grid_size / 2.0f, 1);
   Floats y(stack * plan.batch * outputs), to_x(stack * plan.batch * plan.inputs);
   kancore_forward(&plan, &all, stack, outputs, y.data(), 1);

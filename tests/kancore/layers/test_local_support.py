@@ -56,7 +56,7 @@ def compare(grid, stack, batch, inputs, outputs, shared, background=False, folde
         x = torch.where(torch.rand(x.shape) < 0.7, values, x)
     x.requires_grad_(not background)
     edges = draw_edges(grid, stack, inputs, outputs, folded)
-    y = local_support.product(local_support.Plan.of(x, "gelu", grid, values), edges)
+    y = local_support.product(x, edges, "gelu", grid, values)
     exact = edges.map(lambda e: e.detach().double().requires_grad_())
     exact_x = x.detach().double().requires_grad_(not background)
     expected = definition(exact_x, exact, grid)
@@ -130,7 +130,7 @@ def test_inputs_far_beyond_the_grid_and_infinite_ones_reach_the_base_alone(
 def test_a_nan_is_a_nan_in_the_outputs(compiled):
     inputs = torch.tensor([[float("nan"), 0.5], [0.1, 0.2]])
     edges = Edges(torch.ones(1, 2, 8, 1), torch.ones(1, 2, 1), torch.ones(1, 2, 1))
-    y = local_support.product(local_support.Plan.of(inputs, "gelu", (5, 3, (-1, 1))), edges)
+    y = local_support.product(inputs, edges, "gelu", (5, 3, (-1, 1)))
     assert y[0, 0].isnan().all()
     assert y[0, 1].isfinite().all()
 
@@ -144,7 +144,7 @@ def test_threads_change_no_bit(compiled, threads):
     for number in (1, threads):
         torch.set_num_threads(number)
         try:
-            y = local_support.product(local_support.Plan.of(x, "gelu", (5, 3, (-1, 1))), edges)
+            y = local_support.product(x, edges, "gelu", (5, 3, (-1, 1)))
             results.append([y, *torch.autograd.grad(y.square().sum(), [x, *edges])])
         finally:
             torch.set_num_threads(1)
@@ -245,13 +245,13 @@ def test_shapes_that_do_not_fit_never_reach_the_kernels(compiled):
     edges = draw_edges(grid, 2, 4, 3)
     for x in (torch.randn(6, 5), torch.randn(3, 6, 4)):
         with pytest.raises(ValueError, match=r"inputs have shape .*, expected \[batch, 4\]"):
-            local_support.product(local_support.Plan.of(x, "gelu", grid), edges)
-    plan = local_support.Plan.of(torch.randn(6, 4), "gelu", grid)
+            local_support.product(x, edges, "gelu", grid)
+    x = torch.randn(6, 4)
     for name, wrong in (("coefficients", (2, 4, 7, 3)), ("base", (2, 4, 2)), ("scale", (1, 4, 3))):
         with pytest.raises(ValueError, match="has shape"):
-            local_support.product(plan, edges._replace(**{name: torch.randn(wrong)}))
+            local_support.product(x, edges._replace(**{name: torch.randn(wrong)}), "gelu", grid)
     with pytest.raises(ValueError, match=r"background has shape \(3,\), expected \(4,\)"):
-        local_support.Plan.of(torch.randn(6, 4), "gelu", grid, torch.zeros(3))
+        local_support.product(x, edges, "gelu", grid, torch.zeros(3))
     with pytest.raises(ValueError, match="degree must be"):
         KALayer(4, 3, degree=6)
     with pytest.raises(ValueError, match="spline_scale is 'fixed', expected trained or folded"):
@@ -300,10 +300,11 @@ def test_any_shape_gives_what_it_gives_without_kernels(shape, stack, widths, sin
 def test_parameters_in_another_order_in_memory_give_the_same(compiled):
     torch.manual_seed(0)
     x, edges = torch.randn(6, 4), draw_edges((5, 3), 2, 4, 3)
-    plan = local_support.Plan.of(x, "gelu", (5, 3, (-1.0, 1.0)))
+    how = "gelu", (5, 3, (-1.0, 1.0))
     strided = Edges(*(edge.detach().mT.contiguous().mT for edge in edges))
     assert not strided.base.is_contiguous()
-    assert torch.equal(local_support.product(plan, edges), local_support.product(plan, strided))
+    found = (local_support.product(x, each, *how) for each in (edges, strided))
+    assert torch.equal(*found)
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)

@@ -9,7 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from kancore import networks
+from kancore import KAN, networks
 from kancore.data.dataset import rows, split
 from kancore.intrinsic_dimension.landscape import measure_landscape
 from kancore.intrinsic_dimension.subspaces import Landscape
@@ -251,6 +251,59 @@ def test_a_method_initializes_in_place_of_the_rule(folder):
     weight, bias = stack.parameters()
     assert weight[:, 0, 0].tolist() == [len("orthogonal"), len("kaiming_normal")]
     assert torch.equal(bias[0], bias[1])
+
+
+KANCORE = """
+import torch
+from torch import nn
+from kancore import KAN
+
+def plain(widths):
+    return KAN(widths, batch_norm="after_activation")
+
+class Headed(nn.Module):
+    def __init__(self, widths):
+        super().__init__()
+        *body, outputs = widths
+        self.body = KAN([*body, 6])
+        self.head = nn.Linear(6, outputs)
+    def forward(self, x):
+        return self.head(self.body(x))
+"""
+
+
+@pytest.mark.parametrize("initialization", INITIALIZATIONS)
+def test_networks_of_kancore_are_initialized_as_kancore_does_it(folder, initialization):
+    (folder / "ours.py").write_text(KANCORE)
+    widths = (5, 4, 3)
+    for function in ("plain", "Headed"):
+        stack = own.OwnStack(own.load(f"ours:{function}"), widths, 1)
+        stack.initialize(0, initialization, torch.Generator().manual_seed(3))
+        generator = torch.Generator().manual_seed(3)
+        torch.randint(2**63 - 1, (), generator=generator)  # of numbers that the function draws
+        expected = KAN([5, 4, 3 if function == "plain" else 6], stack=1)
+        expected.initialize(0, initialization, generator)
+        prefix = "own/" if function == "plain" else "own/body/"
+        for name, value in expected.named_parameters():
+            found = getattr(stack, prefix + name.replace(".", "/"))
+            assert torch.equal(found[0], value), name
+        if function == "plain":
+            norm = getattr(stack, "own/stages/0/normalization/weight")
+            assert torch.equal(norm, torch.ones_like(norm))
+        else:
+            head = fill(torch.empty(3, 6), initialization, generator)
+            assert torch.equal(getattr(stack, "own/head/weight")[0], head)
+
+
+@pytest.mark.parametrize("function", ["plain", "Headed"])
+def test_networks_of_kancore_train_as_own_models(folder, dataset, function):
+    (folder / "ours.py").write_text(KANCORE)
+    measured = own.measure(f"ours:{function}", (6, 4, 3))
+    assert measured.together
+    training = Training(sweep(f"ours:{function}"), dataset)
+    rows_ = training.run()
+    best = max(row["test_accuracy"] for row in rows_ if not row["diverged"])
+    assert best > 0.6
 
 
 def test_a_warm_start_goes_on_with_buffers_that_are_whole_numbers(dataset):

@@ -124,8 +124,8 @@ def test_every_weight_is_contiguous(network):
 
 @pytest.mark.parametrize(
     "change",
-    [torch.Tensor.double, lambda w: w[..., :1].clone(), lambda w: w.mT.contiguous().mT],
-    ids=["type", "shape", "layout"],
+    [torch.Tensor.double, lambda w: w[..., :1].clone()],
+    ids=["type", "shape"],
 )
 def test_weights_that_change_between_forward_and_backward_are_refused(change, batch):
     if local_support.LIBRARY is None:

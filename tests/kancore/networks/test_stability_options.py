@@ -257,12 +257,60 @@ def test_moved_grids_lie_where_values_do_and_splines_are_refitted(shared):
             ordered = np.sort(own)
             ends = (ordered[[3, -4]] - centre) * stretch
             np.testing.assert_allclose(ends, [-1, 1], atol=1e-9)
-            old, new = splines(own), splines((own - centre) * stretch)
-            target = old @ before[network, j].numpy()
-            expected = np.linalg.lstsq(new, target, rcond=None)[0]
-            np.testing.assert_allclose(
-                new @ layer.coefficients[network, j].detach().numpy(), new @ expected, atol=1e-8
-            )
+            # The old spline counts as a tenth of an example, at 32 points of the extended grid.
+            spread = np.linspace(-2.2, 2.2, 32) / stretch + centre
+            rows = []
+            for where in (own, (own - centre) * stretch):
+                points = spread if where is own else (spread - centre) * stretch
+                rows.append(np.concatenate([splines(where), (0.1 / 32) ** 0.5 * splines(points)]))
+            old, new = rows
+            expected = np.linalg.lstsq(new, old @ before[network, j].numpy(), rcond=None)[0]
+            found = layer.coefficients[network, j].detach().numpy()
+            np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("rows", [12, 20, 50, 300])
+@pytest.mark.parametrize("kind", ["normal", "wide", "one-hot"])
+def test_splines_moved_by_few_values_stay_near_the_old_ones(kind, rows):
+    """Against least squares without a say of the old spline, on values that it did not see."""
+    generator = torch.Generator().manual_seed(rows)
+
+    def draw(examples):
+        if kind == "one-hot":
+            return (torch.rand(examples, 30, generator=generator) < 0.4).double()
+        size = {"normal": 0.7, "wide": 3.0}[kind]
+        return size * torch.randn(examples, 30, generator=generator, dtype=torch.float64)
+
+    layer = KALayer(30, 1, moving_grid=True).double()
+    layer.coefficients.data.normal_(0, 0.5, generator=generator)
+    before = layer.coefficients.detach()[0, :, :, 0].numpy().copy()
+    x, unseen = draw(rows), draw(2000).numpy()
+    layer.move_grid(x)
+    after = layer.coefficients.detach()[0, :, :, 0].numpy()
+    ours, theirs = [], []
+    for j in range(30):
+        centre, stretch = float(layer.grid_centre[0, j]), float(layer.grid_stretch[0, j])
+        expected = splines(unseen[:, j]) @ before[j]
+        here = splines((unseen[:, j] - centre) * stretch)
+        new = splines((x[:, j].numpy() - centre) * stretch)
+        plain = np.linalg.lstsq(new, splines(x[:, j].numpy()) @ before[j], rcond=None)[0]
+        ours.append(np.sqrt(np.mean((here @ after[j] - expected) ** 2)))
+        theirs.append(np.sqrt(np.mean((here @ plain - expected) ** 2)))
+    assert np.median(ours) <= 1.02 * np.median(theirs) + 1e-3
+    assert np.abs(after).max() < 12 * np.abs(before).max()
+
+
+def test_a_grid_that_cannot_move_says_so():
+    layer, x = _moved()
+    state = {name: value.clone() for name, value in layer.state_dict().items()}
+    for still in (torch.ones(2, 5, 4), torch.full((2, 5, 4), torch.nan)):
+        with pytest.warns(UserWarning, match="no grid was moved"):
+            layer.move_grid(still)
+    assert all(torch.equal(value, state[name]) for name, value in layer.state_dict().items())
+    with pytest.raises(ValueError, match=r"shape \(2, 0, 4\), expected at least one example"):
+        layer.move_grid(x[:, :0])
+    with pytest.raises(ValueError, match="moving_grid is False"):
+        KALayer(4, 3, stack=2).move_grid(x)
 
 
 @pytest.mark.parametrize("shared", [True, False])

@@ -1,0 +1,33 @@
+"""What PyTorch may do to a layer beside computing it: transform functions, differentiate forward."""
+
+import torch
+from torch.autograd import forward_ad
+
+
+def forward_mode() -> bool:
+    """Whether tangents are carried beside values, by `torch.func.jvp` or dual numbers."""
+    return forward_ad._current_level >= 0
+
+
+def active() -> bool:
+    """Whether `torch.func` transforms the function that is being called, or tangents are carried."""
+    return torch._C._are_functorch_transforms_active() or forward_mode()
+
+
+def differentiating() -> bool:
+    """Whether `torch.func` differentiates the function that is being called, or tangents are carried.
+
+    Operators that are made in Python have derivatives for autograd alone; batches of `vmap` they
+    know.
+    """
+    if forward_mode():
+        return True
+    if not torch._C._are_functorch_transforms_active():
+        return False
+    levels = torch._C._functorch.get_interpreter_stack() or ()
+    return any(level.key() != torch._C._functorch.TransformType.Vmap for level in levels)
+
+
+def autocast(device: str) -> bool:
+    """Whether operators on a kind of device are to choose their precision themselves."""
+    return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
