@@ -51,7 +51,13 @@ def source_files(module: str) -> list[Path]:
     return [file for folder in folders for file in sorted(folder.iterdir())]
 
 
-def load(module: str, form: str) -> ctypes.CDLL:
+class Kernels(ctypes.CDLL):
+    """A compiled form of a module's kernels."""
+
+    lanes: int  # numbers of a vector
+
+
+def load(module: str, form: str) -> Kernels:
     """Load one compiled form of a module's kernels, whether or not this processor can run it.
 
     Raises
@@ -62,14 +68,15 @@ def load(module: str, form: str) -> ctypes.CDLL:
     path = _HERE / f"_{module}_{form}{importlib.machinery.EXTENSION_SUFFIXES[0]}"
     if not path.is_file():
         raise OSError("not compiled at installation")
-    library = ctypes.CDLL(str(path))
+    library = Kernels(str(path))
+    library.lanes = LANES[form]
     library.kancore_source.restype = ctypes.c_char_p
     if library.kancore_source().decode() != source_digest(source_files(module)):
         raise OSError("compiled from another version of its source: install the package again")
     return library
 
 
-def widest(load_form: Callable[[str], ctypes.CDLL]) -> tuple[ctypes.CDLL | None, str]:
+def widest(load_form: Callable[[str], Kernels]) -> tuple[Kernels | None, str]:
     """Load the widest form that this processor runs.
 
     Parameters
@@ -79,7 +86,7 @@ def widest(load_form: Callable[[str], ctypes.CDLL]) -> tuple[ctypes.CDLL | None,
 
     Returns
     -------
-    library : ctypes.CDLL or None
+    library : Kernels or None
         ``None`` where there is none.
     form : str
         Its name, or why there is none, for people to read.
@@ -112,8 +119,9 @@ def address(tensor: Tensor) -> int:
     ):
         return found
     raise ValueError(
-        f"{type(tensor).__name__} of shape {list(tensor.shape)}, {tensor.dtype} on {tensor.device}, "
-        "cannot be read by kernels: expected numbers of float32, contiguous in the memory of a CPU"
+        f"{type(tensor).__name__} of shape {list(tensor.shape)}, {tensor.dtype} on "
+        f"{tensor.device}, cannot be read by kernels: expected numbers of float32, contiguous in "
+        "the memory of a CPU"
     )
 
 
@@ -221,6 +229,13 @@ def fused(updates: list[dict], steps: Tensor, parameters: Sequence[Tensor]) -> F
         for u in updates
     ]
     return Fused((Update * len(updates))(*described), steps, updates)
+
+
+def there(library: Kernels | None) -> Kernels:
+    """Give kernels, or raise a RuntimeError where an operator is called without them."""
+    if library is None:
+        raise RuntimeError("there are no compiled kernels, expected a call of the layer itself")
+    return library
 
 
 def refuse_transforms() -> None:

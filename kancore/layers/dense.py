@@ -166,5 +166,4 @@ def gradients(
     def function(x: Tensor, coefficients: Tensor, base: Tensor, scale: Tensor | None = None):
         return product(x, Edges(coefficients, base, scale), activation, grid, placement)
 
-    _, pull_back = torch.func.vjp(function, x, *edges.given)
-    return pull_back(gradient)
+    return torch.func.vjp(function, x, *edges.given)[1](gradient)

@@ -21,8 +21,8 @@ SPLINE_SCALES = ("trained", "folded")
 GAINS = ("rectifier", "leaky", "preserving", "balanced")
 # Share of an input's values to each side that a grid which is moved leaves out.
 _TAIL = 0.01
-# Examples that the old spline as a whole counts as where splines are refitted, at this many points a
-# spline. More keep few examples from deciding, fewer many from being followed.
+# Examples that the old spline as a whole counts as where splines are refitted, and points a spline
+# that it is taken at. As more it would hold back many examples, as fewer few would decide alone.
 _OLD_SPLINE, _POINTS = 0.1, 4
 
 
@@ -258,9 +258,9 @@ class KALayer(KernelLayer):
     def _refit(self, x: Tensor, before: Placement, after: Placement) -> Tensor:
         """Find matrices from old coefficients to new ones, for values ``[batch, in]``."""
         grid_size, degree, _ = self.grid
-        ends = knots(*self.grid)[[0, -1]].tolist()
+        first, last = knots(*self.grid)[[0, -1]].tolist()
         points = _POINTS * (grid_size + degree)
-        spread = torch.linspace(*ends, points, dtype=x.dtype, device=x.device).unsqueeze(1)
+        spread = torch.linspace(first, last, points, dtype=x.dtype, device=x.device).unsqueeze(1)
         spread = spread / after.stretch + after.centre
         new, old = (
             torch.cat(

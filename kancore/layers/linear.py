@@ -114,7 +114,7 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
             setattr(self, name, nn.Parameter(getattr(self, name).detach().repeat(stack, 1)))
         for name in ("running_mean", "running_var"):
             self.register_buffer(name, getattr(self, name).repeat(stack, 1))
-        batches = self.num_batches_tracked.repeat(stack)
+        batches = self.num_batches_tracked.repeat(stack, 1)
         self.register_buffer("num_batches_tracked", batches, persistent=False)
 
     # PyTorch's own would add a number of batches to states that lack it.
@@ -136,7 +136,7 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
         if self.training:
             self.num_batches_tracked.add_(1)
             if momentum is None:
-                momentum = 1 / float(self.num_batches_tracked[0])
+                momentum = 1 / float(self.num_batches_tracked[0, 0])
         flat = F.batch_norm(flat, *statistics, *affine, self.training, momentum or 0.0, self.eps)
 >>>>>>> 28f1fc3 (Products of layers are operators of PyTorch, on a CPU too)
         return flat.view(batch, stack, features).transpose(0, 1)

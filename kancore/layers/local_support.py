@@ -16,7 +16,7 @@ from torch.autograd.graph import increment_version
 
 from kancore.layers import compiled, dense, transforms
 from kancore.layers.activations import AT_FINITE, LIMITS, slope
-from kancore.layers.compiled import Fused, Update, address, pointer, pointers
+from kancore.layers.compiled import Fused, Update, address, pointer, pointers, there
 from kancore.layers.dense import Edges, Grid, Placement
 
 # Examples that the kernels plan together, as `layout.h` has it.
@@ -33,7 +33,7 @@ class _Planned(ctypes.Structure):
     )
 
 
-def load(form: str) -> ctypes.CDLL:
+def load(form: str) -> compiled.Kernels:
     """Load a form of the kernels, as `kancore.layers.compiled.load` does."""
     library = compiled.load("local_support", form)
     pointer, real, whole = ctypes.c_void_p, ctypes.c_float, ctypes.c_int
@@ -50,7 +50,6 @@ def load(form: str) -> ctypes.CDLL:
         function = getattr(library, f"kancore_{name}")
         function.argtypes, function.restype = arguments, None
     library.kancore_plan_size.restype = ctypes.c_int64
-    library.lanes = compiled.LANES[form]
     return library
 
 
@@ -100,7 +99,7 @@ class _Plan:
             memory.device.type == "cpu"
             and memory.dtype == torch.uint8
             and memory.is_contiguous()
-            and memory.numel() == LIBRARY.kancore_plan_size(self.fields)
+            and memory.numel() == there(LIBRARY).kancore_plan_size(self.fields)
             and memory.storage_offset() + memory.numel() <= memory.untyped_storage().nbytes()
         ):
             raise ValueError(f"a plan of {list(memory.shape)}, {memory.dtype}, is of other inputs")
@@ -120,7 +119,7 @@ class _Plan:
         The kernels know one grid: where grids have been moved, they get the places of inputs on it,
         and slopes of the base activation by these places, which gradients turn back.
         """
-        size = LIBRARY.kancore_plan_size(self.fields)
+        size = there(LIBRARY).kancore_plan_size(self.fields)
         memory = torch.empty(size, dtype=torch.uint8, device=x.device)
         self.fields.memory = memory.data_ptr()
         values = x.contiguous()
@@ -134,7 +133,7 @@ class _Plan:
             slopes = None if slopes is None else slopes / placement.stretch
             background = None if background is None else placement.on_grid(background)
         low, high = ends
-        LIBRARY.kancore_plan(
+        there(LIBRARY).kancore_plan(
             self.fields,
             *map(pointer, (values, base, slopes, background, background_base)),
             (ctypes.c_float * 2)(*LIMITS[activation]),
@@ -148,7 +147,9 @@ class _Plan:
         stack, _, outputs = edges.base.shape
         y = edges.base.new_empty(stack, self.fields.batch, outputs)
         threads = torch.get_num_threads()
-        LIBRARY.kancore_forward(self.fields, pointers(edges), stack, outputs, y.data_ptr(), threads)
+        there(LIBRARY).kancore_forward(
+            self.fields, pointers(edges), stack, outputs, y.data_ptr(), threads
+        )
         return y
 
     def to_x(
@@ -157,7 +158,7 @@ class _Plan:
         stack, batch, outputs = gradient.shape
         to_x = x.new_empty(stack, batch, self.fields.inputs)
         arguments = address(gradient), pointers(edges), stack, outputs, to_x.data_ptr()
-        LIBRARY.kancore_input_gradient(self.fields, *arguments, torch.get_num_threads())
+        there(LIBRARY).kancore_input_gradient(self.fields, *arguments, torch.get_num_threads())
         if placement is not None:
             to_x *= placement.stretch
         return to_x.sum(0) if x.dim() == 2 else to_x
@@ -166,13 +167,13 @@ class _Plan:
         stack, _, outputs = gradient.shape
         to_edges = edges.map(torch.empty_like)
         arguments = address(gradient), pointers(edges), stack, outputs, pointers(to_edges)
-        LIBRARY.kancore_gradient(self.fields, *arguments, torch.get_num_threads())
+        there(LIBRARY).kancore_gradient(self.fields, *arguments, torch.get_num_threads())
         return to_edges
 
     def update(self, gradient: Tensor, edges: Edges, update: Fused) -> None:
         stack, _, outputs = gradient.shape
         arguments = address(gradient), pointers(edges), stack, outputs, *update.begin()
-        LIBRARY.kancore_update(self.fields, *arguments, torch.get_num_threads())
+        there(LIBRARY).kancore_update(self.fields, *arguments, torch.get_num_threads())
         increment_version(edges.given)
 
 
@@ -184,8 +185,8 @@ _INPUTS = (
 _OPERATORS = torch.library.Library("kancore", "FRAGMENT")
 # Outputs, and a plan for the backward pass, which has slopes where the inputs' gradient is wanted.
 _OPERATORS.define(f"ka_local({_INPUTS}) -> (Tensor, Tensor)")
-# By inputs and the three parameters; empty where it is not wanted, or there is no such parameter. The
-# plan may be empty: it is made again then.
+# By inputs and the three parameters; empty where it is not wanted, or there is no such parameter.
+# The plan may be empty: it is made again then.
 _OPERATORS.define(
     f"ka_local_gradients(Tensor gradient, Tensor plan, {_INPUTS}, bool to_x, bool to_edges) "
     "-> (Tensor, Tensor, Tensor, Tensor)"
@@ -279,7 +280,7 @@ def _gradient_shapes(gradient, memory, x, coefficients, base, scale, *others) ->
 
 
 def _check_gradient(gradient: Tensor, x: Tensor, edges: Edges) -> None:
-    """Raise a ValueError where `parameter.data` has become another tensor since the forward pass."""
+    """Raise a ValueError where `parameter.data` has become another since the forward pass."""
     stack, _, outputs = edges.base.shape
     if gradient.shape != (stack, x.shape[-2], outputs) or not applies_to(x, edges):
         raise ValueError("the parameters have changed their shape or type since the forward pass")
@@ -324,7 +325,7 @@ def _backward_again(ctx, *of_found: Tensor | None) -> tuple:
         return dense.gradients(x, given, *how[:2], gradient, how[2])
 
     given = gradient, x, *(edges[:2] if folded else edges)
-    found, pull_back = torch.func.vjp(gradients, *given)
+    found, pull_back = torch.func.vjp(gradients, *given)[:2]
     wanted = _wanted(of_found, to_x, to_edges, edges)[: len(found)]
     pairs = zip(found, wanted, strict=True)
     results = pull_back(

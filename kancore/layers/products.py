@@ -15,14 +15,14 @@ from torch.autograd.graph import increment_version
 
 from kancore.layers import compiled, transforms
 from kancore.layers.activations import FUNCTIONS
-from kancore.layers.compiled import Fused, Update, address, pointer, pointers
+from kancore.layers.compiled import Fused, Update, address, pointer, pointers, there
 from kancore.layers.shapes import check_inputs
 
 # Activations that the kernels have, in the order of their numbers in the source; 0 is none.
 _ACTIVATIONS = (None, "silu", "gelu")
 
 
-def load(form: str) -> ctypes.CDLL:
+def load(form: str) -> compiled.Kernels:
     """Load a form of the kernels, as `kancore.layers.compiled.load` does."""
     library = compiled.load("products", form)
     pointer, size, whole = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int
@@ -134,7 +134,7 @@ def _check_shapes(x: Tensor, weight: Tensor, bias: Tensor) -> None:
 
 
 def _check_gradient(gradient: Tensor, x: Tensor, weight: Tensor, bias: Tensor) -> None:
-    """Raise a ValueError where `parameter.data` has become another tensor since the forward pass."""
+    """Raise a ValueError where `parameter.data` has become another since the forward pass."""
     expected = *weight.shape[:1], *x.shape[-2:-1], *weight.shape[1:2]
     if gradient.shape != expected or not applies_to(x, weight, bias):
         raise ValueError("the parameters have changed their shape or type since the forward pass")
@@ -150,7 +150,7 @@ def _multiply(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     _check_shapes(x, weight, bias)
     y = x.new_empty(len(weight), x.shape[-2], weight.shape[1])
     if y.numel() and x.numel():
-        _forward(y, *(each.contiguous() for each in (x, weight, bias)))
+        _forward(y, x.contiguous(), weight.contiguous(), bias.contiguous())
     else:
         y.copy_(bias.unsqueeze(1))
     return y
@@ -161,7 +161,7 @@ def _forward(
 ) -> None:
     out = function, y.data_ptr(), pointer(slopes)
     arguments = address(x), *_shared(x, weight, bias), *out
-    LIBRARY.kancore_forward(*arguments, torch.get_num_threads())
+    there(LIBRARY).kancore_forward(*arguments, torch.get_num_threads())
 
 
 def _pull_back(
@@ -177,7 +177,7 @@ def _pull_back(
     """Write gradients by parameters to `to`, or update these; give that by inputs, if wanted."""
     found = x.new_empty(len(weight), *x.shape[-2:]) if to_x else None
     updates, steps = (None, 0.0) if update is None else update.begin()
-    LIBRARY.kancore_backward(
+    there(LIBRARY).kancore_backward(
         *map(pointer, (gradient, slopes, x)),
         *(*_shared(x, weight, bias), pointer(found)),
         *(to and pointers(to), updates, steps, torch.get_num_threads()),
@@ -194,8 +194,8 @@ def _gradients(
         shapes = _gradient_shapes(gradient, x, weight, bias, to_x, to_parameters)
         return tuple(map(Tensor.zero_, shapes))
     to = (x.new_empty(weight.shape), x.new_empty(bias.shape)) if to_parameters else None
-    tensors = (each.contiguous() for each in (x, weight, bias))
-    found_x = _pull_back(gradient.contiguous(), None, *tensors, to_x, to, None)
+    gradient, x, weight, bias = (each.contiguous() for each in (gradient, x, weight, bias))
+    found_x = _pull_back(gradient, None, x, weight, bias, to_x, to, None)
     none = x.new_empty(0)
     return none if found_x is None else found_x, *(to or (none.clone(), none.clone()))
 
@@ -232,10 +232,9 @@ def _backward_again(ctx, *of_found: Tensor | None) -> tuple:
     """Differentiate the gradients, by the formula of the layer."""
 
     def gradients(gradient, *tensors):
-        _, pull_back = torch.func.vjp(_formula, *tensors)
-        return pull_back(gradient)
+        return torch.func.vjp(_formula, *tensors)[1](gradient)
 
-    found, pull_back = torch.func.vjp(gradients, *ctx.saved_tensors)
+    found, pull_back = torch.func.vjp(gradients, *ctx.saved_tensors)[:2]
     pairs = zip(found, of_found, ctx.wanted, strict=True)
     filled = tuple(
         other if want and other is not None else torch.zeros_like(one) for one, other, want in pairs
@@ -262,13 +261,14 @@ def _batch(info, in_dims, x, weight, bias) -> tuple[Tensor, int]:
 def _batch_gradients(info, in_dims, gradient, x, weight, bias, to_x, to_parameters) -> tuple:
     pairs = zip((gradient, x, weight), in_dims[:3], strict=True)
     gradient, x, weight = (_front(each, dim, info.batch_size) for each, dim in pairs)
-    found, dims = 3 * [x.new_empty(0)], 3 * [None]
+    found = 3 * [x.new_empty(0)]
+    dims: list[int | None] = [None, None, None]
     if to_x:
         of_x = gradient @ weight
         found[0], dims[0] = of_x.sum(1) if x.dim() == 3 else of_x, 0
     if to_parameters:
         x = x.unsqueeze(1) if x.dim() == 3 else x
-        found[1:], dims[1:] = (gradient.mT @ x, gradient.sum(-2)), (0, 0)
+        found[1:], dims[1:] = [gradient.mT @ x, gradient.sum(-2)], [0, 0]
     return tuple(found), tuple(dims)
 
 

@@ -1,4 +1,4 @@
-"""What PyTorch may do to a layer beside computing it: transform functions, differentiate forward."""
+"""What PyTorch may do to a layer beside computing it."""
 
 import torch
 from torch.autograd import forward_ad
@@ -10,12 +10,12 @@ def forward_mode() -> bool:
 
 
 def active() -> bool:
-    """Whether `torch.func` transforms the function that is being called, or tangents are carried."""
+    """Whether `torch.func` transforms what is being called, or tangents are carried."""
     return torch._C._are_functorch_transforms_active() or forward_mode()
 
 
 def differentiating() -> bool:
-    """Whether `torch.func` differentiates the function that is being called, or tangents are carried.
+    """Whether `torch.func` differentiates what is being called, or tangents are carried.
 
     Operators that are made in Python have derivatives for autograd alone; batches of `vmap` they
     know.

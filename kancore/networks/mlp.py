@@ -22,7 +22,7 @@ WIDE_FACTOR = 10
 
 
 class _Hidden(nn.Module):
-    """A linear layer and its activation, normalized before, after or not; and its skip connection."""
+    """A linear layer, its activation, normalization before or after that, a skip connection."""
 
     def __init__(
         self,

@@ -1,8 +1,8 @@
 """What MLPs and KANs share: a chain of layers over a stack, initialization, selection, counts."""
 
+import operator
 from collections.abc import Iterable, Sequence
 from copy import deepcopy
-from operator import index
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -203,7 +203,7 @@ def check_widths(widths: Sequence[int]) -> tuple[int, ...]:
     whole = all(hasattr(width, "__index__") and width >= 1 for width in widths)
     if len(widths) < 2 or not whole:
         raise ValueError(f"widths must be two or more positive numbers, got {widths!r}")
-    return tuple(map(index, widths))
+    return tuple(map(operator.index, widths))
 
 
 def normalization(
