@@ -94,7 +94,9 @@ class _InBackward(torch.optim.Optimizer):
             options |= self._options(group)
             updates.append({"optimizer": self._name, **options, "first": first, "second": second})
         if (fused := layer.fuse(updates, steps)) is not None:
-            following = _Following(fused.updates, steps, fused.described, self, group)
+            following = _Following(
+                *(fused.updates, steps, fused.described, fused.storages, self, group)
+            )
             layer.update = following
             self._layers.append((layer, following))
 

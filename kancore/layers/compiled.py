@@ -9,7 +9,6 @@ import ctypes
 import importlib.machinery
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -142,6 +141,7 @@ class Fused:
     updates: ctypes.Array
     steps: Tensor
     described: list[dict]  # with the buffers that `updates` points to
+    storages: list[tuple[torch.UntypedStorage, int, int]]  # their memory, where it was, its size
 
     def begin(self) -> tuple[ctypes.Array, float]:
         """Give the updates, and the number of the step, to a backward pass that does them.
@@ -151,22 +151,12 @@ class Fused:
         ValueError
             If the memory of a buffer has gone since they were described.
         """
-        for storage, place, size in self._storages:
+        for storage, place, size in self.storages:
             if storage.data_ptr() != place or storage.nbytes() < size:
                 raise ValueError(
                     "buffers of an optimizer have left their memory: fuse the layer again"
                 )
         return self.updates, self.steps.item()
-
-    @cached_property
-    def _storages(self) -> list[tuple[torch.UntypedStorage, int, int]]:
-        """Memory of all buffers, its address and its size; of networks side by side one."""
-        found = {}
-        for update in self.described:
-            for buffer in (*(update["first"] or ()), *(update["second"] or ())):
-                storage = buffer.untyped_storage()
-                found[storage.data_ptr()] = storage, storage.data_ptr(), storage.nbytes()
-        return list(found.values())
 
     def scale_rates(self, factor: float) -> None:
         """Multiply the learning rates, as they were described, by `factor`."""
@@ -178,11 +168,13 @@ class Fused:
         described = self.described[start : start + size]
         offset = start * ctypes.sizeof(Update)
         updates = (Update * len(described)).from_buffer(self.updates, offset)
-        return Fused(updates, self.steps, described)
+        return Fused(updates, self.steps, described, self.storages)
 
 
 def suit(x: Tensor, *parameters: Tensor) -> bool:
     """Whether kernels are for inputs of this kind, and for parameters, of which there are some."""
+    if torch.compiler.is_exporting() and transforms.exporting_to_onnx():
+        return False
     return all(
         tensor.device.type == "cpu"
         and tensor.dtype == torch.float32
@@ -228,7 +220,14 @@ def fused(updates: list[dict], steps: Tensor, parameters: Sequence[Tensor]) -> F
         )
         for u in updates
     ]
-    return Fused((Update * len(updates))(*described), steps, updates)
+    return Fused((Update * len(updates))(*described), steps, updates, _storages(updates))
+
+
+def _storages(updates: list[dict]) -> list[tuple[torch.UntypedStorage, int, int]]:
+    """Memory of all buffers, its address and its size; of networks side by side one."""
+    buffers = [b for u in updates for b in (*(u["first"] or ()), *(u["second"] or ()))]
+    storages = {each.data_ptr(): each for each in (b.untyped_storage() for b in buffers)}
+    return [(storage, place, storage.nbytes()) for place, storage in storages.items()]
 
 
 def there(library: Kernels | None) -> Kernels:

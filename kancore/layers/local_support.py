@@ -472,7 +472,8 @@ class _Updating(torch.autograd.Function):
                 "the layer updates its parameters in the backward pass, which has no derivative; "
                 "expected no create_graph=True after KALayer.fuse"
             )
-        plan, gradient = _Plan(x, ctx.grid, *ctx.plan_shape).read(memory), gradient.contiguous()
+        gradient = gradient.resolve_neg().contiguous()
+        plan = _Plan(x, ctx.grid, *ctx.plan_shape).read(memory)
         to_x = None
         if ctx.needs_input_grad[0]:
             to_x = plan.to_x(gradient, edges, x, ctx.placement)

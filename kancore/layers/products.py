@@ -68,7 +68,7 @@ class _Product(torch.autograd.Function):
             product = torch.mm(features, flat)
         else:
             product = torch.addmm(bias.view(-1), features, flat)
-        return product.view(-1, stack, outputs).transpose(0, 1)
+        return product.view(len(features), stack, outputs).transpose(0, 1)
 
     @staticmethod
     def backward(ctx, gradient):
@@ -84,7 +84,7 @@ class _Product(torch.autograd.Function):
             if ctx.needs_input_grad[0]:
                 to_features = torch.bmm(gradient, weight)
             return to_features, torch.bmm(gradient.transpose(1, 2), features), to_bias
-        flat = gradient.transpose(0, 1).reshape(-1, stack * outputs)
+        flat = gradient.transpose(0, 1).reshape(len(features), stack * outputs)
         if ctx.needs_input_grad[0]:
             to_features = torch.mm(flat, weight.view(stack * outputs, inputs))
         return to_features, torch.mm(flat.t(), features).view_as(weight), to_bias
@@ -307,7 +307,7 @@ class _Updating(torch.autograd.Function):
                 "derivative; expected no create_graph=True after Linear.fuse"
             )
         update = ctx.update if any(ctx.needs_input_grad[1:3]) else None
-        tensors = gradient.contiguous(), slopes, x, weight, bias
+        tensors = gradient.resolve_neg().contiguous(), slopes, x, weight, bias
         to_x = _pull_back(*tensors, ctx.needs_input_grad[0], None, update)
         if update is not None:
             increment_version([weight, bias])

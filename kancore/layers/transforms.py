@@ -1,5 +1,7 @@
 """What PyTorch may do to a layer beside computing it."""
 
+import sys
+
 import torch
 from torch.autograd import forward_ad
 
@@ -31,3 +33,9 @@ def differentiating() -> bool:
 def autocast(device: str) -> bool:
     """Whether operators on a kind of device are to choose their precision themselves."""
     return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+
+
+def exporting_to_onnx() -> bool:
+    """Whether a program is being made of PyTorch's own operators alone, as ONNX knows them."""
+    onnx = sys.modules.get("torch.onnx")  # not imported before it is used
+    return onnx is not None and onnx.is_in_onnx_export()

@@ -1,5 +1,7 @@
 """Networks of other libraries: the same outputs from their states."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -31,7 +33,7 @@ def splines(x, grid, degree):
 
 def efficient_state(grid_size, degree, ends=(-1.0, 1.0), standalone=True, generator=None):
     state = {}
-    for number, (inputs, outputs) in enumerate(zip(WIDTHS, WIDTHS[1:], strict=False)):
+    for number, (inputs, outputs) in enumerate(pairwise(WIDTHS)):
         prefix = f"layers.{number}."
         state[f"{prefix}base_weight"] = torch.randn(outputs, inputs, generator=generator)
         shape = outputs, inputs, grid_size + degree
