@@ -15,7 +15,6 @@ import torch
 from torch import Generator, Tensor, nn
 
 from kancore.layers import transforms
-
 from kancore.machine.cpp import source_digest
 
 # Compiled forms, widest first, by what PyTorch calls the processors that can run them.

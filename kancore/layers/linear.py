@@ -85,32 +85,25 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
     stack
         Number of networks.
     momentum
-<<<<<<< HEAD
-        Share of a batch's statistics in the running ones, at each step.
-    affine
-        Whether each unit has a scale and a shift that are trained.
-=======
         Share of a batch's statistics in the running ones, at each step; ``None`` for the mean over
         all batches.
->>>>>>> 28f1fc3 (Products of layers are operators of PyTorch, on a CPU too)
+    affine
+        Whether each unit has a scale and a shift that are trained.
     """
 
     running_mean: Tensor
     running_var: Tensor
     num_batches_tracked: Tensor
 
-<<<<<<< HEAD
-    def __init__(self, features: int, stack: int = 1, momentum: float = 0.1, affine: bool = True):
-        super().__init__()
-        self.momentum = momentum
-        self.weight = nn.Parameter(torch.ones(stack, features)) if affine else None
-        self.bias = nn.Parameter(torch.zeros(stack, features)) if affine else None
-        self.register_buffer("running_mean", torch.zeros(stack, features))
-        self.register_buffer("running_var", torch.ones(stack, features))
-=======
-    def __init__(self, features: int, stack: int = 1, momentum: float | None = 0.1):
-        super().__init__(features, momentum=momentum)
-        for name in ("weight", "bias"):
+    def __init__(
+        self,
+        features: int,
+        stack: int = 1,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+    ):
+        super().__init__(features, momentum=momentum, affine=affine)
+        for name in ("weight", "bias") if affine else ():
             setattr(self, name, nn.Parameter(getattr(self, name).detach().repeat(stack, 1)))
         for name in ("running_mean", "running_var"):
             self.register_buffer(name, getattr(self, name).repeat(stack, 1))
@@ -119,26 +112,21 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
 
     # PyTorch's own would add a number of batches to states that lack it.
     _load_from_state_dict = nn.Module._load_from_state_dict
->>>>>>> 28f1fc3 (Products of layers are operators of PyTorch, on a CPU too)
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalize ``[S, batch, features]`` over the batch."""
         stack, batch, features = x.shape
         flat = x.transpose(0, 1).reshape(batch, stack * features)
         statistics = self.running_mean.view(-1), self.running_var.view(-1)
-<<<<<<< HEAD
         weight = None if self.weight is None else self.weight.view(-1)
         bias = None if self.bias is None else self.bias.view(-1)
-        flat = F.batch_norm(flat, *statistics, weight, bias, self.training, self.momentum)
-=======
-        affine = self.weight.view(-1), self.bias.view(-1)
         momentum = self.momentum
         if self.training:
             self.num_batches_tracked.add_(1)
             if momentum is None:
                 momentum = 1 / float(self.num_batches_tracked[0, 0])
-        flat = F.batch_norm(flat, *statistics, *affine, self.training, momentum or 0.0, self.eps)
->>>>>>> 28f1fc3 (Products of layers are operators of PyTorch, on a CPU too)
+        moments = momentum or 0.0, self.eps
+        flat = F.batch_norm(flat, *statistics, weight, bias, self.training, *moments)
         return flat.view(batch, stack, features).transpose(0, 1)
 
 

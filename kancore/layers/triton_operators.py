@@ -74,8 +74,8 @@ def _backward(ctx, gradient: Tensor) -> tuple:
     edges = Edges(*edges)
     needed = ctx.needs_input_grad[:4]
     if torch.is_grad_enabled():  # this gradient is to be differentiated itself
-        found = dense.gradients(x, edges, ctx.activation, ctx.grid, gradient, needed)
-        return *found, *5 * [None]
+        found = dense.gradients(x, edges, ctx.activation, ctx.grid, gradient)
+        return *found, *(9 - len(found)) * [None]
     dense.check_shapes(x, edges, ctx.grid)  # `parameter.data` may be another tensor by now
     grid_size, degree, ends = ctx.grid
     arguments = gradient, x, *edges, ctx.activation, grid_size, degree, *ends
