@@ -289,15 +289,18 @@ def _check_gradient(gradient: Tensor, x: Tensor, edges: Edges) -> None:
 def _save(ctx, inputs, output) -> None:
     tensors, ctx.how = inputs[:7], inputs[7:]
     ctx.save_for_backward(*tensors, output[1])
+    ctx.set_materialize_grads(False)  # the plan's would be zeros, as large as it is
 
 
-def _backward(ctx, gradient: Tensor, _) -> tuple:
+def _backward(ctx, gradient: Tensor | None, _) -> tuple:
+    if gradient is None:
+        return 13 * (None,)
     *tensors, memory = ctx.saved_tensors
     x, *edges = tensors[:4]
     _check_gradient(gradient, x, Edges(*edges))
     to_x, to_edges = ctx.needs_input_grad[0], any(ctx.needs_input_grad[1:4])
     arguments = gradient, memory, *tensors, *ctx.how, to_x, to_edges
-    found = torch.ops.kancore.ka_local_gradients(*arguments)
+    found = torch.ops.kancore.ka_local_gradients.default(*arguments)
     return *_wanted(found, to_x, to_edges, edges), *9 * [None]
 
 
@@ -394,14 +397,14 @@ def _batch(info, in_dims, *arguments) -> tuple:
     size, (x, *others) = info.batch_size, arguments
     dims = in_dims[:7]
     if all(dim is None for dim in dims[1:]):
-        y, memory = torch.ops.kancore.ka_local(_in_one_batch(x, dims[0], size), *others)
+        y, memory = torch.ops.kancore.ka_local.default(_in_one_batch(x, dims[0], size), *others)
         y, dim = y.unflatten(1, (size, y.shape[1] // size)), 1
     else:
         *edges, _, centre, stretch = others[:6]
         chosen = *dims[:4], *dims[5:]
         tensors, _ = _in_one_stack((x, *edges, centre, stretch), chosen, size, False)
         arguments = *tensors[:4], None, *tensors[4:], *others[6:]
-        y, memory = torch.ops.kancore.ka_local(*arguments)
+        y, memory = torch.ops.kancore.ka_local.default(*arguments)
         y, dim = y.unflatten(0, (size, len(y) // size)), 0
     return (y, memory.new_empty(0)), (dim, None)
 
@@ -415,7 +418,7 @@ def _batch_gradients(info, in_dims, gradient, memory, *arguments) -> tuple:
         gradient, x = (
             _in_one_batch(each, dim, size) for each, dim in ((gradient, of_gradient), (x, dims[0]))
         )
-        found, *rest = torch.ops.kancore.ka_local_gradients(gradient, memory, x, *others)
+        found, *rest = torch.ops.kancore.ka_local_gradients.default(gradient, memory, x, *others)
         batch = found.shape[-2] // size
         return (found.unflatten(-2, (size, batch)), *rest), (found.dim() - 2, None, None, None)
     *edges, _, centre, stretch = others[:6]
@@ -423,7 +426,7 @@ def _batch_gradients(info, in_dims, gradient, memory, *arguments) -> tuple:
     tensors, shared = _in_one_stack((x, *edges, centre, stretch), chosen, size, to_x)
     gradient = _front(gradient, of_gradient, size).flatten(0, 1)
     arguments = gradient, memory, *tensors[:4], None, *tensors[4:], *others[6:]
-    found = list(torch.ops.kancore.ka_local_gradients(*arguments))
+    found = list(torch.ops.kancore.ka_local_gradients.default(*arguments))
     wanted = [to_x, *(to_edges and edge is not None for edge in edges)]
     for place, each in enumerate(found):
         if wanted[place]:
@@ -529,7 +532,7 @@ def product(
     grid_size, degree, (low, high) = grid
     where = (None, None) if placement is None else placement
     how = activation, grid_size, degree, float(low), float(high), slopes
-    y, _ = torch.ops.kancore.ka_local(x, *edges, background, *where, *how)
+    y, _ = torch.ops.kancore.ka_local.default(x, *edges, background, *where, *how)
     return y
 
 

@@ -68,7 +68,7 @@ class _Product(torch.autograd.Function):
             product = torch.mm(features, flat)
         else:
             product = torch.addmm(bias.view(-1), features, flat)
-        return product.view(len(features), stack, outputs).transpose(0, 1)
+        return product.view(features.shape[0], stack, outputs).transpose(0, 1)
 
     @staticmethod
     def backward(ctx, gradient):
@@ -84,7 +84,7 @@ class _Product(torch.autograd.Function):
             if ctx.needs_input_grad[0]:
                 to_features = torch.bmm(gradient, weight)
             return to_features, torch.bmm(gradient.transpose(1, 2), features), to_bias
-        flat = gradient.transpose(0, 1).reshape(len(features), stack * outputs)
+        flat = gradient.transpose(0, 1).reshape(features.shape[0], stack * outputs)
         if ctx.needs_input_grad[0]:
             to_features = torch.mm(flat, weight.view(stack * outputs, inputs))
         return to_features, torch.mm(flat.t(), features).view_as(weight), to_bias
@@ -218,7 +218,7 @@ def _backward(ctx, gradient: Tensor) -> tuple:
     _check_gradient(gradient, x, weight, bias)
     to_x, to_parameters = ctx.needs_input_grad[0], any(ctx.needs_input_grad[1:])
     arguments = gradient, x, weight, bias, to_x, to_parameters
-    found = torch.ops.kancore.affine_gradients(*arguments)
+    found = torch.ops.kancore.affine_gradients.default(*arguments)
     return (found[0] if to_x else None, *(found[1:] if to_parameters else (None, None)))
 
 
@@ -353,7 +353,7 @@ def affine(
         return _updating(x, weight, bias, update, activation)
     x, weight, bias = _in_autocast(x, weight, bias)
     if applies_to(x, weight, bias) and not transforms.differentiating():
-        y = torch.ops.kancore.affine(x, weight, bias)
+        y = torch.ops.kancore.affine.default(x, weight, bias)
     else:
         y = stacked_product(x, weight, bias)
     return y if activation is None else FUNCTIONS[activation](y)
