@@ -5,7 +5,14 @@ import pytest
 import torch
 
 from kancore import KAN
-from kancore.layers import dense, local_support, on_chip, triton_kernels
+from kancore.layers import (
+    dense,
+    local_support,
+    on_chip,
+    triton_activations,
+    triton_kernels,
+)
+from kancore.layers.activations import FUNCTIONS
 from kancore.layers.dense import Edges
 from kancore.layers.kolmogorov_arnold import SPLINE_SCALES, KALayer
 from kancore.schemes import ACTIVATIONS, INITIALIZATIONS, Scheme
@@ -231,3 +238,38 @@ def test_layers_take_the_kernels(monkeypatch):
     assert torch.equal(found, on_chip.product(x, layer.edges, "gelu", layer.grid))
     monkeypatch.setattr(on_chip, "ENABLED", False)
     torch.testing.assert_close(found, layer(x), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("activation", ["gelu", "silu"])
+def test_activations_in_one_pass_are_those_in_steps(activation):
+    """At 5,000 numbers, of several programs, and far from zero; and their derivatives."""
+    values, expected, slopes = far.values(activation)
+    x = torch.cat((values, torch.linspace(-8, 8, 5000))).view(1, -1)
+    found, reference = x.to(DEVICE).requires_grad_(), x.double().requires_grad_()
+    y = triton_activations.activation(activation, found)
+    gradient = torch.randn(x.shape)
+    (to_x,) = torch.autograd.grad(y, found, gradient.to(DEVICE))
+    wanted = FUNCTIONS[activation](reference)
+    (to_reference,) = torch.autograd.grad(wanted, reference, gradient.double())
+    torch.testing.assert_close(y.double().cpu(), wanted, rtol=1e-5, atol=2e-6)
+    torch.testing.assert_close(to_x.double().cpu(), to_reference, rtol=1e-5, atol=2e-6)
+    far_from = slice(0, len(values))
+    torch.testing.assert_close(y[0, far_from].double().cpu(), expected, rtol=1e-5, atol=1e-6)
+    wanted = slopes * gradient[0, far_from]
+    torch.testing.assert_close(to_x[0, far_from].double().cpu(), wanted, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("activation", ["gelu", "silu"])
+def test_the_operators_of_activations_are_what_pytorch_expects_of_operators(activation):
+    x = torch.randn(5, 3, device=DEVICE, requires_grad=True)
+    torch.library.opcheck(torch.ops.kancore.activation, (x, activation))
+
+    def curvature(function):
+        (slope,) = torch.autograd.grad(function(x).sum(), x, create_graph=True)
+        return torch.autograd.grad(slope.square().sum(), x)[0]
+
+    ours = curvature(lambda x: triton_activations.activation(activation, x))
+    theirs = curvature(
+        torch.nn.functional.gelu if activation == "gelu" else torch.nn.functional.silu
+    )
+    torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
