@@ -7,10 +7,12 @@ import torch
 from kancore import KAN
 from kancore.layers import (
     dense,
+    in_memory,
     local_support,
     on_chip,
     triton_activations,
     triton_kernels,
+    triton_operators,
 )
 from kancore.layers.activations import FUNCTIONS
 from kancore.layers.dense import Edges
@@ -28,6 +30,17 @@ def kernels(monkeypatch):
     """Layers on a CPU use these kernels too, and tests draw the same numbers each time."""
     monkeypatch.setattr(local_support, "LIBRARY", None)
     torch.manual_seed(0)
+
+
+@pytest.fixture(params=["on the chip", "in memory", "in memory, network by network"])
+def basis(request, monkeypatch):
+    """Where functions of inputs are: in layers of all shapes as in those that are fastest so."""
+    columns = 1 if "memory" in request.param else 10**9
+    monkeypatch.setattr(
+        triton_operators, "IN_MEMORY", dict.fromkeys(triton_operators.IN_MEMORY, columns)
+    )
+    if "network" in request.param:
+        monkeypatch.setattr(in_memory, "_GROUP", 1)
 
 
 def to_device(edge):
@@ -73,6 +86,7 @@ def test_products_and_gradients_are_those_of_the_definition(grid_size, degree):
     compare(1.3 * torch.randn(21, 9), draw_edges(grid, 1, 9, 7, folded), "gelu", grid)
 
 
+@pytest.mark.usefixtures("basis")
 @pytest.mark.parametrize(
     ("stack", "batch", "inputs", "outputs", "shared"),
     [
@@ -118,6 +132,7 @@ def test_inputs_at_knots_and_at_the_ends_of_the_grid(degree):
     compare(knots.unsqueeze(1).repeat(1, 2), draw_edges(grid, 1, 2, 3), "cosine", grid)
 
 
+@pytest.mark.usefixtures("basis")
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_inputs_far_beyond_the_grid_and_infinite_ones_reach_the_base_alone(activation):
     grid = (5, 3, ENDS)
@@ -138,6 +153,7 @@ def test_inputs_far_beyond_the_grid_and_infinite_ones_reach_the_base_alone(activ
     )
 
 
+@pytest.mark.usefixtures("basis")
 def test_a_nan_is_a_nan_in_the_outputs_of_its_example_and_network_alone():
     grid = (3, 2, ENDS)
     x = torch.randn(2, 3, 4)
@@ -150,7 +166,7 @@ def test_a_nan_is_a_nan_in_the_outputs_of_its_example_and_network_alone():
 
 
 @pytest.mark.parametrize("shared", [True, False])
-@pytest.mark.usefixtures("parts")
+@pytest.mark.usefixtures("parts", "basis")
 def test_the_same_bits_each_time(shared):
     grid = (3, 2, ENDS)
     x = torch.randn(*(() if shared else (2,)), 70, 6)
