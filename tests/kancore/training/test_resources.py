@@ -16,6 +16,7 @@ from kancore.networks.parts import evaluation_batch
 from kancore.schemes import Architecture
 from kancore.studies.config import resolve
 from kancore.training.resources import (
+    CUDA_BASE_MB,
     MAX_MINUTES,
     Shape,
     _layers,
@@ -68,7 +69,7 @@ def test_every_job_of_the_paper_fits_a_day_and_small_ones_ask_for_little():
         size = shape(sweep.dataset, DATA)
         assert 10 <= runtime_minutes(sweep, size, 1, True) <= MAX_MINUTES
         assert runtime_minutes(sweep, size, 1, True) <= runtime_minutes(sweep, size, 1, False)
-        assert memory_mb(sweep, size, cuda=True) > 2500
+        assert memory_mb(sweep, size, cuda=True) > CUDA_BASE_MB
     for sweep in study("quick").sweeps():
         size = shape(sweep.dataset, DATA)
         assert memory_mb(sweep, size) < 2500
