@@ -1,7 +1,7 @@
 """A step of a sweep on a GPU by our kernels, and by what they replace, against the device's limits.
 
 All ways do the same work, so their rates are of one count: the bytes that a step by the kernels has
-to move at least, and the floating-point operations of its products (`kancore.bench.estimate`).
+to move at least, and the floating-point operations of its products (`kancore.bench.work`).
 """
 
 from collections.abc import Callable, Iterator
@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 import pandas as pd
 
 from kancore.bench import ours, peers
-from kancore.bench.estimate import dense_products, step_work
 from kancore.bench.measure import interleaved
+from kancore.bench.work import dense_products, step_work
 from kancore.schemes import OPTIMIZERS
 from kancore.training.loop import Training
 from kancore.training.resources import Shape

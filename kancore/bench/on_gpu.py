@@ -1,7 +1,4 @@
-"""What a GPU does: its limits, our kernels alone, and steps and evaluations of a study's sweeps.
-
-Beside what is measured stands what the model of `kancore.bench.estimate` has for it.
-"""
+"""What a GPU does: its limits, our kernels alone, and steps and evaluations of a study's sweeps."""
 
 import gc
 import time
@@ -17,8 +14,8 @@ import torch
 
 from kancore import networks
 from kancore.bench import ours
-from kancore.bench.estimate import kernel_seconds, step_work, steps
 from kancore.bench.measure import interleaved
+from kancore.bench.work import step_work
 from kancore.layers.dense import Edges
 from kancore.layers.triton_operators import PRECISIONS
 from kancore.machine.memory import resident_mb
@@ -103,7 +100,7 @@ def passes(
     layers: Sequence[tuple] | None = None,
     precisions: Sequence[str] = tuple(PRECISIONS),
 ) -> Iterator[dict]:
-    """Time each kernel alone, in milliseconds, beside the model and a product of its factors."""
+    """Time each kernel alone, in milliseconds, beside a product of its factors."""
     from kancore.layers import triton_kernels
 
     for layer in layers or LAYERS:
@@ -138,7 +135,6 @@ def passes(
                     "precision": digits,
                     "ms": 1e3 * found,
                     "TFLOP/s": 1e-12 * flops / found,
-                    "model, ms": 1e3 * kernel_seconds(kernel, x, edges, GRID, digits),
                     "product alone, ms": 1e3 * alone,
                 }
 
@@ -178,8 +174,8 @@ def distinct(study: Study, objective: str = "backprop") -> list[tuple[Sweep, Sha
             size = shape(sweep.dataset, data)
             same = size, sweep.architecture, sweep.batch_size, sweep.epochs
             found.setdefault(same, (sweep, size, []))[2].append(sweep.dataset)
-    work = {same: step_work(*each[:2]).device for same, each in found.items()}
-    ordered = sorted(found, key=lambda same: work[same])
+    moved = {same: step_work(*each[:2]).bytes for same, each in found.items()}
+    ordered = sorted(found, key=lambda same: moved[same])
     return [(found[same][0], found[same][1], ", ".join(found[same][2])) for same in ordered]
 
 
@@ -255,29 +251,27 @@ def study_rows(
             each, evaluation, parts = measured(sweep, size, seconds, compiled)
         count = sweep.epochs * (size.train // min(sweep.batch_size, size.train))
         evaluations = -(-sweep.epochs // sweep.evaluate_every)
-        expected = step_work(sweep, size, tf32=digits != "highest")
+        work = step_work(sweep, size)
         sets = 1 + datasets.count(",")
         yield {
             "data sets": datasets,
             "model": sweep.architecture.model,
             "architecture": sweep.architecture.name,
             "ms a step": 1e3 * each,
-            "model, ms": 1e3 * expected.seconds,
-            "TFLOP/s": 1e-12 * expected.flops / each,
-            "GB/s": 1e-9 * expected.bytes / each,
+            "TFLOP/s": 1e-12 * work.flops / each,
+            "GB/s": 1e-9 * work.bytes / each,
             "ms an evaluation": 1e3 * evaluation,
             "peak GB": torch.cuda.max_memory_allocated() / 1e9,
             "parts": parts,
             "minutes": sets * (count * each + evaluations * evaluation) / 60,
             "of it evaluation": sets * evaluations * evaluation / 60,
-            "model, minutes": sets * steps(sweep, size) * expected.seconds / 60,
         }
 
 
 def totals(table: pd.DataFrame) -> pd.DataFrame:
     """Minutes of all sweeps of a table of `study_rows`, by model."""
     table = table.assign(sweeps=1 + table["data sets"].str.count(","))
-    columns = ["sweeps", "minutes", "of it evaluation", "model, minutes"]
+    columns = ["sweeps", "minutes", "of it evaluation"]
     found = table.groupby("model")[columns].sum().reset_index()
     whole = pd.DataFrame([{"model": "all", **table[columns].sum()}])
     return pd.concat([found, whole], ignore_index=True)

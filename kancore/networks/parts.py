@@ -12,6 +12,8 @@ from kancore.schemes import Trained
 
 # Examples of a batch in evaluations: few, so that a stack's features stay in a processor's cache.
 EVALUATION_BATCH = 256
+# Share of a GPU's memory for what a batch of an evaluation computes in a layer.
+GPU_SHARE = 1 / 64
 # Numbers of activations of one layer that stay in a processor's cache between two passes over them.
 CACHED = 1_000_000
 # Whether linear layers train by compiled kernels on a CPU, as they do only where vectors are wide.
@@ -40,6 +42,35 @@ class Needs:
     buffers: int
     activations: int
     together: bool
+
+
+def evaluation_batch(sweep: Trained, networks: int, features: int, gpu_bytes: int | None) -> int:
+    """Examples of a batch in evaluations.
+
+    On a GPU they are many, since it would otherwise wait for the host. They go by its size and not
+    by the memory that is free, so that results are the same each time.
+
+    Parameters
+    ----------
+    sweep
+        What is trained.
+    networks
+        Of the stack.
+    features
+        Of the data set.
+    gpu_bytes
+        Memory of the GPU; ``None`` on a CPU.
+    """
+    architecture = sweep.architecture
+    if gpu_bytes is None or architecture.own:
+        return EVALUATION_BATCH
+    numbers = networks * max(architecture.hidden_widths)
+    functions = 1
+    if architecture.grid_size is not None and architecture.degree is not None:
+        functions = architecture.grid_size + architecture.degree + 1
+    numbers = max(numbers, functions * features)
+    examples = max(EVALUATION_BATCH, int(GPU_SHARE * gpu_bytes / (4 * numbers)))
+    return 1 << examples.bit_length() - 1
 
 
 def networks_at_once(sweep: Trained, parameters: int) -> int | None:

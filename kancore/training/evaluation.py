@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from kancore.machine.interruption import Stopped
-from kancore.networks.parts import EVALUATION_BATCH
+from kancore.networks.parts import EVALUATION_BATCH, evaluation_batch
 from kancore.objectives.backprop import cross_entropy
 from kancore.schemes import Trained
 from kancore.training.splits import Splits
@@ -72,10 +72,11 @@ def _measure(
     should_stop: Callable[[], bool],
 ) -> dict[str, Tensor]:
     """Mean loss and accuracy of each network on each split, all ``[S]`` in float64."""
+    size = evaluation_batch(sweep, len(state.loss), splits.features, splits.gpu_bytes)
 
     def outputs_of(split: str) -> Iterator[tuple[Tensor, Tensor]]:
         """Give all networks' outputs, ``[S, batch, classes]``, and labels."""
-        for x, y in splits.in_order(split, EVALUATION_BATCH):
+        for x, y in splits.in_order(split, size):
             if should_stop():
                 raise Stopped
             yield state.network(x), y

@@ -48,6 +48,18 @@ class Splits:
             self._longest = {name: longest_row(x) for name, (x, _) in self._stored.items()}
         self.background = self._background()
 
+    @property
+    def features(self) -> int:
+        """Features of an example."""
+        return self._dataset.features
+
+    @property
+    def gpu_bytes(self) -> int | None:
+        """Memory of the GPU that the data are on; ``None`` on a CPU."""
+        if self._device.type != "cuda":
+            return None
+        return torch.cuda.get_device_properties(self._device).total_memory
+
     def _divide(self) -> dict[str, tuple[Tensor, Tensor]]:
         """Features as stored and labels of each split."""
         data, sweep = self._dataset, self._sweep

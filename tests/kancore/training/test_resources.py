@@ -12,8 +12,11 @@ import yaml
 
 from kancore import networks
 from kancore.data import BUNDLED, dataset_module
+from kancore.networks.parts import evaluation_batch
+from kancore.schemes import Architecture
 from kancore.studies.config import resolve
 from kancore.training.resources import (
+    CUDA_BASE_MB,
     MAX_MINUTES,
     Shape,
     _layers,
@@ -66,7 +69,7 @@ def test_every_job_of_the_paper_fits_a_day_and_small_ones_ask_for_little():
         size = shape(sweep.dataset, DATA)
         assert 10 <= runtime_minutes(sweep, size, 1, True) <= MAX_MINUTES
         assert runtime_minutes(sweep, size, 1, True) <= runtime_minutes(sweep, size, 1, False)
-        assert memory_mb(sweep, size, cuda=True) > 2500
+        assert memory_mb(sweep, size, cuda=True) > CUDA_BASE_MB
     for sweep in study("quick").sweeps():
         size = shape(sweep.dataset, DATA)
         assert memory_mb(sweep, size) < 2500
@@ -155,3 +158,16 @@ def test_stacks_are_the_fewest_that_fit():
     assert max(needed) <= 23_000
     assert stack_sizes(sweep, size, schemes, 1) == [1] * 27
     assert stack_sizes(sweep, size, [], 1) == []
+
+
+def test_evaluations_on_a_gpu_take_as_many_examples_as_its_size_allows():
+    architecture = Architecture("kan", (128, 64), degree=3, grid_size=5, grid_range=(-1.0, 1.0))
+    described = replace(next(iter(study("paper").sweeps())), architecture=architecture)
+    # On a CPU 256; else the power of two whose largest layer takes at most 1/64 of the memory:
+    # 27 * 128 numbers an example, or 9 functions of each of its features.
+    assert evaluation_batch(described, 27, 784, None) == 256
+    assert evaluation_batch(described, 27, 28, 64 * 4 * 3456 * 5000) == 4096
+    assert evaluation_batch(described, 27, 784, 64 * 4 * 9 * 784 * 8192) == 8192
+    assert evaluation_batch(described, 27, 784, 10**6) == 256
+    mlp = replace(described, architecture=Architecture("mlp", (128, 64)))
+    assert evaluation_batch(mlp, 27, 784, 64 * 4 * 3456 * 2048) == 2048
