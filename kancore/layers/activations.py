@@ -11,8 +11,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kancore.layers import triton_activations
-
 # At finite numbers; at infinity as PyTorch has them.
 AT_FINITE: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": F.gelu,
@@ -24,18 +22,24 @@ AT_FINITE: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 def _gelu(x: Tensor) -> Tensor:
-    return _with_limits("gelu", x)
+    return _with_limits(F.gelu, x)
 
 
 def _silu(x: Tensor) -> Tensor:
-    return _with_limits("silu", x)
+    return _with_limits(F.silu, x)
 
 
-def _with_limits(name: str, x: Tensor) -> Tensor:
-    """Evaluate GELU or SiLU, also at infinity."""
-    if triton_activations.applies_to(x):
-        return triton_activations.activation(name, x)
-    return triton_activations.in_steps(name, x)
+def _with_limits(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """Evaluate GELU or SiLU, also at infinity; a finite number changes by no bit.
+
+    Both exceed ``x - 1`` everywhere, and round to `x` or 0 long before the numbers end.
+    """
+    return torch.maximum(function(_finite(x)), x - 1)
+
+
+def _finite(x: Tensor) -> Tensor:
+    far = torch.finfo(x.dtype).max / 4
+    return x.clamp(-far, far)
 
 
 FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {**AT_FINITE, "gelu": _gelu, "silu": _silu}
@@ -65,9 +69,9 @@ def slope(name: str, x: Tensor) -> Tensor:
     check(name)
     match name:
         case "gelu":
-            return torch.ops.aten.gelu_backward(torch.ones_like(x), triton_activations.finite(x))
+            return torch.ops.aten.gelu_backward(torch.ones_like(x), _finite(x))
         case "silu":
-            return torch.ops.aten.silu_backward(torch.ones_like(x), triton_activations.finite(x))
+            return torch.ops.aten.silu_backward(torch.ones_like(x), _finite(x))
         case "elu":
             return torch.ops.aten.elu_backward(torch.ones_like(x), 1.0, 1.0, 1.0, False, x)
         case "relu":

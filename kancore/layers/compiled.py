@@ -283,7 +283,9 @@ def register(
             save(ctx, arguments, found)
             return found
 
-    Differentiable.backward = staticmethod(backward)
+        @staticmethod
+        def backward(ctx, *gradients):
+            return backward(ctx, *gradients)
 
     def differentiable(*arguments):
         if torch.is_grad_enabled():

@@ -29,7 +29,6 @@ from torch import Tensor
 from kancore.layers.dense import Edges, Grid
 from kancore.layers.splines import central_piece, terms
 from kancore.layers.tiles import tiles
-from kancore.layers.triton_pointwise import _activate, _slope, launch
 
 # Programs that fill an H100, two on each of its 132 processors. Fixed: sums over parts of a batch
 # are to be the same on every device.
@@ -38,6 +37,48 @@ _PROGRAMS = 264
 _PART = 512
 # With 8 warps a tile fits the registers of an H100, in all precisions.
 _OPTIONS = {"num_warps": 8, "num_stages": 2}
+_ROOT_HALF = tl.constexpr(0.5**0.5)
+# Where GELU and SiLU have reached their limits: there an infinite number times 0 would be none.
+_FAR = tl.constexpr(1e4)
+_ROOT_TWO_PI = tl.constexpr(0.3989422804014327)
+
+
+@triton.jit
+def _activate(x, ACTIVATION: tl.constexpr):
+    """Evaluate the base activation; at infinity its limit."""
+    if ACTIVATION == "gelu":
+        x = tl.where(x < -_FAR, -_FAR, x)
+        return 0.5 * x * (1.0 + tl.erf(x * _ROOT_HALF))
+    elif ACTIVATION == "silu":
+        x = tl.where(x < -_FAR, -_FAR, x)
+        return x / (1.0 + tl.exp(-x))
+    elif ACTIVATION == "elu":
+        return tl.where(x > 0, x, tl.exp(x) - 1.0)
+    elif ACTIVATION == "relu":
+        return tl.where(x <= 0, 0.0, x)  # a NaN stays one
+    else:
+        tl.static_assert(ACTIVATION == "cosine")
+        return tl.cos(x)
+
+
+@triton.jit
+def _slope(x, ACTIVATION: tl.constexpr):
+    """Differentiate the base activation; at a kink from the left, at infinity the limit."""
+    if ACTIVATION == "gelu" or ACTIVATION == "silu":
+        x = tl.where(x < -_FAR, -_FAR, tl.where(x > _FAR, _FAR, x))
+    if ACTIVATION == "gelu":
+        below = 0.5 * (1.0 + tl.erf(x * _ROOT_HALF))
+        return below + x * (_ROOT_TWO_PI * tl.exp(-0.5 * x * x))
+    elif ACTIVATION == "silu":
+        share = 1.0 / (1.0 + tl.exp(-x))
+        return share * (1.0 + x * (1.0 - share))
+    elif ACTIVATION == "elu":
+        return tl.where(x > 0, 1.0, tl.exp(x))
+    elif ACTIVATION == "relu":
+        return tl.where(x > 0, 1.0, 0.0)
+    else:
+        tl.static_assert(ACTIVATION == "cosine")
+        return -tl.sin(x)
 
 
 @triton.jit
@@ -406,19 +447,15 @@ def product(x: Tensor, edges: Edges, activation: str, grid: Grid, precision: str
         triton.cdiv(columns, sides["COLUMNS"]),
         stack if own else 1,
     )
-    launch(
-        _forward,
-        places,
-        (x, *edges, y),
-        batch=batch,
-        inputs=inputs,
-        outputs=outputs,
-        columns=columns,
-        **_constants(x, edges, activation, grid, precision),
-        **_formula(grid[1], grid[1]),
-        **sides,
-        **_OPTIONS,
-    )
+    with torch.cuda.device_of(x):
+        _forward[places](
+            *(x, *edges, y),
+            *(batch, inputs, outputs, columns),
+            **_constants(x, edges, activation, grid, precision),
+            **_formula(grid[1], grid[1]),
+            **sides,
+            **_OPTIONS,
+        )
     return y
 
 
@@ -441,36 +478,28 @@ def weight_gradient(
         sums = Edges(x.new_empty(parts, count * splines), x.new_empty(parts, count), None)
     part_size = triton.cdiv(batch, parts)
     constants = _constants(x, edges, activation, grid, precision)
-    launch(
-        _weight_gradient,
-        (*places, networks * parts),
-        (x, gradient, edges.coefficients, edges.scale, *sums),
-        batch=batch,
-        inputs=inputs,
-        outputs=outputs,
-        columns=columns,
-        edges=count,
-        parts=parts,
-        part_size=part_size,
-        **constants,
-        **_formula(grid[1], grid[1]),
-        **sides,
-        **_OPTIONS,
-        WHOLE=parts == 1,
-    )
-    if parts > 1:
-        block = 256
-        launch(
-            _sum_parts,
-            (triton.cdiv(count, block),),
-            (*sums.given, edges.coefficients, edges.scale, *found),
+    with torch.cuda.device_of(x):
+        _weight_gradient[*places, networks * parts](
+            *(x, gradient, edges.coefficients, edges.scale, *sums),
+            *(batch, inputs, outputs, columns),
             edges=count,
-            outputs=outputs,
             parts=parts,
-            SCALED=constants["SCALED"],
-            SPLINES=splines,
-            BLOCK=block,
+            part_size=part_size,
+            WHOLE=parts == 1,
+            **constants,
+            **_formula(grid[1], grid[1]),
+            **sides,
+            **_OPTIONS,
         )
+        if parts > 1:
+            block = 256
+            _sum_parts[triton.cdiv(count, block),](
+                *(sums.coefficients, sums.base, edges.coefficients, edges.scale, *found),
+                *(count, outputs, parts),
+                SCALED=constants["SCALED"],
+                SPLINES=splines,
+                BLOCK=block,
+            )
     return found
 
 
@@ -483,16 +512,13 @@ def input_gradient(
     sides = tiles("input_gradient", batch, inputs, outputs, outputs, precision)
     found = x.new_empty(stack, batch, inputs)
     places = triton.cdiv(batch, sides["ROWS"]), triton.cdiv(inputs, sides["INPUTS"]), stack
-    launch(
-        _input_gradient,
-        places,
-        (x, gradient, *edges, found),
-        batch=batch,
-        inputs=inputs,
-        outputs=outputs,
-        **_constants(x, edges, activation, grid, precision),
-        **_formula(grid[1], grid[1] - 1),
-        **sides,
-        **_OPTIONS,
-    )
+    with torch.cuda.device_of(x):
+        _input_gradient[places](
+            *(x, gradient, *edges, found),
+            *(batch, inputs, outputs),
+            **_constants(x, edges, activation, grid, precision),
+            **_formula(grid[1], grid[1] - 1),
+            **sides,
+            **_OPTIONS,
+        )
     return found if x.dim() == 3 else found.sum(0)

@@ -5,8 +5,6 @@ break, and they know their shapes where nothing is computed. `kancore.layers.tri
 imported when a layer first needs them.
 """
 
-from types import ModuleType
-
 import torch
 from torch import Tensor
 
@@ -14,9 +12,6 @@ from kancore.layers import dense
 from kancore.layers.dense import Edges
 
 PRECISIONS = {"highest": "ieee", "high": "tf32", "medium": "bf16"}
-
-# Outputs of a layer, of all networks that share its inputs, from which the basis goes to memory.
-IN_MEMORY = {"product": 96, "weight_gradient": 48, "input_gradient": 96}
 
 _ARGUMENTS = (
     "Tensor x, Tensor coefficients, Tensor base, Tensor? scale, "
@@ -35,30 +30,24 @@ def _arguments(x, coefficients, base, scale, activation, grid_size, degree, low,
     return edges, activation, (grid_size, degree, (low, high)), precision
 
 
-def _module(kernel: str, x: Tensor, base: Tensor) -> ModuleType:
-    """Where a kernel is fastest: on the chip, or by a basis in memory."""
-    from kancore.layers import in_memory, triton_kernels
-
-    stack, _, outputs = base.shape
-    columns = outputs if x.dim() == 3 or kernel == "input_gradient" else stack * outputs
-    return in_memory if columns >= IN_MEMORY[kernel] else triton_kernels
-
-
 def _product(x, *others) -> Tensor:
-    module = _module("product", x, others[1])
-    return module.product(x.contiguous(), *_arguments(x, *others))
+    from kancore.layers import triton_kernels
+
+    return triton_kernels.product(x.contiguous(), *_arguments(x, *others))
 
 
 def _weight_gradient(gradient, x, *others) -> list[Tensor]:
-    module = _module("weight_gradient", x, others[1])
+    from kancore.layers import triton_kernels
+
     tensors = x.contiguous(), gradient.contiguous()
-    return module.weight_gradient(*tensors, *_arguments(x, *others)).given
+    return triton_kernels.weight_gradient(*tensors, *_arguments(x, *others)).given
 
 
 def _input_gradient(gradient, x, *others) -> Tensor:
-    module = _module("input_gradient", x, others[1])
+    from kancore.layers import triton_kernels
+
     tensors = x.contiguous(), gradient.contiguous()
-    return module.input_gradient(*tensors, *_arguments(x, *others))
+    return triton_kernels.input_gradient(*tensors, *_arguments(x, *others))
 
 
 def _product_shape(x, coefficients, base, scale, *others) -> Tensor:

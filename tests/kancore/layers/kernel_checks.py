@@ -5,16 +5,7 @@ import pytest
 import torch
 
 from kancore import KAN
-from kancore.layers import (
-    dense,
-    in_memory,
-    local_support,
-    on_chip,
-    triton_activations,
-    triton_kernels,
-    triton_operators,
-)
-from kancore.layers.activations import FUNCTIONS
+from kancore.layers import dense, local_support, on_chip, triton_kernels
 from kancore.layers.dense import Edges
 from kancore.layers.kolmogorov_arnold import SPLINE_SCALES, KALayer
 from kancore.schemes import ACTIVATIONS, INITIALIZATIONS, Scheme
@@ -30,17 +21,6 @@ def kernels(monkeypatch):
     """Layers on a CPU use these kernels too, and tests draw the same numbers each time."""
     monkeypatch.setattr(local_support, "LIBRARY", None)
     torch.manual_seed(0)
-
-
-@pytest.fixture(params=["on the chip", "in memory", "in memory, network by network"])
-def basis(request, monkeypatch):
-    """Where functions of inputs are: in layers of all shapes as in those that are fastest so."""
-    columns = 1 if "memory" in request.param else 10**9
-    monkeypatch.setattr(
-        triton_operators, "IN_MEMORY", dict.fromkeys(triton_operators.IN_MEMORY, columns)
-    )
-    if "network" in request.param:
-        monkeypatch.setattr(in_memory, "_GROUP", 1)
 
 
 def to_device(edge):
@@ -86,7 +66,6 @@ def test_products_and_gradients_are_those_of_the_definition(grid_size, degree):
     compare(1.3 * torch.randn(21, 9), draw_edges(grid, 1, 9, 7, folded), "gelu", grid)
 
 
-@pytest.mark.usefixtures("basis")
 @pytest.mark.parametrize(
     ("stack", "batch", "inputs", "outputs", "shared"),
     [
@@ -132,7 +111,6 @@ def test_inputs_at_knots_and_at_the_ends_of_the_grid(degree):
     compare(knots.unsqueeze(1).repeat(1, 2), draw_edges(grid, 1, 2, 3), "cosine", grid)
 
 
-@pytest.mark.usefixtures("basis")
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_inputs_far_beyond_the_grid_and_infinite_ones_reach_the_base_alone(activation):
     grid = (5, 3, ENDS)
@@ -153,7 +131,6 @@ def test_inputs_far_beyond_the_grid_and_infinite_ones_reach_the_base_alone(activ
     )
 
 
-@pytest.mark.usefixtures("basis")
 def test_a_nan_is_a_nan_in_the_outputs_of_its_example_and_network_alone():
     grid = (3, 2, ENDS)
     x = torch.randn(2, 3, 4)
@@ -166,7 +143,7 @@ def test_a_nan_is_a_nan_in_the_outputs_of_its_example_and_network_alone():
 
 
 @pytest.mark.parametrize("shared", [True, False])
-@pytest.mark.usefixtures("parts", "basis")
+@pytest.mark.usefixtures("parts")
 def test_the_same_bits_each_time(shared):
     grid = (3, 2, ENDS)
     x = torch.randn(*(() if shared else (2,)), 70, 6)
@@ -254,38 +231,3 @@ def test_layers_take_the_kernels(monkeypatch):
     assert torch.equal(found, on_chip.product(x, layer.edges, "gelu", layer.grid))
     monkeypatch.setattr(on_chip, "ENABLED", False)
     torch.testing.assert_close(found, layer(x), rtol=1e-5, atol=1e-5)
-
-
-@pytest.mark.parametrize("activation", ["gelu", "silu"])
-def test_activations_in_one_pass_are_those_in_steps(activation):
-    """At 5,000 numbers, of several programs, and far from zero; and their derivatives."""
-    values, expected, slopes = far.values(activation)
-    x = torch.cat((values, torch.linspace(-8, 8, 5000))).view(1, -1)
-    found, reference = x.to(DEVICE).requires_grad_(), x.double().requires_grad_()
-    y = triton_activations.activation(activation, found)
-    gradient = torch.randn(x.shape)
-    (to_x,) = torch.autograd.grad(y, found, gradient.to(DEVICE))
-    wanted = FUNCTIONS[activation](reference)
-    (to_reference,) = torch.autograd.grad(wanted, reference, gradient.double())
-    torch.testing.assert_close(y.double().cpu(), wanted, rtol=1e-5, atol=2e-6)
-    torch.testing.assert_close(to_x.double().cpu(), to_reference, rtol=1e-5, atol=2e-6)
-    far_from = slice(0, len(values))
-    torch.testing.assert_close(y[0, far_from].double().cpu(), expected, rtol=1e-5, atol=1e-6)
-    wanted = slopes * gradient[0, far_from]
-    torch.testing.assert_close(to_x[0, far_from].double().cpu(), wanted, rtol=1e-5, atol=1e-6)
-
-
-@pytest.mark.parametrize("activation", ["gelu", "silu"])
-def test_the_operators_of_activations_are_what_pytorch_expects_of_operators(activation):
-    x = torch.randn(5, 3, device=DEVICE, requires_grad=True)
-    torch.library.opcheck(torch.ops.kancore.activation, (x, activation))
-
-    def curvature(function):
-        (slope,) = torch.autograd.grad(function(x).sum(), x, create_graph=True)
-        return torch.autograd.grad(slope.square().sum(), x)[0]
-
-    ours = curvature(lambda x: triton_activations.activation(activation, x))
-    theirs = curvature(
-        torch.nn.functional.gelu if activation == "gelu" else torch.nn.functional.silu
-    )
-    torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
