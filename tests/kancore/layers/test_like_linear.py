@@ -290,6 +290,7 @@ def test_ensembles(model, x, shared):
 # ---- compilers and other formats
 
 
+@pytest.mark.slow
 def test_compiled_as_one_graph_of_any_batch(network, x):
     torch.compiler.reset()
     compiled = torch.compile(network, fullgraph=True, dynamic=True, backend="aot_eager")
@@ -309,6 +310,7 @@ def test_compiled_by_inductor(network, x):
             near(one, other)
 
 
+@pytest.mark.slow
 def test_exported_and_loaded(network, x, tmp_path):
     batch = {0: torch.export.Dim("batch", min=2, max=1000)}
     program = torch.export.export(network.eval(), (x,), dynamic_shapes=(batch,))
@@ -399,6 +401,7 @@ def test_losses_that_are_kept_keep_no_memory(model):
     assert _kept(model, 512) < 40
 
 
+@pytest.mark.slow
 def test_a_checkpoint_keeps_inputs_alone(path):
     """Of ten networks in a row, whose plans would take 100 MiB."""
     network = nn.Sequential(*(KAN([512, 16, 512]) for _ in range(6)))

@@ -44,6 +44,7 @@ def draw(shared=True, folded=False, placed=False, batch=16):
 ONE_FORM = pytest.mark.parametrize("kernels", ["generic"], indirect=True)
 
 
+@pytest.mark.slow
 @ONE_FORM
 @pytest.mark.parametrize(
     ("shared", "placed", "folded"), [(1, 0, 0), (0, 1, 0), (1, 1, 1), (0, 0, 1)]
@@ -57,6 +58,7 @@ def test_products_of_kans(shared, placed, folded):
         opcheck(OPERATORS.ka_local_gradients, (gradient, plan.detach(), *arguments, *wanted))
 
 
+@pytest.mark.slow
 @ONE_FORM
 @pytest.mark.parametrize("shared", [True, False])
 def test_products_of_linear_layers(shared):
