@@ -13,7 +13,7 @@ localrules:
 rule audit:
     input:
         runs=f"{OUT}/tables/audit/runs.parquet",
-        published=PUBLISHED_FIGURES,
+        published=PUBLISHED_COMPARISONS,
         dimensions=PUBLISHED_DIMENSIONS,
     output:
         effects=f"{OUT}/tables/audit.parquet",

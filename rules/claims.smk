@@ -1,6 +1,7 @@
-# The runs of a study and the published figures -> verdicts on the paper's claims, and how firm.
+# The runs of a study and what is published -> verdicts on the paper's claims, and how firm.
 
 PUBLISHED_FIGURES = from_here("published/accuracies.csv")
+PUBLISHED_COMPARISONS = from_here("published/comparisons.csv")
 
 
 localrules:
@@ -13,7 +14,7 @@ rule claims:
         runs=f"{OUT}/tables/grid/runs.parquet",
         timings=f"{OUT}/tables/grid/timings.parquet",
         follow_ups=tables_of("follow_ups", "runs"),
-        published=PUBLISHED_FIGURES,
+        published=PUBLISHED_COMPARISONS,
         dimensions=PUBLISHED_DIMENSIONS,
         estimates=rules.intrinsic_dimension.output.estimates,
     output:

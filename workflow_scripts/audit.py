@@ -6,7 +6,6 @@ import pandas as pd
 
 from kancore.analysis.tables import AUDIT, RUNS
 from kancore.claims import audit
-from kancore.claims.comparisons import published as by_claim
 from kancore.intrinsic_dimension.estimates import paper_dimensions
 from kancore.machine.files import write_json
 from kancore.machine.program import program
@@ -30,7 +29,7 @@ def main(
     table = audit.effects(protocols, found)
     write_table(effects, table, AUDIT)
     write_csv(csv, table)
-    write_json(claims, audit.verdicts(found, by_claim(pd.read_csv(published))))
+    write_json(claims, audit.verdicts(found, pd.read_csv(published)))
 
 
 if __name__ == "__main__":

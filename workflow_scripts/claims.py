@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from kancore.analysis.tables import INTRINSIC_DIMENSIONS, RUNS
-from kancore.claims import comparisons
+from kancore.claims.comparisons import measured
 from kancore.claims.declared import THRESHOLDS
 from kancore.claims.own_models import compare
 from kancore.claims.verdicts import judge
@@ -27,14 +27,14 @@ def main(
 ) -> None:
     """Read what was measured and published, write the verdicts as JSON."""
     grid = read_table(runs, RUNS)
-    evidence = comparisons.measured(
+    evidence = measured(
         grid,
         read_table(follow_ups, RUNS) if follow_ups else grid.iloc[:0],
         paper_dimensions(pd.read_csv(dimensions)),
         read_table(timings, TIMINGS),
         measured_complexity(read_table(estimates, INTRINSIC_DIMENSIONS)),
     )
-    claims = judge(evidence, comparisons.published(pd.read_csv(published)))
+    claims = judge(evidence, pd.read_csv(published))
     result = {"study": study, "thresholds": THRESHOLDS, "claims": claims}
     if own_models := compare(evidence):
         result["own_models"] = own_models

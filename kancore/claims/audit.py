@@ -134,6 +134,8 @@ def _effect(clean: pd.DataFrame, other: pd.DataFrame) -> dict[str, float | int]:
     }
 
 
-def verdicts(found: dict[str, Evidence], published: Evidence) -> dict[str, list[dict[str, Any]]]:
+def verdicts(
+    found: dict[str, Evidence], published: pd.DataFrame
+) -> dict[str, list[dict[str, Any]]]:
     """Test the claims on the evidence of each protocol; see `kancore.claims.verdicts.judge`."""
     return {name: judge(own, published, by_choices=False) for name, own in found.items()}

@@ -1,7 +1,7 @@
 """Paired comparisons between runs: what the tests of the claims are made of.
 
 Each function takes `Evidence` and gives differences: a table with the columns of `PAIR`, one row a
-pair, none where the evidence lacks what is compared. Published figures are those of seed 0.
+pair, none where the evidence lacks what is compared.
 """
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
@@ -22,7 +22,6 @@ from kancore.analysis.statistics import (
     counted,
     main_grid,
 )
-from kancore.analysis.tables import RUNS
 
 # What two runs of a pair have in common unless they differ in it.
 CELL = ("dataset", "depth", "seed")
@@ -171,26 +170,6 @@ def narrowed(evidence: Evidence, schemes: pd.DataFrame) -> Evidence:
     return replace(evidence, runs=runs, best=_best(runs, schemes), schemes=schemes)
 
 
-def published(figures: pd.DataFrame) -> Evidence:
-    """Evidence of the published runs, as far as the paper's own figures give it.
-
-    Parameters
-    ----------
-    figures
-        One row a published architecture: dataset, objective, model, depth, best and median test
-        accuracy, gap, seconds of an epoch, source.
-    """
-    figures = figures[figures["source"] == "published runs"]
-    figures = figures.rename(columns={"best": "test_accuracy", "gap": "generalization_gap"})
-    figures = figures.assign(spread=figures["test_accuracy"] - figures["median"])
-    times = pd.DataFrame()
-    if "seconds_per_epoch" in figures:
-        log_seconds = np.log(figures["seconds_per_epoch"].astype(float))
-        where = {"device": "as published", "machine": "as published", "threads": 1}
-        times = figures.assign(seed=0, **where, log_seconds=log_seconds)
-    return Evidence(figures, figures, pd.DataFrame(columns=[*RUNS.names, "failed"]), times)
-
-
 def select(evidence: Evidence, keep: Callable[[pd.DataFrame], pd.Series]) -> Evidence:
     """Keep the rows of each table for which `keep` says so."""
 
@@ -282,21 +261,19 @@ def paired(
 ) -> pd.DataFrame:
     """Differences of `value` between rows that have `first` and `second` in column `across`.
 
-    Pairs agree in the columns `by`, of which the published figures lack some; two rows that both
-    are `lost` are no pair.
+    Pairs agree in the columns `by`; two rows that both are `lost` are no pair.
     """
-    if value not in table or across not in table:
+    if value not in table:
         return _NONE
-    index = [name for name in by if name in table]
-    rows = _narrow(table, index, across, value, lost)
+    rows = _narrow(table, by, across, value, lost)
     rows = rows[rows[across].isin([first, second])]
     if rows.empty:
         return _NONE
-    return _between(rows.set_index([*index, across]), across, first, second, value, lost)
+    return _between(rows.set_index([*by, across]), across, first, second, value, lost)
 
 
 def _narrow(
-    table: pd.DataFrame, index: list[str], across: str, value: str, lost: str = "failed"
+    table: pd.DataFrame, index: Sequence[str], across: str, value: str, lost: str = "failed"
 ) -> pd.DataFrame:
     """Keep the columns that differences need; others would be copied at each step."""
     return table[[*index, across, value, *([lost] if lost in table else [])]]
@@ -323,8 +300,7 @@ def _between(
 
 def _listed(differences: pd.Series) -> pd.DataFrame:
     """Differences with their data sets in the index, as a table; pairs with a null are no pairs."""
-    pairs = differences.dropna().astype(float).rename("difference").reset_index()
-    return (pairs if "seed" in pairs else pairs.assign(seed=0))[[*PAIR]]
+    return differences.dropna().astype(float).rename("difference").reset_index()[[*PAIR]]
 
 
 def next_depth(table: pd.DataFrame, value: str, by: tuple[str, ...]) -> pd.DataFrame:
@@ -332,7 +308,7 @@ def next_depth(table: pd.DataFrame, value: str, by: tuple[str, ...]) -> pd.DataF
     if value not in table:
         return _NONE
     layers = table["depth"].str.removesuffix("layers").astype(int)
-    index = [name for name in by if name in table and name != "depth"]
+    index = [name for name in by if name != "depth"]
     rows = _narrow(table.assign(layers=layers), index, "layers", value)
     rows = rows.set_index([*index, "layers"])
     steps = [
@@ -345,8 +321,8 @@ def next_depth(table: pd.DataFrame, value: str, by: tuple[str, ...]) -> pd.DataF
 
 def of_equal_size(table: pd.DataFrame, first: str, second: str, within: float) -> pd.DataFrame:
     """Rows of data sets and depths at which two models have as many parameters, within a factor."""
-    if table.empty or not {"parameters", "depth"} <= set(table):
-        return table.iloc[:0]
+    if table.empty:
+        return table
     one = table.drop_duplicates(["dataset", "depth", "model"])
     sizes = one.set_index(["dataset", "depth", "model"])["parameters"].astype(float)
     sizes = sizes.unstack("model")
@@ -363,9 +339,9 @@ def at_equal_size(table: pd.DataFrame, value: str) -> pd.DataFrame:
     That of the MLP is interpolated, over logarithms of sizes, between the MLPs and wide MLPs of the
     data set; KANs smaller or larger than all of these have no pair.
     """
-    if table.empty or not {value, "parameters"} <= set(table):
+    if value not in table:
         return _NONE
-    table = backprop(table if "seed" in table else table.assign(seed=0)).dropna(subset=value)
+    table = backprop(table).dropna(subset=value)
     pairs = []
     by = ["dataset", "seed", *(name for name in _MACHINE if name in table)]
     for (dataset, seed, *_), rows in table.groupby(by):
@@ -399,12 +375,8 @@ def smallest_competitive(evidence: Evidence, within: float) -> pd.DataFrame:
     that side. There is one pair for each data set and seed.
     """
     best = backprop(evidence.best)
-    if best.empty or "parameters" not in best:
-        return _NONE
     pairs = []
-    for (dataset, seed), rows in (best if "seed" in best else best.assign(seed=0)).groupby(
-        ["dataset", "seed"]
-    ):
+    for (dataset, seed), rows in best.groupby(["dataset", "seed"]):
         if _all_failed(rows):
             continue
         near = rows["test_accuracy"] >= rows["test_accuracy"].max() - within
@@ -435,8 +407,6 @@ def same_orders(evidence: Evidence) -> pd.DataFrame:
     asked of another objective. There is one pair for each data set and seed.
     """
     best = evidence.best
-    if best.empty or "seed" not in best:
-        return _NONE
     pairs = []
     for dataset, rows in best.groupby("dataset"):
         signs = {
@@ -576,7 +546,7 @@ def _networks(
 
 def seconds_to_best(evidence: Evidence) -> pd.DataFrame:
     """Add to times the logarithm of the seconds to the best epoch of the best scheme."""
-    if evidence.times.empty or "best_epoch" not in evidence.best:
+    if evidence.times.empty:
         return evidence.times
     key = ["dataset", "objective", "model", "depth", "seed"]
     epochs = evidence.best[[*key, "best_epoch"]].dropna()
@@ -600,8 +570,6 @@ def shallow_mlp(evidence: Evidence, datasets: Sequence[str] = ()) -> pd.DataFram
     DataFrame
         One pair for each data set and seed. Which run is the most efficient, validation data say.
     """
-    if "efficiency_score" not in evidence.runs:
-        return _NONE
     runs = backprop(evidence.runs).dropna(subset="efficiency_score")
     pairs = []
     for (dataset, seed), rows in runs.groupby(["dataset", "seed"]):
@@ -637,7 +605,7 @@ def size_for_efficiency(evidence: Evidence, within: float, gross: bool = False) 
         architecture: that architecture and the one of the same model on the simpler data whose
         efficiency, the median over schemes, comes closest.
     """
-    if evidence.complexity.empty or "log_efficiency" not in evidence.runs:
+    if evidence.complexity.empty:
         return _NONE
     runs = backprop(evidence.runs).dropna(subset="log_efficiency")
     runs = runs[~runs["failed"]]
@@ -666,9 +634,6 @@ def depth_gains(evidence: Evidence) -> pd.DataFrame:
     Of best schemes; one pair for each data set and seed.
     """
     best = backprop(evidence.best)
-    if best.empty:
-        return _NONE
-    best = best if "seed" in best else best.assign(seed=0)
     layers = best["depth"].str.removesuffix("layers").astype(int)
     pairs = []
     for (dataset, seed), rows in best.assign(layers=layers).groupby(["dataset", "seed"]):

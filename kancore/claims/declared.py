@@ -752,8 +752,6 @@ def _best_epochs(evidence: Evidence, rival: str) -> pd.DataFrame:
 
 def _deviations(evidence: Evidence) -> pd.DataFrame:
     runs = backprop(evidence.runs)
-    if not {"seed", *SCHEME} <= set(runs):
-        return paired(runs, "model", "kan", "mlp", "deviation", CELL)
     runs = seed_deviations(runs, "test_accuracy")
     return paired(runs, "model", "kan", "mlp", "deviation", (*CELL, *SCHEME))
 
@@ -769,8 +767,6 @@ def _one_more_layer(evidence: Evidence, value: str) -> pd.DataFrame:
 def _contrast(evidence: Evidence, axis: str, rival: str, low: float, least: float) -> pd.DataFrame:
     """Claimed value of one part of the scheme less a rival; the other parts are as claimed."""
     runs = kans(evidence.runs)
-    if not {*SCHEME, "parameters"} <= set(runs):
-        return paired(runs, axis, rival, rival, "test_accuracy", CELL)
     runs = runs[runs["parameters"].astype(float) >= least]
     rates = [_LOW if rate <= low * (1 + 1e-9) else f"{rate:g}" for rate in runs["learning_rate"]]
     runs = runs.assign(learning_rate=rates)
@@ -787,8 +783,6 @@ def _contrast(evidence: Evidence, axis: str, rival: str, low: float, least: floa
 def _gaps_of_schemes(evidence: Evidence, recommended: bool, low: float) -> pd.DataFrame:
     """Gaps of KANs less those of MLPs by Adam at a low rate, or by all other schemes."""
     runs = backprop(evidence.runs)
-    if not set(SCHEME) <= set(runs):
-        return paired(runs.iloc[:0], "model", "kan", "mlp", "generalization_gap", CELL)
     own = (runs["optimizer"] == "adam") & (runs["learning_rate"] <= low * (1 + 1e-9))
     runs = runs[own == recommended]
     return paired(runs, "model", "kan", "mlp", "generalization_gap", (*CELL, *SCHEME))

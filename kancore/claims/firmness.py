@@ -14,7 +14,7 @@ import pandas as pd
 from kancore.analysis.statistics import summarize_runs
 from kancore.analysis.tables import FIRMNESS
 from kancore.claims.choices import choices
-from kancore.claims.comparisons import Evidence, measured, published, select, under
+from kancore.claims.comparisons import Evidence, measured, select, under
 from kancore.claims.declared import CLAIMS, RANGES, Claim, Thresholds, declare
 from kancore.claims.verdicts import DECLARED, judge
 
@@ -102,8 +102,8 @@ def _variations(material: Material) -> Iterator[tuple[str, str, Sequence[dict[st
 
 
 def _judge(evidence: Evidence, claims: Sequence[Claim] = CLAIMS) -> list[dict[str, Any]]:
-    """Judge by one choice alone."""
-    return judge(evidence, _NOTHING, claims, by_choices=False)
+    """Judge by one choice alone; published runs do not vary, so nothing stands beside."""
+    return judge(evidence, claims=claims, by_choices=False)
 
 
 def _on(dataset: str, table: pd.DataFrame) -> pd.Series:
@@ -163,11 +163,3 @@ def _rows(claim: dict[str, Any]) -> Iterator[dict[str, Any]]:
             "pairs": part["pairs"],
             "seeds": part["seeds"],
         }
-
-
-# Published runs do not vary, so nothing stands beside these verdicts.
-_NOTHING = published(
-    pd.DataFrame(
-        columns=["dataset", "objective", "model", "depth", "best", "median", "gap", "source"]
-    )
-)

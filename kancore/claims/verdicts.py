@@ -1,6 +1,6 @@
 """Verdicts on the claims: what the pairs of a study say, beside what the published runs say."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import isfinite
 from typing import Any
 
@@ -45,13 +45,16 @@ ANSWERS = {
 # The seeds that an open test needs are those that decide it this often, up to so many.
 POWER = 0.8
 MOST_SEEDS = 200
+# What is known of the published runs: of a test, by its claim and question, the pairs that its
+# comparison finds in them and the two summaries of these.
+PUBLISHED = ("claim", "question", "pairs", "effect", "share")
 # What is told of a verdict by another choice.
 _JUDGED = ("verdict", "nothing", "value")
 
 
 def judge(
     evidence: Evidence,
-    published: Evidence,
+    published: pd.DataFrame | None = None,
     claims: Iterable[Claim] = CLAIMS,
     by_choices: bool = True,
 ) -> list[dict[str, Any]]:
@@ -62,7 +65,7 @@ def judge(
     evidence
         What the study has measured.
     published
-        What is known of the published runs.
+        What the same comparisons say of the published runs, with the columns of `PUBLISHED`.
     claims
         The claims.
     by_choices
@@ -83,10 +86,19 @@ def judge(
         it, and ``turns_on`` lists them.
     """
     claims = list(claims)
+    beside: dict[tuple[str, str], Mapping[str, Any]] = {}
+    if published is not None:
+        beside = {(row["claim"], row["question"]): row for row in published.to_dict("records")}
     other = []
     if by_choices:
         other = [(choice, choice.change(evidence)) for choice in choices(evidence)]
-    tested = [[_test(part, evidence, published, other) for part in claim.parts] for claim in claims]
+    tested = [
+        [
+            _test(part, evidence, beside.get((claim.name, part.question)), other)
+            for part in claim.parts
+        ]
+        for claim in claims
+    ]
     if by_choices:
         for part in (part for parts in tested for part in parts):
             _turn(part)
@@ -161,7 +173,7 @@ def _reason(claim: Claim, parts: list[dict[str, Any]]) -> str | None:
 def _test(
     part: Part,
     evidence: Evidence,
-    published: Evidence,
+    published: Mapping[str, Any] | None,
     other: Sequence[tuple[Choice, Evidence]],
 ) -> dict[str, Any]:
     pairs = evidence.pairs(part.compare)
@@ -198,7 +210,7 @@ def _test(
             for choice, changed in other
             if part.over in choice.over and len(own := changed.pairs(part.compare))
         ],
-        "published": _published(part, published.pairs(part.compare), measured),
+        "published": _published(part, published, measured),
     }
     result["corrected"] = result["verdict"]
     return result
@@ -231,13 +243,12 @@ def _decided(part: Part, pairs: pd.DataFrame) -> dict[str, Any]:
 
 
 def _published(
-    part: Part, pairs: pd.DataFrame, found: dict[str, float | None]
+    part: Part, known: Mapping[str, Any] | None, found: dict[str, float | None]
 ) -> dict[str, Any] | None:
     """Tell what the published runs say: if the paper's words hold there, and our numbers agree."""
-    if not len(pairs):
+    if known is None:
         return None
-    point = _point(pairs)
-    value = point[part.summary]
+    value = known[part.summary]
     own, low, high = (found[f"{part.summary}{end}"] for end in ("", "_low", "_high"))
     numbers = None
     if own is not None:
@@ -245,7 +256,8 @@ def _published(
         numbers = "same side" if same_side else "other side"
         if low is not None and high is not None and low <= value <= high:
             numbers = "agree"
-    return {**point, "pairs": len(pairs), "words_hold": _holds(part, value), "numbers": numbers}
+    said = {name: known[name] for name in ("effect", "share", "pairs")}
+    return {**said, "words_hold": _holds(part, value), "numbers": numbers}
 
 
 def _holds(part: Part, value: float) -> bool:

@@ -13,13 +13,12 @@ from kancore.analysis.efficiency import efficiency
 from kancore.analysis.statistics import SCHEME, counted, summarize_runs
 from kancore.analysis.tables import AUDIT
 from kancore.claims.audit import MEASURES, by_protocol, effects, evidence, verdicts
-from kancore.claims.comparisons import published
 from kancore.schemes import INITIALIZATIONS, MODELS, OPTIMIZERS, Architecture, Sweep
 from kancore.tables import read_table, write_table
 
 DIMENSIONS = pd.Series({"mnist": 750})
 ROOT = Path(__file__).resolve().parents[3]
-FIGURES = pd.read_csv(ROOT / "published" / "accuracies.csv")
+PUBLISHED = pd.read_csv(ROOT / "published" / "comparisons.csv")
 
 
 def sweeps(model, depths=((32,), (64, 32)), activation="gelu"):
@@ -190,7 +189,7 @@ def test_nothing_that_pairs_has_no_effect(found):
 
 @pytest.mark.slow
 def test_claims_are_tested_under_each_protocol(found):
-    judged = verdicts(evidence(found, DIMENSIONS), published(FIGURES))
+    judged = verdicts(evidence(found, DIMENSIONS), PUBLISHED)
     assert list(judged) == list(found)
     gap = {name: claims[2]["parts"][0]["effect"] for name, claims in judged.items()}
     assert judged["clean"][2]["name"] == "C3"

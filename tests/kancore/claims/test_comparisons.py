@@ -8,7 +8,7 @@ import pytest
 
 from kancore.analysis.statistics import SCHEME, best_schemes, summarize_runs
 from kancore.claims import comparisons
-from kancore.claims.comparisons import CELL, PAIR, backprop, kans, measured, paired, published
+from kancore.claims.comparisons import CELL, backprop, kans, measured, paired
 from kancore.claims.declared import CLAIMS
 
 DIMENSIONS = pd.Series({"mnist": 750, "cifar10": 9000})
@@ -106,25 +106,6 @@ def width_degree(follow_ups, dataset, seed):
         width, *more = row["hidden_widths"].split("x")
         found[1 + len(more), int(width), row["degree"]] = row
     return found
-
-
-def test_published_figures_are_evidence_too():
-    columns = ["dataset", "objective", "model", "depth", "best", "median", "gap", "source"]
-    figures = pd.DataFrame(
-        [
-            ["mnist", "backprop", "kan", "2layers", 0.95, 0.94, 0.04, "published runs"],
-            ["mnist", "backprop", "mlp", "2layers", 0.97, 0.96, 0.03, "published runs"],
-            ["mnist", "backprop", "kan", "2layers", 0.5, None, None, "degree study"],
-        ],
-        columns=columns,
-    )
-    evidence = published(figures)
-    pairs = paired(evidence.best, "model", "kan", "mlp", "test_accuracy", CELL)
-    assert pairs["difference"].tolist() == pytest.approx([-0.02])
-    assert evidence.best["spread"].tolist() == pytest.approx([0.01, 0.01])
-    for claim in CLAIMS:  # whatever they lack
-        for part in claim.parts:
-            assert set(part.compare(evidence)) >= set(PAIR)
 
 
 def test_an_empty_follow_up_table_gives_no_pairs(runs):

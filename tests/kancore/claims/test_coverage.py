@@ -8,15 +8,10 @@ import pytest
 from coverage_of_seeds import coverage
 
 from kancore.analysis.statistics import SCHEME, summarize_runs
-from kancore.claims.comparisons import Evidence, published
+from kancore.claims.comparisons import Evidence
 from kancore.claims.declared import CLAIMS
 from kancore.claims.verdicts import judge
 
-NOTHING = published(
-    pd.DataFrame(
-        columns=["dataset", "objective", "model", "depth", "best", "median", "gap", "source"]
-    )
-)
 DATASETS = {"one": -0.01, "two": 0.01}
 DEPTHS = {"2layers": -0.002, "3layers": 0.0, "4layers": 0.002}
 BY_NAME = {claim.name: claim for claim in CLAIMS}
@@ -55,7 +50,7 @@ def test_intervals_of_claims_hold_the_truth_at_their_rate():
             best.assign(test_accuracy=0.9 + with_seed_effects(best, random)),
             runs.iloc[:0],
         )
-        tests = [claim["parts"][0] for claim in judge(evidence, NOTHING, claims, by_choices=False)]
+        tests = [claim["parts"][0] for claim in judge(evidence, claims=claims, by_choices=False)]
         held.append([test["effect_low"] <= 0 <= test["effect_high"] for test in tests])
     rates = np.mean(held, axis=0)
     assert ((rates >= 0.93) & (rates <= 0.97)).all(), rates

@@ -5,18 +5,13 @@ import pytest
 
 from kancore.analysis.statistics import summarize_runs
 from kancore.analysis.tables import FIRMNESS
-from kancore.claims.comparisons import measured, published
+from kancore.claims.comparisons import measured
 from kancore.claims.declared import CLAIMS, RANGES, THRESHOLDS, Thresholds, declare
 from kancore.claims.firmness import BUDGETS, Material, firmness
 from kancore.claims.verdicts import judge
 from kancore.tables import TIMINGS, read_table, write_table
 
 DIMENSIONS = pd.Series({"mnist": 750, "cifar10": 9000})
-NOTHING = published(
-    pd.DataFrame(
-        columns=["dataset", "objective", "model", "depth", "best", "median", "gap", "source"]
-    )
-)
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +38,7 @@ def verdicts_of(table, variation, setting):
 def judged(runs, claims=CLAIMS):
     evidence = measured(runs, runs.iloc[:0], DIMENSIONS)
     own = [claim for claim in claims if claim.name != "C17"]
-    found = judge(evidence, NOTHING, own, by_choices=False)
+    found = judge(evidence, claims=own, by_choices=False)
     return {claim["name"]: claim["verdict"] for claim in found}
 
 

@@ -11,7 +11,7 @@ import yaml
 
 from kancore.analysis.statistics import best_schemes, summarize_runs
 from kancore.analysis.tables import FIRMNESS
-from kancore.claims.comparisons import measured, published
+from kancore.claims.comparisons import measured
 from kancore.claims.verdicts import ANSWERS, judge
 from kancore.figures.declared import FIGURES
 from kancore.figures.style import display_name
@@ -24,6 +24,7 @@ REPORT = Path(__file__).parents[3] / "report"
 TEMPLATE = (REPORT / "report.html.j2").read_text(encoding="utf-8")
 MARKDOWN = (REPORT / "report.md.j2").read_text(encoding="utf-8")
 PUBLISHED = pd.read_csv(REPORT.parent / "published" / "accuracies.csv")
+COMPARISONS = pd.read_csv(REPORT.parent / "published" / "comparisons.csv")
 DIMENSIONS = paper_dimensions(pd.read_csv(REPORT.parent / "published" / "intrinsic_dimension.csv"))
 CAPTION = "A <title>\n=========\n\nText with *emphasis*.\n"
 NASTY = '<script>alert("1 & 2")</script>'
@@ -79,7 +80,7 @@ def figure(name="a", caption=CAPTION, svg="<svg></svg>", experiment="grid"):
 
 
 def verdicts_on(runs, follow_ups):
-    return judge(measured(runs, follow_ups, DIMENSIONS), published(PUBLISHED), by_choices=False)
+    return judge(measured(runs, follow_ups, DIMENSIONS), COMPARISONS, by_choices=False)
 
 
 def contents_of(runs, timings, **changes):
