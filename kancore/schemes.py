@@ -359,6 +359,11 @@ class Sweep(Trained):
             if not values or len(set(values)) < len(values):
                 raise ValueError(f"{axis} of a sweep are {values!r}; expected different values")
             object.__setattr__(self, axis, tuple(sorted(values)))
+        if self.warmup_epochs > self.epochs:
+            raise ValueError(
+                f"warmup_epochs of a sweep are {self.warmup_epochs}, expected at most its "
+                f"{self.epochs} epochs"
+            )
         if self.hsic is not None:
             object.__setattr__(self, "architecture", self.hsic.normalized(self.architecture))
 

@@ -108,7 +108,7 @@ def address(tensor: Tensor) -> int:
     """
     if (
         tensor.dtype == torch.float32
-        and tensor.device.type == "cpu"
+        and tensor.is_cpu
         and tensor.layout == torch.strided
         and tensor.is_contiguous()
         and not tensor.is_neg()
@@ -174,12 +174,10 @@ def suit(x: Tensor, *parameters: Tensor) -> bool:
     """Whether kernels are for inputs of this kind, and for parameters, of which there are some."""
     if torch.compiler.is_exporting() and transforms.exporting_to_onnx():
         return False
-    return all(
-        tensor.device.type == "cpu"
-        and tensor.dtype == torch.float32
-        and tensor.layout == torch.strided
-        for tensor in (x, *parameters)
-    ) and all(parameter.numel() > 0 for parameter in parameters)
+    for tensor in (x, *parameters):
+        if not (tensor.is_cpu and tensor.dtype == torch.float32 and tensor.layout == torch.strided):
+            return False
+    return all(parameter.numel() for parameter in parameters)
 
 
 def fused(updates: list[dict], steps: Tensor, parameters: Sequence[Tensor]) -> Fused:

@@ -224,7 +224,8 @@ def _product(
 
 
 def _product_shapes(x, coefficients, base, scale, background, *others) -> tuple[Tensor, Tensor]:
-    _, _, _, grid_size, degree, _, _, slopes = others
+    _, _, _, grid_size, degree, low, high, slopes = others
+    dense.check_shapes(x, Edges(coefficients, base, scale), (grid_size, degree, (low, high)))
     y = x.new_empty(len(base), x.shape[-2], base.shape[2])
     size = 0
     if x.numel() and base.numel() and LIBRARY is not None:
@@ -518,7 +519,6 @@ def product(
         If shapes do not fit each other, or an update cannot reach the parameters since they are
         not contiguous, or of other networks.
     """
-    dense.check_shapes(x, edges, grid)
     if background is not None and background.shape != x.shape[-1:]:
         raise ValueError(
             f"background has shape {tuple(background.shape)}, expected ({x.shape[-1]},)"
@@ -528,6 +528,7 @@ def product(
     if update is not None:
         return _updating(x, edges, activation, grid, background, placement, update)
     if transforms.differentiating():
+        dense.check_shapes(x, edges, grid)
         return dense.product(x, edges, activation, grid, placement)
     grid_size, degree, (low, high) = grid
     where = (None, None) if placement is None else placement
@@ -537,6 +538,7 @@ def product(
 
 
 def _updating(x, edges, activation, grid, background, placement, update) -> Tensor:
+    dense.check_shapes(x, edges, grid)
     compiled.refuse_transforms()
     stack = len(edges.base)
     whole = all(tensor.is_contiguous() for tensor in edges.given)

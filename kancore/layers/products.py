@@ -201,6 +201,7 @@ def _gradients(
 
 
 def _shape(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    _check_shapes(x, weight, bias)
     return x.new_empty(len(weight), x.shape[-2], weight.shape[1])
 
 
@@ -348,13 +349,13 @@ def affine(
         If shapes do not fit each other, or an update cannot reach the parameters: they are not
         contiguous, of other networks, or there are no kernels.
     """
-    _check_shapes(x, weight, bias)
     if update is not None:
         return _updating(x, weight, bias, update, activation)
     x, weight, bias = _in_autocast(x, weight, bias)
     if applies_to(x, weight, bias) and not transforms.differentiating():
         y = torch.ops.kancore.affine.default(x, weight, bias)
     else:
+        _check_shapes(x, weight, bias)
         y = stacked_product(x, weight, bias)
     return y if activation is None else FUNCTIONS[activation](y)
 
@@ -369,6 +370,7 @@ def _in_autocast(*tensors: Tensor) -> list[Tensor] | tuple[Tensor, ...]:
 
 
 def _updating(x, weight, bias, update, activation) -> Tensor:
+    _check_shapes(x, weight, bias)
     compiled.refuse_transforms()
     if not (
         applies_to(x, weight, bias)

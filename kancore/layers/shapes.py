@@ -11,7 +11,7 @@ def check_inputs(x: Tensor, stack: int, inputs: int) -> None:
     ValueError
         Unless it is ``[batch, inputs]`` or ``[stack, batch, inputs]``.
     """
-    if x.shape[-1:] != (inputs,) or not (x.dim() == 2 or (x.dim() == 3 and len(x) == stack)):
+    if x.shape[-1:] != (inputs,) or not (x.dim() == 2 or (x.dim() == 3 and x.shape[0] == stack)):
         raise ValueError(
             f"inputs have shape {tuple(x.shape)}, expected [batch, {inputs}] or "
             f"[{stack}, batch, {inputs}]"

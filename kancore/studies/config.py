@@ -204,6 +204,14 @@ def _check_choices(settings: Mapping[str, Any]) -> None:
             _check_choice([*path], value, model, dataset)
     for dataset in settings["datasets"]:
         _check_choice(["hidden_widths"], settings["hidden_widths"], dataset)
+    for objective, *names in product(
+        settings["objectives"], settings["models"], settings["datasets"]
+    ):
+        epochs = choose(settings["epochs"], *names)
+        if objective == "hsic":
+            epochs = choose(settings["hsic"]["epochs"], *names) or epochs
+        if choose(warmup := settings["warmup_epochs"], *names) > epochs:
+            raise _error(["warmup_epochs"], warmup, f"at most the {epochs} epochs")
 
 
 def _check_names(path: list, value: Any, known: Sequence[str]) -> None:

@@ -84,3 +84,10 @@ def test_json_and_back(hsic):
 def test_no_value_and_a_value_twice_are_refused(learning_rates):
     with pytest.raises(ValueError, match="learning_rates"):
         sweep(learning_rates)
+
+
+def test_rates_do_not_rise_beyond_the_last_epoch():
+    made = sweep((0.1,))
+    assert replace(made, warmup_epochs=made.epochs)
+    with pytest.raises(ValueError, match=r"warmup_epochs of a sweep are \d+, expected at most"):
+        replace(made, warmup_epochs=made.epochs + 1)

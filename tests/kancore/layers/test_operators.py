@@ -40,7 +40,7 @@ def draw(shared=True, folded=False, placed=False, batch=16):
     return x, *edges, None, *place, "gelu", 5, 3, -1.0, 1.0, True
 
 
-# `opcheck` asks about operators, the same for all forms of the kernels, and takes seconds.
+# `opcheck` takes seconds, and asks about operators, which are the same for all forms of kernels.
 ONE_FORM = pytest.mark.parametrize("kernels", ["generic"], indirect=True)
 
 

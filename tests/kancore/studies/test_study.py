@@ -460,6 +460,7 @@ def changed(path, value):
             {"dimensions": {"lowest": 50, "highest": 20}},
             ["dimensions.highest is 20", "at least the lowest, 50"],
         ),
+        (["warmup_epochs"], {"mlp": 99, "default": 0}, ["warmup_epochs is", "at most the"]),
         (["data"], {"mirrors": "x"}, ["data.mirrors", "did you mean mirror?"]),
         (["data"], {"cifar10": {"image_size": 30}}, ["image_size is 30", "28 or 32"]),
         (["data"], {"imdb": {"words": 0}}, ["data.imdb.words is 0", "from 1"]),
