@@ -41,6 +41,10 @@ GPU = STUDY.settings["device"] != "cpu"
 CUDA = GPU and (REMOTE or resources.GPU_HERE or STUDY.settings["device"] == "cuda")
 
 
+# Before a job's log is written to. Snakemake removes it first, also where an earlier snakemake's job
+# of that name still runs: so it is a link to a file that has all tries.
+KEPT_LOG = 'ln -sf "$(basename {log:q}).all" {log:q} && '
+
 # What a plan says that jobs ask for; rules with a message show no resources in one.
 ASKED_FOR = "{threads} threads, {resources.mem_mb} MB, {resources.runtime} min"
 

@@ -34,7 +34,7 @@ rule manifold:
     message:
         f"estimate the dimension of data set {{wildcards.dataset}} ({ASKED_FOR}, {{resources.gpu}} GPUs)"
     shell:
-        'exec python -P "$KANCORE_RUN" workflow_scripts/manifold.py --data {input.data:q} --device {resources.device}'
+        KEPT_LOG + 'exec python -P "$KANCORE_RUN" workflow_scripts/manifold.py --data {input.data:q} --device {resources.device}'
         " --threads {threads} --out {output:q} --code {params.code} 2>> {log:q}"
 
 
@@ -71,7 +71,7 @@ rule landscape:
     message:
         f"train {{wildcards.landscape}} in random subspaces ({ASKED_FOR}, {{resources.gpu}} GPUs)"
     shell:
-        'exec python -P "$KANCORE_RUN" workflow_scripts/landscape.py'
+        KEPT_LOG + 'exec python -P "$KANCORE_RUN" workflow_scripts/landscape.py'
         " --study {params.study} --landscape {params.landscape:q}"
         " --data {input.data:q} --device {resources.device} --threads {threads}"
         " --parent $PPID --checkpoint-seconds {resources.checkpoint_seconds} --out {output:q}"

@@ -70,6 +70,9 @@ def test_a_damaged_prepared_data_set(project):
     assert "Trying to restart" not in output
     data.unlink()
     project.snakemake("--cores", "1", HISTORY)
+    # All tries are in the log: of the whole study, and these two.
+    log = project.path / SWEEP.replace("tiny/jobs", "tiny/logs/jobs")
+    assert log.with_name(f"{log.name}.log").read_text().count("begun at") == 3
 
 
 def test_a_damaged_checkpoint_and_a_study_whose_schemes_all_diverge(project):
