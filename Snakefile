@@ -82,9 +82,9 @@ onstart:
     limit = workflow.scheduler.job_rate_limiter
     if limit is not None and (limit.max_jobs, limit.timespan) == (100, 1):
         workflow.scheduler.job_rate_limiter = None
-    workflow.scheduler.error_callback = partial(
-        after_failure, workflow.scheduler.error_callback
-    )
+    # Only executors know a job's number in Slurm: in Snakemake's records the job replaces it by none.
+    for executor in {workflow.scheduler._executor, workflow.scheduler._local_executor} - {None}:
+        executor.report_job_error = partial(after_failure, executor.report_job_error)
     # What `python -m kancore.status` counts by.
     jobs = [*JOBS, *(f"landscapes/{name}" for name in LANDSCAPES)]
     try:

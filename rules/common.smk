@@ -49,22 +49,21 @@ KEPT_LOG = 'ln -sf "$(basename {log:q}).all" {log:q} && '
 ASKED_FOR = "{threads} threads, {resources.mem_mb} MB, {resources.runtime} min"
 
 
-def may_mend(job):
-    """Whether a job that has failed may succeed if it is tried again."""
+def may_mend(job, number):
+    """Whether a job that has failed, with its number in Slurm, may succeed if it is tried again."""
     for log in job.log:
         if Path(log).exists() and Path(log).read_text(errors="replace").endswith(f"{HOPELESS}\n"):
             return False
-    if job.is_local or workflow.nodes is None:
-        return True
-    numbers = workflow.persistence.external_jobids(job)
-    return not any(slurm.properties(number).get("JobState") == "CANCELLED" for number in numbers)
+    return slurm.properties(number).get("JobState") != "CANCELLED"
 
 
-def after_failure(tell, job):
+def after_failure(tell, failed, **told):
     """Let Snakemake try a job again only if that may help; else its last try has been this one."""
-    if not may_mend(job):
-        job.attempt = max(job.attempt, job.restart_times + 1)
-    tell(job)
+    job = failed.job
+    if not may_mend(job, failed.external_jobid):
+        # Not by the property, which would have its resources computed again, for a later try.
+        job._attempt = max(job.attempt, job.restart_times + 1)
+    tell(failed, **told)
 
 
 def growing(amount, most=float("inf")):
