@@ -34,7 +34,8 @@ rule manifold:
     message:
         f"estimate the dimension of data set {{wildcards.dataset}} ({ASKED_FOR}, {{resources.gpu}} GPUs)"
     shell:
-        KEPT_LOG + 'exec python -P "$KANCORE_RUN" workflow_scripts/manifold.py --data {input.data:q} --device {resources.device}'
+        KEPT_LOG
+        + 'exec python -P "$KANCORE_RUN" workflow_scripts/manifold.py --data {input.data:q} --device {resources.device}'
         " --threads {threads} --out {output:q} --code {params.code} 2>> {log:q}"
 
 

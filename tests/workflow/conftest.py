@@ -86,6 +86,8 @@ class Project:
 
     def __init__(self, path: Path, warm: Path | None = None):
         self.path = path
+        # How Python is told to run snakemake.
+        self.program: tuple[str, ...] = ("-m", "snakemake")
         # Socket of a warm interpreter for snakemake and the programs of jobs; tests that look for
         # the processes of jobs, to stop or to kill them, set it to None.
         self.warm = warm
@@ -102,7 +104,7 @@ class Project:
         return self._start(*arguments, stdout=stdout)
 
     def _start(self, *arguments, stdout=subprocess.PIPE, **variables):
-        command = [sys.executable, "-m", "snakemake", *arguments, "--configfile", "tiny.yaml"]
+        command = [sys.executable, *self.program, *arguments, "--configfile", "tiny.yaml"]
         environment = {**os.environ, "OMP_NUM_THREADS": "1", **variables}
         if self.warm is not None:
             environment |= {"WARM_INTERPRETER": str(self.warm), "PYTHONPATH": str(WARM)}
