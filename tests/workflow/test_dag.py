@@ -318,3 +318,14 @@ def test_every_file_that_the_documentation_lists_comes_back(project):
     assert len(listed) > 2 * len(REPORTED) + 20
     (study / "figures" / "firmness.png").unlink()
     assert project.plan() == {"firmness": 1, "report": 1}
+
+
+def test_the_documentation_draws_the_rules_as_they_are(finished):
+    options = "--forceall", "--config", "datasets=[mnist]"
+    shown = finished.snakemake("--cores", "1", "--rulegraph", "dot", *options)
+    names = dict(re.findall(r'^\s*(\d+)\[label = "(\w+)"', shown, re.MULTILINE))
+    names = {number: "figure" if name in FIGURES else name for number, name in names.items()}
+    arrows = {(names[a], names[b]) for a, b in re.findall(r"(\d+) -> (\d+)", shown)}
+    page = (ROOT / "docs" / "design.md").read_text()
+    drawn = set(re.findall(r"^    (\w+) --> (\w+)$", page, re.MULTILINE))
+    assert drawn == {(a, b) for a, b in arrows if b != "all"}
