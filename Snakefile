@@ -19,17 +19,24 @@ min_version("9.27")
 gc.freeze()
 gc.set_threshold(100_000)
 
-# The project's folder, also where another Snakefile has this one as a module.
-HERE = Path(str(workflow.current_basedir))
-if not HERE.is_dir():
-    raise WorkflowError(
-        f"{HERE}: not a folder; expected the Snakefile of a local copy of the project"
-    )
-
 if workflow.is_main_process and not os.access(Path.cwd(), os.W_OK):
     raise WorkflowError(
         f"{Path.cwd()}: cannot be written to; expected a folder for results (--directory FOLDER)"
     )
+
+# The project's folder, also where another Snakefile has this one as a module.
+source = workflow.current_basedir
+HERE = Path(str(source))
+if hasattr(source, "hosted_repo"):
+    # Of `github(...)` Snakemake gets single files, as it reads them; programs run from a clone.
+    repository = source.hosted_repo.repo
+    commit = str(repository.commit(source.ref))
+    clone = Path(".snakemake", "kancore", commit).absolute()
+    if not clone.exists():
+        part = f"{clone}.{os.getpid()}"
+        repository.clone(part).git.checkout(commit)
+        os.rename(part, clone)
+    HERE = clone / source.path
 
 # Not `configfile:`, which is skipped in a module that is given a config of its own.
 defaults = yaml.safe_load((HERE / "config.yaml").read_text(encoding="utf-8"))

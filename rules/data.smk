@@ -88,8 +88,8 @@ rule prepare:
     message:
         f"prepare data set {{wildcards.dataset}} ({ASKED_FOR})"
     shell:
-        KEPT_LOG
-        + 'exec python -P "$KANCORE_RUN" workflow_scripts/prepare.py --dataset {params.module} {params.raw}'
+        f"{KEPT_LOG}"
+        'exec python -P "$KANCORE_RUN" workflow_scripts/prepare.py --dataset {params.module} {params.raw}'
         " {params.verify} --options {params.options:q} --out {output.data:q} --summary {output.summary:q}"
         # A signal of Slurm reaches all processes of a job, and its last line is to be read.
         " --code {params.code} 2> >(trap '' TERM; exec tee -a {log:q} >&2)"

@@ -34,8 +34,8 @@ rule manifold:
     message:
         f"estimate the dimension of data set {{wildcards.dataset}} ({ASKED_FOR}, {{resources.gpu}} GPUs)"
     shell:
-        KEPT_LOG
-        + 'exec python -P "$KANCORE_RUN" workflow_scripts/manifold.py --data {input.data:q} --device {resources.device}'
+        f"{KEPT_LOG}"
+        'exec python -P "$KANCORE_RUN" workflow_scripts/manifold.py --data {input.data:q} --device {resources.device}'
         " --threads {threads} --out {output:q} --code {params.code} 2>> {log:q}"
 
 
@@ -72,7 +72,8 @@ rule landscape:
     message:
         f"train {{wildcards.landscape}} in random subspaces ({ASKED_FOR}, {{resources.gpu}} GPUs)"
     shell:
-        KEPT_LOG + 'exec python -P "$KANCORE_RUN" workflow_scripts/landscape.py'
+        f"{KEPT_LOG}"
+        'exec python -P "$KANCORE_RUN" workflow_scripts/landscape.py'
         " --study {params.study} --landscape {params.landscape:q}"
         " --data {input.data:q} --device {resources.device} --threads {threads}"
         " --parent $PPID --checkpoint-seconds {resources.checkpoint_seconds} --out {output:q}"

@@ -51,7 +51,8 @@ rule train:
     message:
         f"train {{wildcards.job}} ({ASKED_FOR}, {{resources.gpu}} GPUs)"
     shell:
-        KEPT_LOG + 'exec python -P "$KANCORE_RUN" workflow_scripts/train.py'
+        f"{KEPT_LOG}"
+        'exec python -P "$KANCORE_RUN" workflow_scripts/train.py'
         " --study {params.study} --job {params.job:q} {params.choice}"
         " --data {input.data:q} --device {resources.device} --threads {threads}"
         " --parent $PPID --memory-mb {resources.mem_mb}"

@@ -35,6 +35,16 @@ use rule * from grid as grid_*
 """
 
 
+FROM_A_SERVER = """
+module kan:
+    snakefile: github("owner/kancore", path="workflow/Snakefile", tag="v1")
+    config: {"models": ["mlp"], "datasets": ["breast_cancer"]}
+
+
+use rule * from kan
+"""
+
+
 def snakemake(folder, *arguments, **environment):
     """Run snakemake in a folder, without a terminal."""
     done = subprocess.run(
@@ -113,10 +123,34 @@ def test_another_workflow_has_it_as_a_module(checkout, tmp_path):
     assert "grid_report" in snakemake(folder, "--dry-run", "grid_all")
 
 
-def test_it_is_found_where_the_catalog_looks_for_workflows(checkout):
+def test_another_workflow_has_it_from_a_server(checkout, tmp_path):
+    server = shutil.move(checkout, tmp_path / "server" / "owner" / "kancore")
     for name in ("workflow", "config"):
+        shutil.copytree(ROOT / name, server / name)
+    for words in ("init", "add .", "-c user.name=a -c user.email=b commit -m c", "tag v1"):
+        subprocess.run(["git", "-C", server, *words.split()], check=True, stdout=subprocess.DEVNULL)
+    folder = tmp_path / "deployed"
+    folder.mkdir()
+    (folder / "Snakefile").write_text(FROM_A_SERVER)
+    environment = {
+        **os.environ,
+        "XDG_CACHE_HOME": str(tmp_path / "cache"),
+        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_KEY_0": f"url.{(tmp_path / 'server').as_uri()}/.insteadOf",
+        "GIT_CONFIG_VALUE_0": "https://github.com/",
+    }
+    data = "results/data/breast_cancer.safetensors"
+    snakemake(folder, data, **environment)
+    shutil.rmtree(server)  # nothing is asked of it again
+    assert "Nothing to be done" in snakemake(folder, data, **environment)
+
+
+def test_it_is_found_where_the_catalog_looks_for_workflows(checkout):
+    for name in ("workflow", "config", ".test"):
         shutil.copytree(ROOT / name, checkout / name)
-    arguments = "--snakefile", "workflow/Snakefile", "--configfile", "config/config.yaml"
-    shown = snakemake(checkout, *arguments, "--dry-run")
-    for rule in ("study", "report", "train", "prepare"):
-        assert re.search(rf"^{rule} +[0-9]+$", shown, re.MULTILINE)
+    for folder in (".", ".test"):
+        file = f"{folder}/config/config.yaml"
+        arguments = "--snakefile", "workflow/Snakefile", "--configfile", file, "-d", folder
+        shown = snakemake(checkout, *arguments, "--dry-run")
+        for rule in ("study", "report", "train", "prepare"):
+            assert re.search(rf"^{rule} +[0-9]+$", shown, re.MULTILINE)
