@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from coverage_of_seeds import coverage
+from coverage_of_studies import coverage as coverage_of_studies
+from coverage_of_studies import simulate
 
 from kancore.analysis.statistics import SCHEME, summarize_runs
 from kancore.claims.comparisons import Evidence
@@ -84,3 +86,34 @@ def test_intervals_of_some_seeds_hold_what_all_give_more_often_than_those_over_p
 def test_tests_that_cannot_be_made_are_not_listed(many_seeds):
     found = coverage(many_seeds, pd.Series({"mnist": 750}), 5, [BY_NAME["C6"]])
     assert found.empty
+
+
+def test_intervals_of_studies_are_counted_that_hold_what_all_give():
+    """All pairs of C1 together have an interquartile mean of 2; a study without one is left out."""
+    differences = np.array([1.0, 2.0, 2.0, 3.0])
+    intervals = [(1.5, 2.5), (2.1, 2.5), (1.0, 2.0), (np.nan, np.nan)]
+    (row,) = coverage_of_studies(
+        [{("C1", 1): (differences, interval)} for interval in intervals]
+    ).to_dict("records")
+    assert (row["claim"], row["part"], row["value"], row["studies"]) == ("C1", 1, 2.0, 3)
+    assert row["held"] == pytest.approx(2 / 3)
+
+
+def test_simulated_runs_lie_about_their_means(make_history):
+    """Runs of one seed share its examples, and so vary more together than each alone."""
+    means = summarize_runs(make_history(datasets=("mnist",)))
+    means = means[~means["diverged"]].drop(columns="seed").assign(evaluate_every=1)
+    random = np.random.default_rng(0)
+    network = ["model", "objective", "depth"]
+    studies = [simulate(means, random, network) for _ in range(20)]
+    assert all(len(study) == 3 * len(means) for study in studies)
+    # By study and seed, of what seeds share and what models make of it.
+    moved = [
+        (study["test_accuracy"] - study["test_accuracy"].mean()).groupby(study["seed"]).mean()
+        for study in studies
+    ]
+    assert np.std(np.array(moved)) > 0.005
+    middle = np.mean([study["test_accuracy"].mean() for study in studies])
+    assert middle == pytest.approx(means["test_accuracy"].mean(), abs=0.01)
+    epochs = pd.concat(studies)["best_epoch"]
+    assert (epochs.min(), epochs.max()) == (1, means["epochs"].max())
