@@ -159,16 +159,21 @@ def repeatable() -> Iterator[None]:
     SystemExit
         With `EXIT_STOPPED`, if the work was stopped.
     """
+    received: list[signal.Signals] = []
 
     def stop(number: int, frame: object) -> None:
-        raise Stopped(number)
+        received.append(signal.Signals(number))
+        raise Stopped
 
     for number in (signal.SIGTERM, WARNING):
         signal.signal(number, stop)
     _begin()
     try:
         yield
-    except Stopped as stopped:
-        why = _why(signal.Signals(stopped.args[0]))
+    except BaseException:
+        # Libraries in C that call Python may make another error of it, as if data were bad.
+        if not received:
+            raise
+        why = _why(received[0])
         print(f"stopped {why}; it has no checkpoint, and begins again", file=sys.stderr)
         raise SystemExit(EXIT_STOPPED) from None
