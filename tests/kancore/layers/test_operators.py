@@ -46,9 +46,7 @@ ONE_FORM = pytest.mark.parametrize("kernels", ["generic"], indirect=True)
 
 @pytest.mark.slow
 @ONE_FORM
-@pytest.mark.parametrize(
-    ("shared", "placed", "folded"), [(1, 0, 0), (0, 1, 0), (1, 1, 1), (0, 0, 1)]
-)
+@pytest.mark.parametrize(("shared", "placed", "folded"), [(1, 0, 0), (0, 1, 1)])
 def test_products_of_kans(shared, placed, folded):
     arguments = draw(shared, folded, placed)
     opcheck(OPERATORS.ka_local, arguments)
