@@ -30,6 +30,9 @@ Count = Annotated[int, Interval(ge=1, le=10**9)]
 Share = Annotated[float, Ge(0), Lt(1)]
 Positive = Annotated[float, Gt(0)]
 
+# Multiple of the hidden widths of MLPs that wide ones have in the paper (section 4): a KAN has 10
+# parameters an edge (grid 5, degree 3), so ten times the hidden width matches it.
+WIDE_FACTOR = 10
 # Longest part of a path that settings may make; file systems take 255 bytes of a name.
 _LONGEST = 100
 

@@ -339,14 +339,9 @@ def _backward_again(ctx, *of_found: Tensor | None) -> tuple:
     return to_gradient, None, *others, *[None] * folded, *11 * [None]
 
 
-def _front(tensor: Tensor, dim: int | None, size: int) -> Tensor:
-    """Put the batch of `vmap` first; what has none is the same for all."""
-    return tensor.expand(size, *tensor.shape) if dim is None else tensor.movedim(dim, 0)
-
-
 def _in_one_batch(tensor: Tensor, dim: int | None, size: int) -> Tensor:
     """Put the batch of `vmap` into that of the inputs, or of gradients by outputs."""
-    return _front(tensor, dim, size).movedim(0, -3).flatten(-3, -2)
+    return transforms.front(tensor, dim, size).movedim(0, -3).flatten(-3, -2)
 
 
 def _in_one_stack(
@@ -372,18 +367,18 @@ def _in_one_stack(
     """
     x, *edges, centre, stretch = tensors
     edges = [
-        None if edge is None else _front(edge, dim, size).flatten(0, 1)
+        None if edge is None else transforms.front(edge, dim, size).flatten(0, 1)
         for edge, dim in zip(edges, dims[1:4], strict=True)
     ]
     stack = len(edges[1]) // size
     shared = x.dim() - (dims[0] is not None) == 2
     if shared and not separate and dims[0] is dims[4] is dims[5] is None:
         return [x, *edges, centre, stretch], shared
-    x = _front(x, dims[0], size)
+    x = transforms.front(x, dims[0], size)
     places = []
     for place, dim in zip((centre, stretch), dims[4:], strict=True):
         if place is not None:
-            place = _front(place, dim, size)
+            place = transforms.front(place, dim, size)
             if place.dim() == 2:  # shared, as inputs are
                 place = place[:, None, None].expand(-1, stack, -1, -1)
             place = place.flatten(0, 1)
@@ -425,7 +420,7 @@ def _batch_gradients(info, in_dims, gradient, memory, *arguments) -> tuple:
     *edges, _, centre, stretch = others[:6]
     chosen = *dims[:4], *dims[5:7]
     tensors, shared = _in_one_stack((x, *edges, centre, stretch), chosen, size, to_x)
-    gradient = _front(gradient, of_gradient, size).flatten(0, 1)
+    gradient = transforms.front(gradient, of_gradient, size).flatten(0, 1)
     arguments = gradient, memory, *tensors[:4], None, *tensors[4:], *others[6:]
     found = list(torch.ops.kancore.ka_local_gradients.default(*arguments))
     wanted = [to_x, *(to_edges and edge is not None for edge in edges)]

@@ -243,15 +243,10 @@ def _backward_again(ctx, *of_found: Tensor | None) -> tuple:
     return *pull_back(filled), None, None
 
 
-def _front(tensor: Tensor, dim: int | None, size: int) -> Tensor:
-    """Put the batch of `vmap` first; what has none is the same for all."""
-    return tensor.expand(size, *tensor.shape) if dim is None else tensor.movedim(dim, 0)
-
-
 def _batch(info, in_dims, x, weight, bias) -> tuple[Tensor, int]:
     """Leave batches of products to PyTorch."""
     tensors = [
-        _front(each, dim, info.batch_size)
+        transforms.front(each, dim, info.batch_size)
         for each, dim in zip((x, weight, bias), in_dims, strict=True)
     ]
     if tensors[0].dim() == 3:
@@ -261,7 +256,7 @@ def _batch(info, in_dims, x, weight, bias) -> tuple[Tensor, int]:
 
 def _batch_gradients(info, in_dims, gradient, x, weight, bias, to_x, to_parameters) -> tuple:
     pairs = zip((gradient, x, weight), in_dims[:3], strict=True)
-    gradient, x, weight = (_front(each, dim, info.batch_size) for each, dim in pairs)
+    gradient, x, weight = (transforms.front(each, dim, info.batch_size) for each, dim in pairs)
     found = 3 * [x.new_empty(0)]
     dims: list[int | None] = [None, None, None]
     if to_x:

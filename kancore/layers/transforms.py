@@ -3,6 +3,7 @@
 import sys
 
 import torch
+from torch import Tensor
 from torch.autograd import forward_ad
 
 
@@ -28,6 +29,11 @@ def differentiating() -> bool:
         return False
     levels = torch._C._functorch.get_interpreter_stack() or ()
     return any(level.key() != torch._C._functorch.TransformType.Vmap for level in levels)
+
+
+def front(tensor: Tensor, dim: int | None, size: int) -> Tensor:
+    """Put the batch of `vmap` first; what has none is the same for all."""
+    return tensor.expand(size, *tensor.shape) if dim is None else tensor.movedim(dim, 0)
 
 
 def autocast(device: str) -> bool:

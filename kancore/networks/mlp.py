@@ -15,10 +15,7 @@ from kancore.networks.network import (
     normalization,
     shortcut,
 )
-from kancore.schemes import PLACES, Architecture
-
-# A KAN has 10 parameters an edge (grid 5, degree 3), so ten times the hidden width matches it.
-WIDE_FACTOR = 10
+from kancore.schemes import PLACES, WIDE_FACTOR, Architecture
 
 
 class _Hidden(nn.Module):

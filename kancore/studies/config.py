@@ -14,7 +14,7 @@ from kancore.studies.changes import audit_plan, audited, changed_by
 from kancore.studies.expected import expected, keys
 from kancore.studies.protocols import CLEAN, PUBLISHED, departures
 from kancore.studies.settings import DEFAULTS, Config, Settings
-from kancore.studies.study import ConfigError, Study, choose, merge
+from kancore.studies.study import ConfigError, Study, choose, for_objective, merge
 
 
 def resolve(config: Mapping[str, Any]) -> Study:
@@ -207,9 +207,7 @@ def _check_choices(settings: Mapping[str, Any]) -> None:
     for objective, *names in product(
         settings["objectives"], settings["models"], settings["datasets"]
     ):
-        epochs = choose(settings["epochs"], *names)
-        if objective == "hsic":
-            epochs = choose(settings["hsic"]["epochs"], *names) or epochs
+        epochs = for_objective(settings, "epochs", objective, *names)
         if choose(warmup := settings["warmup_epochs"], *names) > epochs:
             raise _error(["warmup_epochs"], warmup, f"at most the {epochs} epochs")
 

@@ -10,6 +10,7 @@ from kancore.data import DATASETS
 from kancore.intrinsic_dimension.subspaces import REFERENCE, Landscape, geometric_grid
 from kancore.schemes import (
     AXES,
+    WIDE_FACTOR,
     Architecture,
     HsicBottleneck,
     Sweep,
@@ -20,8 +21,6 @@ from kancore.schemes import (
 from kancore.studies.protocols import departures, protocol_name
 from kancore.training.resources import shape
 
-# Multiple of the hidden widths of MLPs that wide ones have in the paper (section 4).
-PUBLISHED_FACTOR = 10
 # Keys that say which networks there are, and which sweeps of them.
 _OF_NETWORKS = (
     *("datasets", "models", "depths", "hidden_widths", "wide_factor", "wide_depths"),
@@ -132,7 +131,7 @@ class Study:
         if objective == "hsic":
             own = self.settings["hsic"]
             for key in ("epochs", "batch_size"):
-                options[key] = choose(own[key], *names) or options[key]
+                options[key] = for_objective(self.settings, key, objective, *names)
             options["hsic"] = HsicBottleneck(**_fields(HsicBottleneck, own, *names))
         return Sweep(dataset, objective, architecture, seed, **options)
 
@@ -165,8 +164,8 @@ class Study:
         settings = self.settings
         factor = settings["wide_factor"]
         if factor == "matched" and dataset not in DATASETS:  # its inputs are not known yet
-            factor = PUBLISHED_FACTOR
-        if factor == "matched":
+            factor = WIDE_FACTOR
+        elif factor == "matched":
             scaled = choose(settings["spline_scale"], "kan", dataset) == "trained"
             size = shape(dataset, settings["data"])
             outputs = choose(settings["outputs"], "wide_mlp", dataset) or size.classes
@@ -194,6 +193,12 @@ def _fields(of: type, settings: Mapping[str, Any], model: str, dataset: str) -> 
         if each.name in settings and model in each.metadata.get("models", (model,))
     }
     return tuples(chosen)
+
+
+def for_objective(settings: Mapping[str, Any], key: str, objective: str, *names: str) -> Any:
+    """Value of a key for a model and a data set, of which HSIC may have its own."""
+    own = choose(settings["hsic"][key], *names) if objective == "hsic" else None
+    return own or choose(settings[key], *names)
 
 
 def choose(value: Any, *names: str) -> Any:
