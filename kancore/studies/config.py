@@ -14,7 +14,7 @@ from kancore.studies.changes import audit_plan, audited, changed_by
 from kancore.studies.expected import expected, keys
 from kancore.studies.protocols import CLEAN, PUBLISHED, departures
 from kancore.studies.settings import DEFAULTS, Config, Settings
-from kancore.studies.study import ConfigError, Study, choose, for_objective, merge
+from kancore.studies.study import ConfigError, Study, choose, depths_of, for_objective, merge
 
 
 def resolve(config: Mapping[str, Any]) -> Study:
@@ -174,7 +174,11 @@ def _check_together(settings: Mapping[str, Any]) -> None:
         if all(choose(settings[key], model, dataset) for key in ("batch_norm", "layer_norm")):
             expected = f"null for {model} on {dataset}, which have batch_norm"
             raise _error(["layer_norm"], settings["layer_norm"], expected)
-    for dataset, depth in product(settings["datasets"], settings["depths"]):
+    networks = product(settings["models"], settings["datasets"])
+    built = [
+        (name, depth) for model, name in networks for depth in depths_of(settings, model, name)
+    ]
+    for dataset, depth in dict.fromkeys(built):
         widths = choose(settings["hidden_widths"], dataset).get(depth)
         needed = int(depth.removesuffix("layers")) - 1
         if widths is None or len(widths) != needed:
@@ -187,7 +191,7 @@ def _check_choices(settings: Mapping[str, Any]) -> None:
     of_sweeps = [each.name for each in settings_of(Sweep)]
     of_networks = [each.name for each in settings_of(Architecture)]
     given: dict[tuple[str, ...], Any] = {
-        (key,): settings[key] for key in (*of_sweeps, "outputs", "wide_depths")
+        (key,): settings[key] for key in (*of_sweeps, "depths", "outputs", "wide_depths")
     }
     for part in ("hsic", "intrinsic_dimension"):
         given |= {(part, key): each for key, each in settings[part].items() if key != "dimensions"}

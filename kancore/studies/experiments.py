@@ -18,7 +18,7 @@ from kancore.studies.changes import (
     varied,
 )
 from kancore.studies.jobs import Job, by_job
-from kancore.studies.study import ConfigError, Study
+from kancore.studies.study import ConfigError, Study, depths_of
 
 # Snakemake plans some 300 jobs a second.
 MOST_JOBS = 20_000
@@ -62,7 +62,7 @@ def _varied(study: Study, experiment: str, dataset: str) -> tuple[Architecture, 
     axes = study.settings["follow_ups"][experiment]
     found = reversed([*study.architectures(dataset)])
     by_depth = {kan.depth: kan for kan in found if kan.degree}
-    kans = [by_depth[depth] for depth in study.settings["depths"]]
+    kans = [by_depth[depth] for depth in depths_of(study.settings, "kan", dataset)]
     if experiment == "width_degree":
         return tuple(
             replace(kans[0], hidden_widths=(width,) * layers, degree=degree)

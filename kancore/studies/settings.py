@@ -136,7 +136,7 @@ _SETTINGS = {
         _axis(Model | _MODULE),
         f"a list of different models: {', '.join(MODELS)}, or module:function of your own",
     ),
-    "depths": _DEPTHS,
+    "depths": _by_name(_DEPTHS),
     "objectives": _axis(Objective),
     "seeds": _SEEDS,
     # The networks and their training.

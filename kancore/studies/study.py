@@ -139,10 +139,8 @@ class Study:
         """Every architecture of the grid on a data set, in a fixed order."""
         settings = self.settings
         widths = choose(settings["hidden_widths"], dataset)
-        for model, depth in product(settings["models"], settings["depths"]):
-            built = choose(settings["wide_depths"], model, dataset) if model == "wide_mlp" else None
-            if built and depth not in built:
-                continue
+        built = ((model, depths_of(settings, model, dataset)) for model in settings["models"])
+        for model, depth in ((model, depth) for model, depths in built for depth in depths):
             if ":" in model:
                 outputs = choose(settings["outputs"], model, dataset)
                 yield Architecture(model, tuple(widths[depth]), activation=None, outputs=outputs)
@@ -193,6 +191,13 @@ def _fields(of: type, settings: Mapping[str, Any], model: str, dataset: str) -> 
         if each.name in settings and model in each.metadata.get("models", (model,))
     }
     return tuples(chosen)
+
+
+def depths_of(settings: Mapping[str, Any], model: str, dataset: str) -> list[str]:
+    """List the depths of a model's networks on a data set."""
+    kept = choose(settings["wide_depths"], model, dataset) if model == "wide_mlp" else None
+    found = choose(settings["depths"], model, dataset)
+    return [depth for depth in found if not kept or depth in kept]
 
 
 def for_objective(settings: Mapping[str, Any], key: str, objective: str, *names: str) -> Any:

@@ -353,6 +353,24 @@ def test_splines_multiply_kans_only():
     assert [models.count(model) for model in ("mlp", "kan", "wide_mlp")] == [3, 12, 3]
 
 
+def test_each_data_set_and_model_may_have_its_own_depths():
+    depths = {"kan": {"higgs": ["3layers"], "default": ["2layers"]}, "default": ["2layers"]}
+    found = study(study="paper", datasets=["higgs", "imdb"], seeds=[0], depths=depths)
+    networks = {
+        (each.dataset, each.architecture.model, each.architecture.depth) for each in found.sweeps()
+    }
+    assert networks == {
+        (dataset, model, "3layers" if (dataset, model) == ("higgs", "kan") else "2layers")
+        for dataset in ("higgs", "imdb")
+        for model in ("mlp", "kan", "wide_mlp")
+    }
+    varied = [job for job in jobs(found).values() if job.label == "activation"]
+    assert {(job.dataset, sweep.architecture.depth) for job in varied for sweep in job.sweeps} == {
+        ("higgs", "3layers"),
+        ("imdb", "2layers"),
+    }
+
+
 @pytest.mark.parametrize("spline_scale", ["trained", "folded"])
 def test_matched_wide_mlps_have_as_many_parameters_as_kans(spline_scale):
     own = {"seeds": [0], "spline_scale": spline_scale, "outputs": 12}
@@ -472,6 +490,7 @@ def changed(path, value):
         (["defaults", "figure_style", "dpis"], 1, ["figure_style.dpis", "did you mean dpi?"]),
         (["depths"], ["5layers"], ["hidden_widths.default.5layers", "4 widths"]),
         (["depths"], ["deep"], ["depths.0 is 'deep'", "2layers"]),
+        (["depths"], {"mnist": ["2layers"]}, ["depths is", "a value for digits, or a default"]),
         (["grid_range"], [1, 1], ["grid_range is [1, 1]", "lower one first"]),
         (["dropout"], 1.0, ["dropout is 1.0", "below 1"]),
         (["degrees"], [6], ["degrees.0 is 6", "1 to 5"]),
