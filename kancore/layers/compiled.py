@@ -10,6 +10,7 @@ import importlib.machinery
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Generator, Tensor, nn
@@ -243,6 +244,14 @@ def refuse_transforms() -> None:
         )
 
 
+def call(operator: Callable, *arguments) -> Any:
+    """Call an operator; below autograd, which costs a call, where no derivatives are wanted."""
+    if torch.is_grad_enabled():
+        return operator(*arguments)
+    with torch._C._AutoDispatchBelowAutograd():
+        return operator(*arguments)
+
+
 def register(
     library: torch.library.Library,
     name: str,
@@ -286,10 +295,8 @@ def register(
             return backward(ctx, *gradients)
 
     def differentiable(*arguments):
-        if torch.is_grad_enabled():
-            return Differentiable.apply(*arguments)
-        with torch._C._AutoDispatchBelowAutograd():
-            return operator(*arguments)
+        kind = Differentiable.apply if torch.is_grad_enabled() else operator
+        return call(kind, *arguments)
 
     # Not by `torch.library.register_autograd`, whose calls take four times as long as these.
     library.impl(name, differentiable, "Autograd")

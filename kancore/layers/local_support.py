@@ -255,8 +255,8 @@ def _gradients(
     to_edges: bool,
 ) -> tuple[Tensor, ...]:
     edges, grid = Edges(coefficients, base, scale), (grid_size, degree, (low, high))
-    dense.check_shapes(x, edges, grid)
     _check_gradient(gradient, x, edges)
+    dense.check_shapes(x, edges, grid)
     if not gradient.numel() or not x.numel():
         return tuple(
             map(Tensor.zero_, _gradient_shapes(gradient, memory, x, *edges, to_x, to_edges))
@@ -297,12 +297,10 @@ def _backward(ctx, gradient: Tensor | None, _) -> tuple:
     if gradient is None:
         return 13 * (None,)
     *tensors, memory = ctx.saved_tensors
-    x, *edges = tensors[:4]
-    _check_gradient(gradient, x, Edges(*edges))
     to_x, to_edges = ctx.needs_input_grad[0], any(ctx.needs_input_grad[1:4])
     arguments = gradient, memory, *tensors, *ctx.how, to_x, to_edges
-    found = torch.ops.kancore.ka_local_gradients.default(*arguments)
-    return *_wanted(found, to_x, to_edges, edges), *9 * [None]
+    found = compiled.call(torch.ops.kancore.ka_local_gradients.default, *arguments)
+    return *_wanted(found, to_x, to_edges, tensors[1:4]), *9 * [None]
 
 
 def _wanted(found: Sequence, to_x: bool, to_edges: bool, edges: Sequence) -> list:

@@ -188,8 +188,8 @@ def _pull_back(
 def _gradients(
     gradient: Tensor, x: Tensor, weight: Tensor, bias: Tensor, to_x: bool, to_parameters: bool
 ) -> tuple[Tensor, ...]:
-    _check_shapes(x, weight, bias)
     _check_gradient(gradient, x, weight, bias)
+    _check_shapes(x, weight, bias)
     if not gradient.numel():
         shapes = _gradient_shapes(gradient, x, weight, bias, to_x, to_parameters)
         return tuple(map(Tensor.zero_, shapes))
@@ -216,10 +216,9 @@ def _save(ctx, inputs, output) -> None:
 
 def _backward(ctx, gradient: Tensor) -> tuple:
     x, weight, bias = ctx.saved_tensors
-    _check_gradient(gradient, x, weight, bias)
     to_x, to_parameters = ctx.needs_input_grad[0], any(ctx.needs_input_grad[1:])
     arguments = gradient, x, weight, bias, to_x, to_parameters
-    found = torch.ops.kancore.affine_gradients.default(*arguments)
+    found = compiled.call(torch.ops.kancore.affine_gradients.default, *arguments)
     return (found[0] if to_x else None, *(found[1:] if to_parameters else (None, None)))
 
 
