@@ -50,17 +50,17 @@ import kancore
 
 sys.path.remove(str(HERE))
 
-from kancore import networks, objectives
+from kancore import networks, objectives, status
 from kancore.data import PUBLISHED, shareable
 from kancore.data.raw_files import rows_name
 from kancore.data.own_files import data_files
 from kancore.figures.declared import FIGURES
 from kancore.machine import memory, slurm
 from kancore.machine.checksums import content_digest
-from kancore.machine.files import HOPELESS, write_atomically
+from kancore.machine.files import HOPELESS, write_atomically, write_json
 from kancore.machine.locks import lock
 from kancore.machine.provenance import planned_digest, set_environment
-from kancore.studies import changes, experiments, trials
+from kancore.studies import changes, experiments, plans, trials
 from kancore.studies.config import ConfigError, resolve
 from kancore.training import resources
 
@@ -92,13 +92,15 @@ onstart:
     # Only executors know a job's number in Slurm: in Snakemake's records the job replaces it by none.
     for executor in {workflow.scheduler._executor, workflow.scheduler._local_executor} - {None}:
         executor.report_job_error = partial(after_failure, executor.report_job_error)
-    # What `python -m kancore.status` counts by.
-    jobs = [*JOBS, *(f"landscapes/{name}" for name in LANDSCAPES)]
+    plan, now = Path(OUT, "plan.json"), plans.planned(JOBS, LANDSCAPES)
+    made = {os.path.dirname(file) for job in workflow.dag.needrun_jobs() for file in job.output}
+    again = [path for path in now if f"{OUT}/jobs/{path}" in made and trained(path)]
+    called = {*workflow.config_settings.config} - {"study", "name"}
     try:
-        write_atomically(
-            Path(OUT, "plan.json"), lambda part: part.write_text(json.dumps({"jobs": jobs}))
-        )
-    except OSError as error:
+        if not STUDY.settings["replace"]:
+            plans.check_replaced(STUDY, plans.read_plan(plan), now, again, called)
+        write_json(plan, {"jobs": now})
+    except (ConfigError, OSError) as error:
         raise WorkflowError(str(error))
 
 

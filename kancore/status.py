@@ -21,7 +21,7 @@ _COLUMNS = ("sweep", "epoch", "schemes", "best", "steps/s", "left", "heard of")
 _TOLD = {"sweep", "sweeps", "epoch", "epochs", "schemes", "best_accuracy", "steps_per_second"}
 _TOLD |= {"seconds_left", "written"}
 # What a job ends with: the table of a training job, or of a landscape.
-_TABLES = ("history.parquet", "landscape.parquet")
+TABLES = ("history.parquet", "landscape.parquet")
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def read_status(folder: Path) -> StudyStatus:
     finished = 0
     for job in jobs:
         place = folder / "jobs" / job
-        if any((place / table).exists() for table in _TABLES):
+        if any((place / table).exists() for table in TABLES):
             finished += 1
             continue
         progress, works = _progress(place), is_locked(place / "job.lock")

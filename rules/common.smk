@@ -153,6 +153,11 @@ def trained_sweeps(wildcards):
     return [(sweep, OWN.get((sweep.dataset, sweep.architecture), size)) for sweep in sweeps]
 
 
+def trained(path):
+    """Whether a job, by its path, has ended."""
+    return any(Path(OUT, "jobs", path, table).exists() for table in status.TABLES)
+
+
 def tables_of(name, table):
     """Path of a table of an experiment, in a list; an empty one if the study has no such jobs."""
     conducted = any(job.experiment == name for job in JOBS.values())

@@ -23,9 +23,10 @@ def resolve(config: Mapping[str, Any]) -> Study:
     Parameters
     ----------
     config
-        Keys ``study``, ``defaults`` and ``studies``, and any key of a study to override it. Text in
-        an overriding value that looks like a number, ``true``, ``false`` or ``null`` is read as
-        such: command lines hand over lists of text.
+        Keys ``study``, ``defaults`` and ``studies``, and any key of a study to override it; and
+        ``name``, under which the study's results go if not under its own. Text in an overriding
+        value that looks like a number, ``true``, ``false`` or ``null`` is read as such: command
+        lines hand over lists of text.
 
     Returns
     -------
@@ -47,7 +48,7 @@ def resolve(config: Mapping[str, Any]) -> Study:
     defaults = merge(DEFAULTS, config["defaults"])
     _check_complete(Settings, defaults, ["defaults"])
     settings = merge(merge(defaults, config["studies"][config["study"]]), overrides)
-    study = Study(config["study"], settings)
+    study = Study(config.get("name") or config["study"], settings)
     made = _departures(settings)
     study = Study(study.name, merge(study.under(made).settings, overrides))
     _check_together(study.settings)

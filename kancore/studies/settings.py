@@ -202,6 +202,7 @@ _SETTINGS = {
     "compile": bool,
     "threads": Count,
     "checkpoint_seconds": _WHOLE,
+    "replace": bool,
     # The figures.
     "figure_style": _keys(
         dpi=Annotated[int, Interval(ge=50, le=1200)],
@@ -212,15 +213,17 @@ _SETTINGS = {
 }
 
 Settings = _named("Settings", "keys of a study", _SETTINGS)
-# A configuration holds three more keys, and any of a study for the study that it picks.
+_STUDY = _text("^[a-z0-9][a-z0-9_-]{0,99}$")
+# A configuration holds four more keys, and any of a study for the study that it picks.
 Config = create_model(
     "Config",
     __base__=Settings,
     __doc__="the keys study, defaults and studies, or a key of a study",
     study=_said(str, "the name of one of the studies"),
+    name=(_said(_STUDY | None, "a name of lower-case letters, digits, _ and -"), None),
     defaults=_said(Settings, "a value for every key of a study"),
     studies=_said(
-        Annotated[dict[_text("^[a-z0-9][a-z0-9_-]{0,99}$"), Settings], MinLen(1)],
+        Annotated[dict[_STUDY, Settings], MinLen(1)],
         "studies by name; names of lower-case letters, digits, _ and -",
     ),
 )

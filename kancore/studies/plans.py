@@ -1,0 +1,69 @@
+"""The plan of a study, ``plan.json``: its jobs and what each trains.
+
+A run writes it when it starts. Others count jobs by it, and the next run sees which finished
+results it would replace.
+"""
+
+import json
+from collections.abc import Collection, Iterable, Mapping
+from hashlib import sha256
+from pathlib import Path
+
+from kancore.intrinsic_dimension.subspaces import Landscape
+from kancore.machine.files import read_json
+from kancore.studies.jobs import Job
+from kancore.studies.study import ConfigError, Study
+
+
+def planned(jobs: Mapping[str, Job], landscapes: Mapping[str, Landscape]) -> dict[str, str]:
+    """Give each job, by its path below the folder of all jobs, the digest of what it trains."""
+    named = {**jobs, **{f"landscapes/{name}": each for name, each in landscapes.items()}}
+    return {path: _digest(each) for path, each in named.items()}
+
+
+def _digest(job: Job | Landscape) -> str:
+    return sha256(json.dumps(job.to_dict(), sort_keys=True).encode()).hexdigest()[:16]
+
+
+def read_plan(path: Path) -> dict[str, str]:
+    """Read the jobs of a plan and their digests; none where there is no such plan."""
+    try:
+        found = read_json(path)["jobs"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def check_replaced(
+    study: Study,
+    before: Mapping[str, str],
+    now: Mapping[str, str],
+    made_again: Iterable[str],
+    overridden: Collection[str],
+) -> None:
+    """Refuse to put other results in the place of finished ones.
+
+    Parameters
+    ----------
+    study
+        The study.
+    before, now
+        The plan of its last run, and that of this one.
+    made_again
+        Paths of finished jobs that this run trains again.
+    overridden
+        Keys that this call sets, for the name that the message proposes.
+
+    Raises
+    ------
+    ConfigError
+        If one of them trains something else than before.
+    """
+    replaced = [path for path in made_again if path in before and before[path] != now[path]]
+    if replaced:
+        name = "-".join([study.name, *sorted(overridden)])[:60] if overridden else f"{study.name}-2"
+        raise ConfigError(
+            f"config: {len(replaced)} finished jobs of results/{study.name}, such as "
+            f"{min(replaced)}, had other settings and would be replaced; expected a name for these "
+            f"results (--config name={name}), or consent (--config replace=true)"
+        )
