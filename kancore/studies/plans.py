@@ -17,8 +17,8 @@ from kancore.studies.study import ConfigError, Study
 
 def planned(jobs: Mapping[str, Job], landscapes: Mapping[str, Landscape]) -> dict[str, str]:
     """Give each job, by its path below the folder of all jobs, the digest of what it trains."""
-    named = {**jobs, **{f"landscapes/{name}": each for name, each in landscapes.items()}}
-    return {path: _digest(each) for path, each in named.items()}
+    found = {path: _digest(job) for path, job in jobs.items()}
+    return found | {f"landscapes/{name}": _digest(each) for name, each in landscapes.items()}
 
 
 def _digest(job: Job | Landscape) -> str:
