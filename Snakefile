@@ -130,6 +130,7 @@ rule all:
             experiment=[*dict.fromkeys(job.experiment for job in JOBS.values())],
         ),
         sorted({f"{OUT}/{job.choice}" for job in JOBS.values() if job.choice}),
+        KEPT,
         rules.intrinsic_dimension.output,
         rules.efficiency.output,
         rules.claims.output,

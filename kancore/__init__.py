@@ -12,8 +12,9 @@ _EXPORTS = {
     "KAN": "networks.kan",
     "MLP": "networks.mlp",
     "WideMLP": "networks.mlp",
+    "load": "trained",
 }
-__all__ = ["KAN", "MLP", "WideMLP"]
+__all__ = ["KAN", "MLP", "WideMLP", "load"]
 
 
 def __getattr__(name: str):

@@ -23,6 +23,7 @@ SplineScale = Literal["trained", "folded"]
 Gain = Literal["rectifier", "leaky", "preserving", "balanced"]
 # Of normalization in hidden layers.
 Place = Literal["before_activation", "after_activation"]
+Keep = Literal["best", "all", "none"]
 # `pytorch` is what PyTorch gives linear layers.
 AnyInitialization = Literal[Initialization, "pytorch"]
 # So large that nothing is cut, and so small that every table can hold it.

@@ -146,6 +146,25 @@ def training_code(wildcards):
     )
 
 
+KEEP = STUDY.settings["keep"]
+# Files of the networks that are kept, one an architecture.
+KEPT = [
+    f"{OUT}/networks/{dataset}/{objective}/{architecture}.safetensors"
+    for dataset, objective, architecture in dict.fromkeys(
+        (sweep.dataset, sweep.objective, sweep.architecture.name)
+        for job in JOBS.values()
+        if job.experiment == "grid" and KEEP != "none"
+        for sweep in job.sweeps
+    )
+]
+
+
+def networks_memory(wildcards, input, attempt):
+    """MB to read the networks of an architecture and write their file."""
+    largest = max((Path(file).stat().st_size for file in input if Path(file).exists()), default=0)
+    return int(2000 + 3e-6 * largest * len(STUDY.settings["seeds"])) * 2 ** (attempt - 1)
+
+
 def trained_sweeps(wildcards):
     """Sweeps of a training job, each with the size of what it trains."""
     sweeps = JOBS[wildcards.job].sweeps
@@ -165,11 +184,16 @@ def tables_of(name, table):
 
 
 def job_list(wildcards):
+    """File with the names of the jobs of an experiment."""
+    return listed(wildcards.experiment)
+
+
+def listed(experiment):
     """File with the names of an experiment's jobs; a command line has no room for ten thousand.
 
     It is named by its content: as a parameter of the rule it makes tables again if jobs change.
     """
-    names = [job.name for job in JOBS.values() if job.experiment == wildcards.experiment]
+    names = [job.name for job in JOBS.values() if job.experiment == experiment]
     text = json.dumps(names)
     path = Path(".snakemake", "jobs", f"{sha256(text.encode()).hexdigest()[:16]}.json")
     if not path.exists():

@@ -9,6 +9,7 @@ wildcard_constraints:
 localrules:
     tables,
     best_scheme,
+    networks,
 
 
 rule train:
@@ -21,8 +22,11 @@ rule train:
             f"{OUT}/{JOBS[wildcards.job].choice}" if JOBS[wildcards.job].choice else []
         ),
     output:
+        [f"{OUT}/jobs/{{job}}/networks.{KEEP}.safetensors"] if KEEP != "none" else [],
         history=f"{OUT}/jobs/{{job}}/history.parquet",
         timings=f"{OUT}/jobs/{{job}}/timings.parquet",
+        # Of another name if others are kept, so that jobs run again for more, and not for none.
+        networks=[f"{OUT}/jobs/{{job}}/networks.{KEEP}.safetensors"] if KEEP != "none" else [],
     log:
         f"{OUT}/logs/jobs/{{job}}.log",
     benchmark:
@@ -40,6 +44,7 @@ rule train:
         checkpoint_seconds=STUDY.settings["checkpoint_seconds"],
         tf32=int(STUDY.settings["tf32"]),
         compile=int(STUDY.settings["compile"]),
+        keep=KEEP,
         slurm_extra=WARNED,
     params:
         code=training_code,
@@ -59,6 +64,7 @@ rule train:
         " --checkpoint-seconds {resources.checkpoint_seconds}"
         " --tf32 {resources.tf32} --compile {resources.compile}"
         " --history {output.history:q} --timings {output.timings:q}"
+        " --keep {resources.keep}"
         " --code {params.code} 2>> {log:q}"
 
 
@@ -98,6 +104,38 @@ rule tables:
         " --folder {params.folder:q}"
         " --history {output.history:q} --runs {output.runs:q} --csv {output.csv:q}"
         " --timings {output.timings:q} --code {params.code} 2> {log:q}"
+
+
+rule networks:
+    input:
+        [
+            f"{OUT}/jobs/{path}/networks.{KEEP}.safetensors"
+            for path, job in JOBS.items()
+            if job.experiment == "grid" and KEPT
+        ],
+    output:
+        KEPT,
+    log:
+        f"{OUT}/logs/networks.log",
+    benchmark:
+        f"{OUT}/benchmarks/networks.tsv"
+    conda:
+        "../envs/kancore.yaml"
+    threads: 1
+    resources:
+        mem_mb=networks_memory,
+        runtime=20,
+    params:
+        code=planned_digest("workflow_scripts/networks.py"),
+        jobs=lambda wildcards: listed("grid"),
+        folder=f"{OUT}/jobs/grid",
+        keep=KEEP,
+    message:
+        f"put the networks of study {STUDY.name} into files of architectures"
+    shell:
+        'python -P "$KANCORE_RUN" workflow_scripts/networks.py --jobs {params.jobs:q}'
+        " --folder {params.folder:q} --keep {params.keep} --out {output:q}"
+        " --code {params.code} 2> {log:q}"
 
 
 rule best_scheme:

@@ -16,6 +16,7 @@ KINDS = (
     "results/data/**/*",
     "results/manifolds/**/*",
     "results/*/jobs/**/*.parquet",
+    "results/*/jobs/**/*.safetensors",
     "results/*/logs/jobs/**/*.log",
     "results/*/benchmarks/jobs/**/*.tsv",
     ".snakemake/metadata/**/*",

@@ -6,16 +6,18 @@ from typing import Literal
 
 import torch
 
-from kancore import networks, objectives
+from kancore import objectives
 from kancore.data.dataset import load
 from kancore.machine.devices import lease
 from kancore.machine.interruption import resumable
 from kancore.machine.last_words import last_words
 from kancore.machine.memory import keep_freed_memory, usable_mb
 from kancore.machine.program import program
+from kancore.networks import modules as modules_of
 from kancore.studies.jobs import Job
 from kancore.tables import HISTORY, TIMINGS, write_table
 from kancore.training.runner import Runner, history_rows
+from kancore.training.stored import described, write_networks
 from kancore.training.timings import timing
 
 
@@ -32,10 +34,11 @@ def main(
     checkpoint_seconds: int,
     history: Path,
     timings: Path,
+    keep: Literal["best", "all", "none"],
     code: str,
     choice: Path | None = None,
 ) -> None:
-    """Train, write the evaluations and the times of all sweeps.
+    """Train, write the evaluations, the times and the best networks of all sweeps.
 
     Parameters
     ----------
@@ -43,6 +46,8 @@ def main(
         What is chosen for the job, a JSON file.
     memory_mb
         Memory that is planned for.
+    keep
+        Which networks of the grid are kept as they were at their best evaluation.
     tf32
         Products of 3 digits on a GPU.
     compile
@@ -59,7 +64,7 @@ def main(
     folder = history.parent
     runner = Runner(planned.sweeps, folder)
     origin = {"study": study, "experiment": planned.label, "protocol": planned.protocol}
-    evaluations, times = [], []
+    evaluations, times, kept = [], [], []
     with (
         resumable(str(folder), folder / "job.lock", parent) as stop,
         lease(device, stop.check) as leased,
@@ -69,21 +74,26 @@ def main(
         options = checkpoint_seconds, code, stop, bool(compile), min(memory_mb, there)
         try:
             with last_words(there):
-                for training, rows in runner.run(load(data), leased, *options):
+                dataset = load(data)
+                kept_here = keep if planned.experiment == "grid" else "none"
+                for training, rows in runner.run(dataset, leased, *options, kept_here):
                     evaluations += history_rows(training, rows, **origin, code=code)
                     times.append(timing(training, threads, **origin))
+                    kept += described(training, dataset, **origin, code=code)
         except ValueError as error:
             name = f"{planned.dataset}: "
             raise SystemExit(name + str(error).removeprefix(name)) from error
         write_table(history, evaluations, HISTORY)
         write_table(timings, times, TIMINGS)
+        if keep != "none":
+            write_networks(folder / f"networks.{keep}.safetensors", kept)
     runner.remove_traces()
 
 
 def modules(job: dict) -> tuple[str, ...]:
     """Modules of the job's model and objective."""
     sweep = Job.from_dict(job).sweeps[0]
-    return *networks.modules(sweep.architecture.model), objectives.MODULES[sweep.objective]
+    return *modules_of(sweep.architecture.model), objectives.MODULES[sweep.objective]
 
 
 if __name__ == "__main__":

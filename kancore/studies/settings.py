@@ -29,6 +29,7 @@ from kancore.schemes import (
     Architecture,
     Count,
     HsicBottleneck,
+    Keep,
     Model,
     Objective,
     Sweep,
@@ -203,6 +204,7 @@ _SETTINGS = {
     "threads": Count,
     "checkpoint_seconds": _WHOLE,
     "replace": bool,
+    "keep": Literal[Keep],
     # The figures.
     "figure_style": _keys(
         dpi=Annotated[int, Interval(ge=50, le=1200)],

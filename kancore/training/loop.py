@@ -8,6 +8,7 @@ from torch import Tensor
 from kancore.networks.network import random_generator
 from kancore.training.evaluation import evaluate
 from kancore.training.gradients import losses_and_gradients
+from kancore.training.kept import keep_best
 from kancore.training.optimizers import StackedOptimizer, rate_factor
 from kancore.training.setup import Setup
 
@@ -55,6 +56,7 @@ class Training(Setup):
             if self._evaluates_after(epoch + 1):
                 rows = evaluate(state, splits, sweep, self.objective, self.should_stop)
                 state.rows += rows
+                keep_best(state, rows, self.keep)
                 state.keep([index for index, row in enumerate(rows) if self._goes_on(row)])
                 state.loss.zero_()
                 clock.evaluation += clock.lap()

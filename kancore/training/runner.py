@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from kancore.data.dataset import Dataset
-from kancore.schemes import Sweep
+from kancore.schemes import Keep, Sweep
 from kancore.tables import sweep_key
 from kancore.training import checkpoints
 from kancore.training.loop import Training
@@ -43,12 +43,13 @@ class Runner:
         should_stop: Callable[[], bool] = lambda: False,
         compiled: bool = False,
         memory_mb: int | None = None,
+        keep: Keep = "none",
     ) -> Iterator[tuple[Training, list[dict]]]:
         """Train each sweep to its end; what a stopped job had finished is not trained again.
 
         Parameters
         ----------
-        dataset, device, checkpoint_seconds, identity, should_stop, compiled, memory_mb
+        dataset, device, checkpoint_seconds, identity, should_stop, compiled, memory_mb, keep
             As for `Training`.
 
         Yields
@@ -67,7 +68,8 @@ class Runner:
         training: Training | None = None
         for (sweep, stage), checkpoint in zip(stages, self.checkpoints, strict=True):
             start = training.state_dicts() if training and sweep is before else None
-            training = Training(stage, dataset, device, checkpoint, *options, start, memory_mb)
+            more = start, memory_mb, keep
+            training = Training(stage, dataset, device, checkpoint, *options, *more)
             self.progress.write(training)
             rows = training.run(self.progress.report)
             if checkpoint != self.checkpoints[-1]:

@@ -11,7 +11,7 @@ from torch import Tensor
 from kancore import objectives
 from kancore.data.dataset import Dataset
 from kancore.machine.interruption import Stopped
-from kancore.schemes import Trained
+from kancore.schemes import Keep, Trained
 from kancore.training.builder import Builder
 from kancore.training.splits import Splits
 from kancore.training.stacks import Stacks
@@ -46,6 +46,8 @@ class Setup:
     memory_mb
         MB that this process may take. On a CPU, a stack that needs more by its estimate is trained
         in parts, one after the other. ``None`` for no limit.
+    keep
+        Which networks are kept as they were at their best evaluation; see `keep_best`.
 
     Raises
     ------
@@ -67,9 +69,11 @@ class Setup:
         compiled: bool = False,
         start: Mapping[str, dict[str, Tensor]] | None = None,
         memory_mb: int | None = None,
+        keep: Keep = "none",
     ):
         self.sweep, self.device = sweep, torch.device(device)
         self.checkpoint_seconds, self.should_stop = checkpoint_seconds, should_stop
+        self.keep = keep
         self.objective = import_module(objectives.MODULES[sweep.objective])
         self.losses = self.objective.losses
         if compiled and not sweep.architecture.own:  # what that does may not be compiled

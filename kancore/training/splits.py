@@ -54,6 +54,11 @@ class Splits:
         return self._dataset.features
 
     @property
+    def moments(self) -> tuple[Tensor, Tensor]:
+        """Mean and deviation, ``[in]`` each, by which stored features become inputs."""
+        return self._dataset.mean, self._dataset.std
+
+    @property
     def gpu_bytes(self) -> int | None:
         """Memory of the GPU that the data are on; ``None`` on a CPU."""
         if self._device.type != "cuda":

@@ -61,6 +61,7 @@ class Stacks:
         new = {
             "schemes": [vars(scheme) for scheme in schemes],
             "rows": [],
+            "kept": [],
             "clock": asdict(Clock()),
         }
         saved = self._saved()
@@ -114,7 +115,8 @@ class Stacks:
         """Leave a stack that has ended; the next goes on with its rows and its clock."""
         current, self._state = self._current(), None
         _, following, *others = self._left
-        passed = {"rows": current["rows"] + following["rows"], "clock": current["clock"]}
+        passed = {name: current[name] + following[name] for name in ("rows", "kept")}
+        passed["clock"] = current["clock"]
         if self._keep_networks:
             network = {key: current[key] for key in ("schemes", "network")}
             passed["ended"] = [*current["ended"], network]
@@ -157,7 +159,8 @@ class Stacks:
             state.load(saved)
         else:
             self._builder.initialize(state)
-        state.rows, state.clock = list(saved["rows"]), Clock(**saved["clock"])
+        state.rows, state.kept = list(saved["rows"]), list(saved["kept"])
+        state.clock = Clock(**saved["clock"])
         return state
 
     def _until_it_fits(self, work: Callable[[], None]) -> None:
@@ -196,9 +199,9 @@ class Stacks:
                 {**whole, "schemes": [whole["schemes"][index] for index in indices]}
                 for indices in places
             ]
-        first, *others = parts  # the first has the rows up to here
+        first, *others = parts  # the first has what was found up to here
         first = {**first, "ended": whole.get("ended", [])}
-        return [first, *({**part, "rows": [], "ended": []} for part in others)]
+        return [first, *({**part, "rows": [], "kept": [], "ended": []} for part in others)]
 
     def _part(self, whole: dict, indices: range) -> dict:
         """Narrow a saved stack to some of its schemes, in the CPU's memory."""

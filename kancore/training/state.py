@@ -50,6 +50,8 @@ class State:
         Where the time went.
     loss : Tensor
         Of each network, ``[S]``, summed over the steps since the last evaluation.
+    kept : list of dict
+        Networks as they were at their best evaluation; see `kancore.training.kept`.
     chunks : sequence of Stack
         The stack, or so many of its networks each as go at once, in the memory that it has.
     """
@@ -59,6 +61,7 @@ class State:
     networks_at_once: int | None = None
     step: int = 0
     rows: list[dict] = field(default_factory=list)
+    kept: list[dict] = field(default_factory=list)
     clock: Clock = field(default_factory=Clock)
 
     def __post_init__(self) -> None:
@@ -96,6 +99,7 @@ class State:
             "step": self.step,
             "loss": self.loss,
             "rows": self.rows,
+            "kept": self.kept,
             "clock": asdict(self.clock),
         }
 

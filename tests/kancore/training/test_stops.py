@@ -48,13 +48,14 @@ def landscape(**options):
 
 
 def train(sweeps, folder, should_stop, dataset=None, limit=10_000):
-    """Rows of the table of a job, in so many MB."""
-    rows = []
-    options = "cpu", 0, "code", should_stop, False, limit
+    """Rows of the table of a job, in so many MB, and the networks that it keeps."""
+    rows, kept = [], []
+    options = "cpu", 0, "code", should_stop, False, limit, "all"
     for training, found in Runner(sweeps, folder).run(dataset or noise(), *options):
         should_stop()
         rows += history_rows(training, found, **ORIGIN)
-    return rows
+        kept += [str(each) for each in training.state.kept]
+    return rows, sorted(kept)
 
 
 def in_parts(folder, should_stop):

@@ -1,0 +1,57 @@
+"""Networks of a sweep as they were at their best evaluation."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kancore.schemes import Keep
+from kancore.training.state import State
+
+# What is told of the accuracies of a network.
+_ACCURACIES = ("train_accuracy", "validation_accuracy", "test_accuracy")
+
+
+def keep_best(state: State, rows: Sequence[Mapping[str, Any]], keep: Keep) -> None:
+    """Keep networks that have now done better than ever before, as copies in the CPU's memory.
+
+    The best evaluation is that with the highest accuracy on validation data, or on test data where
+    there are none; of equally good ones the earliest, and then the one with the higher accuracy in
+    training.
+
+    Parameters
+    ----------
+    state
+        Networks; what is kept goes to its `kept`.
+    rows
+        Of an evaluation of all of them, in their order.
+    keep
+        Of each scheme ``all`` keeps its best, ``best`` keeps the best of all.
+    """
+    found = [(_rank(row), index) for index, row in enumerate(rows) if not row["diverged"]]
+    if keep == "best" and found:
+        # Of equal ones the first in the stack.
+        found = [max(found, key=lambda pair: pair[0])]
+    for rank, index in found if keep != "none" else ():
+        row, scheme = rows[index], vars(state.schemes[index])
+        before = [each for each in state.kept if keep == "best" or each["scheme"] == scheme]
+        if before and rank <= before[0]["rank"]:
+            continue
+        state.kept = [each for each in state.kept if each not in before]
+        values = state.network.state_dict()
+        state.kept.append(
+            {
+                "rank": rank,
+                "scheme": dict(scheme),
+                "epoch": row["epoch"],
+                **{name: row.get(name) for name in _ACCURACIES},
+                "network": {name: each[index].cpu().clone() for name, each in values.items()},
+            }
+        )
+
+
+def _rank(row: Mapping[str, Any]) -> list[float]:
+    score = row.get("validation_accuracy")
+    return [
+        row["test_accuracy"] if score is None else score,
+        -row["epoch"],
+        row["train_accuracy"],
+    ]

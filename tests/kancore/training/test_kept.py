@@ -1,0 +1,113 @@
+"""Networks that are kept: those of the best evaluations, as they were, from whatever stack."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import kancore
+from kancore.data import digits
+from kancore.data.preparation import make_dataset
+from kancore.predict import predict
+from kancore.schemes import Architecture, HsicBottleneck, Sweep
+from kancore.training.loop import Training
+from kancore.training.stored import described, read_networks, write_networks
+
+KAN = Architecture("kan", (6,), degree=3, grid_size=4, grid_range=(-1.0, 1.0), dropout=0.2)
+MOVED = Architecture("kan", (6,), degree=2, grid_size=3, grid_range=(-1.0, 1.0), moving_grid=True)
+MLP = Architecture("mlp", (12,), batch_norm="after_activation", residual=True)
+WIDE = Architecture("wide_mlp", (40, 20), layer_norm="before_activation", outputs=12)
+
+
+def sweep(architecture, objective="backprop", **options):
+    defaults = {
+        **{"optimizers": ("adam", "sgd"), "learning_rates": (0.05, 0.005), "seed": 1},
+        **{"initializations": ("orthogonal",), "epochs": 6, "batch_size": 64},
+    }
+    return Sweep("digits", objective, architecture, **(defaults | options))
+
+
+def trained(given, keep, **options):
+    data = digits.prepare()
+    training = Training(given, data, keep=keep, **options)
+    rows = training.run()
+    origin = {"study": "s", "experiment": "grid", "protocol": "clean", "code": "1"}
+    return pd.DataFrame(rows), described(training, data, **origin), data
+
+
+def accuracy(network, x, y):
+    with torch.no_grad():
+        return (network(x).argmax(-1) == y).double().mean().item()
+
+
+@pytest.mark.parametrize("architecture", [KAN, MOVED, MLP, WIDE], ids=lambda each: each.name)
+@pytest.mark.parametrize("scaling", ["standardize", "unit"])
+def test_each_run_s_network_predicts_as_accurately_as_its_best_evaluation(
+    tmp_path, architecture, scaling
+):
+    rows, networks, data = trained(sweep(architecture, scaling=scaling), "all")
+    write_networks(tmp_path / "all.safetensors", networks)
+    assert len(networks) == 4
+    for scheme, of_run in rows.groupby(["optimizer", "learning_rate"]):
+        best = of_run.loc[of_run["validation_accuracy"].idxmax()]
+        chosen = dict(zip(("optimizer", "learning_rate"), scheme, strict=True))
+        found = kancore.load(tmp_path / "all.safetensors", **chosen)
+        assert found.about["epoch"] == best["epoch"]
+        assert found.about["test_accuracy"] == best["test_accuracy"]
+        assert accuracy(found, data.x_test, data.y_test) == best["test_accuracy"]
+    # The first of the file is the best of all.
+    _, (best,), _ = trained(sweep(architecture, scaling=scaling), "best")
+    about = kancore.load(tmp_path / "all.safetensors").about
+    assert about["validation_accuracy"] == rows["validation_accuracy"].max()
+    names = "optimizer", "learning_rate", "epoch"
+    assert [about[name] for name in names] == [best[name] for name in names]
+
+
+def test_networks_of_the_bottleneck_are_kept_where_their_outputs_are_classes():
+    given = sweep(MLP, "hsic", hsic=HsicBottleneck())
+    assert len(trained(given, "all")[1]) == 4
+    given = sweep(MLP, "hsic", hsic=HsicBottleneck(output="hsic"))
+    assert trained(given, "all")[1] == []
+
+
+def test_predictions_name_the_classes_and_add_up(tmp_path):
+    _, networks, data = trained(sweep(KAN), "best")
+    write_networks(tmp_path / "n.safetensors", networks)
+    network = kancore.load(tmp_path / "n.safetensors")
+    table = predict(network, data.x_test.numpy())
+    assert list(table) == ["label", *data.class_names]
+    np.testing.assert_allclose(table.drop(columns="label").sum(axis=1), 1, atol=1e-5)
+    share = (table["label"] == np.array(data.class_names)[data.y_test.numpy()]).mean()
+    assert share == network.about["test_accuracy"]
+    with pytest.raises(ValueError, match=r"features have shape .2, 3., expected .batch, 64."):
+        network(torch.zeros(2, 3))
+
+
+def test_files_that_are_none_and_networks_that_are_not_there_are_told(tmp_path):
+    path = tmp_path / "n.safetensors"
+    _, networks, _ = trained(sweep(KAN, epochs=1), "best")
+    write_networks(path, networks)
+    with pytest.raises(ValueError, match="holds 1 networks, none with seed = 7"):
+        kancore.load(path, seed=7)
+    networks[0]["architecture"]["model"] = "os:system"
+    write_networks(path, networks)
+    with pytest.raises(ValueError, match=r"a network of os:system.*expected trust=True"):
+        kancore.load(path)
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(ValueError, match="not a file of networks"):
+        read_networks(path)
+
+
+def test_a_run_that_diverges_keeps_what_it_was_before(tmp_path):
+    y = torch.arange(2).repeat(40)
+    x = torch.randn(80, 5, generator=torch.Generator().manual_seed(0)) + y.unsqueeze(1)
+    data = make_dataset("noise", x, y, x, y, class_names=("a", "b"), source="made here")
+    given = Sweep(
+        *("noise", "backprop", MLP),
+        **{"optimizers": ("sgd",), "learning_rates": (0.05, 1e30), "seed": 0},
+        **{"initializations": ("orthogonal",), "epochs": 2, "batch_size": 16},
+    )
+    training = Training(given, data, keep="all")
+    diverged = {row["learning_rate"] for row in training.run() if row["diverged"]}
+    assert diverged == {1e30}
+    assert [each["scheme"]["learning_rate"] for each in training.state.kept] == [0.05]
