@@ -1,8 +1,8 @@
 """Digests of the code that a program really reaches, so that results follow code.
 
-A digest covers the syntax trees, without docstrings, of a script and of every kancore module that
-it imports, directly or not, and the tokens of the C++ source of the same name beside a module.
-Comments, layout and time stamps do not count. Modules that a program chooses by name (a model, a
+A digest covers the syntax trees, without docstrings and the texts below fields, of a script and of
+every kancore module that it imports, directly or not, and the tokens of the C++ source of the same
+name beside a module. Comments, layout and time stamps do not count. Modules that a program chooses by name (a model, a
 figure) are named beside the script; so are functions of the user's own, ``module:function``.
 
 Modules that only say how a job runs are left out (`_HOW`), and where a study is for CPUs, so are
@@ -89,14 +89,20 @@ def _write(node: Any, words: list[str]) -> None:
         words.append(repr(node))
 
 
-def _without_docstrings(tree: ast.Module) -> ast.Module:
+def _without_texts(tree: ast.Module) -> ast.Module:
+    """Leave out statements that are a text alone: docstrings, and what is said below a field."""
     for node in _statements(tree):
-        if (
-            isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
-            and ast.get_docstring(node, clean=False) is not None
-        ):
-            node.body = node.body[1:]
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            node.body = [each for each in body if not _is_text(each)]  # type: ignore[attr-defined]
     return tree
+
+
+def _is_text(node: ast.AST) -> bool:
+    match node:
+        case ast.Expr(ast.Constant(str())):
+            return True
+    return False
 
 
 @cache
@@ -105,7 +111,7 @@ def _read(path: Path, name: str) -> tuple[str, tuple[str, ...]]:
     tree = ast.parse(path.read_bytes(), filename=str(path))
     names = {n for n in _imported(tree, path, name) if n.split(".")[0] == PACKAGE}
     words: list[str] = []
-    _write(_without_docstrings(tree), words)
+    _write(_without_texts(tree), words)
     if compiled := sorted(path.with_name(f"{path.stem}_cpp").glob("*")):
         words.append(cpp.source_digest(compiled))
     return hashlib.sha256("\n".join(words).encode()).hexdigest(), tuple(sorted(names))

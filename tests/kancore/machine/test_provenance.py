@@ -133,6 +133,9 @@ LAYERS = "kancore/layers"
         (f"{LAYERS}/splines.py", append("# a comment"), NOTHING),
         (f"{LAYERS}/splines.py", change("\n\n\n", "\n\n\n\n"), NOTHING),
         (f"{LAYERS}/splines.py", change('"""', '"""Reworded: '), NOTHING),
+        # What is said of a setting, below its field.
+        ("kancore/schemes.py", change('"""The probability', '"""Probability'), NOTHING),
+        ("kancore/schemes.py", change("dropout: Share = 0.0", "dropout: Share = 0.5"), ALL),
     ],
 )
 def test_an_edit_changes_the_jobs_whose_results_it_can_change(path, edit, changed, project):
