@@ -51,7 +51,7 @@ import kancore
 sys.path.remove(str(HERE))
 
 from kancore import networks, objectives, status
-from kancore.data import PUBLISHED, shareable
+from kancore.data.known import PUBLISHED, shareable
 from kancore.data.raw_files import rows_name
 from kancore.data.own_files import data_files
 from kancore.figures.declared import FIGURES

@@ -2,10 +2,10 @@
 
 import zlib
 from gzip import BadGzipFile
+from importlib import import_module
 from pathlib import Path
 
 from kancore.data import dataset as prepared
-from kancore.data import dataset_module
 from kancore.data.raw_files import mismatch
 from kancore.machine.files import write_json
 from kancore.machine.interruption import repeatable
@@ -35,13 +35,14 @@ def main(
     verify
         Whether a wrong checksum of a raw file is an error.
     """
+    module = import_module(f"kancore.data.{dataset}")
     with repeatable(), last_words(usable_mb()):
-        files = getattr(dataset_module(dataset), "FILES", ())
+        files = getattr(module, "FILES", ())
         for path, file in [(raw / file.name, file) for file in files if raw and file.md5]:
             if verify and (difference := mismatch(path, file)):
                 raise SystemExit(f"{path}: {difference}; {AGAIN}")
         try:
-            made = dataset_module(dataset).prepare(raw, **options)
+            made = module.prepare(raw, **options)
         except (ValueError, EOFError, zlib.error, BadGzipFile) as error:
             raise SystemExit(f"{error}; {AGAIN}" if files else f"{error}") from error
         prepared.save(out, made)

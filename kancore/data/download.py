@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from http import HTTPStatus
 from pathlib import Path
 
-from kancore.data import dataset_module
+from kancore.data.known import dataset_module
 from kancore.data.raw_files import (
     LONGEST_ROW,
     RawFile,

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from kancore.data import DATASETS
+from kancore.data.known import DATASETS
 from kancore.intrinsic_dimension.subspaces import REFERENCE
 from kancore.schemes import AXES, BASELINE, COMBINED, MODELS, Architecture, Sweep, settings_of
 from kancore.studies.changes import audit_plan, audited, changed_by

@@ -21,7 +21,7 @@ from pydantic import (
     create_model,
 )
 
-from kancore.data import BUNDLED, PUBLISHED
+from kancore.data.known import BUNDLED, PUBLISHED
 from kancore.intrinsic_dimension.subspaces import Landscape
 from kancore.schemes import (
     MODELS,

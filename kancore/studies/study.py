@@ -6,7 +6,6 @@ from itertools import pairwise, product
 from math import sqrt
 from typing import Any
 
-from kancore.data import DATASETS
 from kancore.intrinsic_dimension.subspaces import REFERENCE, Landscape, geometric_grid
 from kancore.schemes import (
     AXES,
@@ -19,7 +18,7 @@ from kancore.schemes import (
     tuples,
 )
 from kancore.studies.protocols import departures, protocol_name
-from kancore.training.resources import shape
+from kancore.training.resources import SHAPES, shape
 
 # Keys that say which networks there are, and which sweeps of them.
 _OF_NETWORKS = (
@@ -161,7 +160,7 @@ class Study:
         """Widths of a wide MLP: multiplied, or so that it has as many parameters as the KAN."""
         settings = self.settings
         factor = settings["wide_factor"]
-        if factor == "matched" and dataset not in DATASETS:  # its inputs are not known yet
+        if factor == "matched" and dataset not in SHAPES:  # its inputs are not known yet
             factor = WIDE_FACTOR
         elif factor == "matched":
             scaled = choose(settings["spline_scale"], "kan", dataset) == "trained"

@@ -57,8 +57,8 @@ class Shape:
     own: Needs | None = None
 
 
-# The paper, section 4. One of the user's own is taken to be as large as the largest of these.
-_SHAPES = {
+# The paper, section 4. One of the user's own is not known, and taken to be as large as the largest.
+SHAPES = {
     "mnist": Shape(784, 10, 60_000, 10_000, 1),
     "fashion_mnist": Shape(784, 10, 60_000, 10_000, 1),
     "cifar10": Shape(3072, 10, 50_000, 10_000, 1),
@@ -88,7 +88,7 @@ def shape(dataset: str, data: Mapping[str, Any]) -> Shape:
         return Shape(data["imdb"]["words"], 2, 25_000, 25_000, _SPARSE_BYTES)
     if dataset == "higgs":
         return Shape(28, 2, data["higgs"]["train_rows"], data["higgs"]["test_rows"])
-    return _SHAPES.get(dataset, _SHAPES["cifar10"])
+    return SHAPES.get(dataset, SHAPES["cifar10"])
 
 
 def needs_of_unknown(widths: Sequence[int]) -> Needs:

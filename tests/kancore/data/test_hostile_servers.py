@@ -18,7 +18,8 @@ import pytest
 
 import kancore.data.download as download
 import kancore.data.transport as transport
-from kancore.data import PUBLISHED, dataset_module, higgs, shareable
+from kancore.data import higgs
+from kancore.data.known import PUBLISHED, dataset_module, shareable
 from kancore.data.download import DownloadError, fetch
 from kancore.data.raw_files import RawFile
 

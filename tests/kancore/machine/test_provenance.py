@@ -24,8 +24,9 @@ JOBS = {
     "kan cpu": (TRAIN, "kancore.networks.kan", BACKPROP, "cpu"),
     "kan auto": (TRAIN, "kancore.networks.kan", BACKPROP, "auto"),
     "tables": ("workflow_scripts/tables.py", "auto"),
+    "data": ("workflow_scripts/prepare.py", "kancore.data.digits", "auto"),
 }
-MLP, KAN, TABLES = {"mlp cpu", "mlp auto"}, {"kan cpu", "kan auto"}, {"tables"}
+MLP, KAN, TABLES, DATA = {"mlp cpu", "mlp auto"}, {"kan cpu", "kan auto"}, {"tables"}, {"data"}
 TRAINED, ALL, NOTHING = MLP | KAN, {*JOBS}, set()
 ROOM = sorted(file.name for file in (ROOT / "kancore" / "machine").glob("*.py"))
 
@@ -102,9 +103,12 @@ LAYERS = "kancore/layers"
         ("kancore/objectives/backprop.py", EDITED, TRAINED),
         ("kancore/analysis/statistics.py", EDITED, TABLES),
         ("kancore/analysis/tables.py", EDITED, TABLES),
-        ("kancore/tables.py", EDITED, ALL),
+        ("kancore/tables.py", EDITED, ALL - DATA),
         ("kancore/__init__.py", EDITED, ALL),
-        ("kancore/data/digits.py", EDITED, NOTHING),
+        ("kancore/data/digits.py", EDITED, DATA),
+        # A further data set, as CONTRIBUTING.md says.
+        ("kancore/data/known.py", change('("mnist_sample", ', '("mnist_sample", "new", '), NOTHING),
+        ("kancore/training/resources.py", change('    "mnist"', '    "new"'), NOTHING),
         (TRAIN, EDITED, TRAINED),
         ("workflow_scripts/tables.py", EDITED, TABLES),
         # What only says how a job runs.

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import one_hot
 
-from kancore.data import dataset_module
+from kancore.data.known import dataset_module
 from kancore.data.preparation import make_dataset
 from kancore.networks import build
 from kancore.objectives.hsic_bottleneck import layer_nhsic, losses, readout

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from kancore import networks
-from kancore.data import BUNDLED, dataset_module
+from kancore.data.known import BUNDLED, dataset_module
 from kancore.networks.parts import evaluation_batch
 from kancore.schemes import Architecture
 from kancore.studies.config import resolve
