@@ -3,13 +3,13 @@
 Afterwards snakemake makes the tables of the whole study, and trains what is still missing.
 """
 
-import argparse
 import shutil
 from filecmp import cmp
 from functools import partial
 from pathlib import Path
 
-from kancore.machine.files import run_plainly, write_atomically
+from kancore.machine.files import write_atomically
+from kancore.machine.program import program
 
 # Prepared data, what jobs have made, and Snakemake's records of what made them.
 KINDS = (
@@ -31,11 +31,14 @@ def found(folder: Path) -> list[Path]:
     return sorted(path.relative_to(folder) for path in paths)
 
 
-def main() -> None:
-    """Run the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folders", type=Path, nargs="+", help="working folders to take over from")
-    folders = parser.parse_args().folders
+def main(*folders: Path) -> None:
+    """Take over what is not here yet from each folder.
+
+    Parameters
+    ----------
+    folders
+        Working folders to take over from.
+    """
     for folder in folders:
         if not (folder / "results").is_dir():
             raise SystemExit(f"{folder}: no results here; expected a working folder of snakemake")
@@ -56,4 +59,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_plainly(main)
+    program(main, planned=False)
