@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from kancore.analysis.statistics import counted, fewest_seeds, interval_over_seeds
+from kancore.analysis.statistics import CELL, counted, fewest_seeds, interval_over_seeds
 from kancore.analysis.tables import STABILITY
 from kancore.schemes import BASELINE
 from kancore.tables import KEY_NAMES
@@ -25,7 +25,8 @@ ARRIVED = 0.95
 # What pooled rows have in place of a data set or a depth.
 ALL = "all"
 
-CELL = ("dataset", "depth", "seed", "protocol")
+# A cell of the baseline or of a factor.
+_OF_FACTORS = (*CELL, "protocol")
 
 
 def cells(history: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
@@ -40,26 +41,26 @@ def cells(history: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        A row each of `CELL`, with ``median`` and ``best``, test accuracies of the median scheme
-        and of the one best on validation data; their difference ``spread``; shares of schemes
-        ``close`` to the best, and ``failed``, which diverged or stay below half of it; ``gap``, the
-        median generalization gap; ``epochs`` to 95% of its best validation accuracy, of the median
-        scheme; ``outside_grid``, the mean share of inputs of layers but the first beyond the
-        extended grid, and ``outside_grid_N`` of layer N alone, from 1. Runs that diverged count
-        with what they had reached, with 0 if they never were evaluated.
+        A row each data set, depth, seed and protocol, with ``median`` and ``best``, test accuracies
+        of the median scheme and of the one best on validation data; their difference ``spread``;
+        shares of schemes ``close`` to the best, and ``failed``, which diverged or stay below half
+        of it; ``gap``, the median generalization gap; ``epochs`` to 95% of its best validation
+        accuracy, of the median scheme; ``outside_grid``, the mean share of inputs of layers but the
+        first beyond the extended grid, and ``outside_grid_N`` of layer N alone, from 1. Runs that
+        diverged count with what they had reached, with 0 if they never were evaluated.
     """
     runs = counted(runs)
     arrived = _arrivals(history)
     outside = _outside(history)
     return pd.DataFrame(
         {
-            **dict(zip(CELL, key, strict=True)),
+            **dict(zip(_OF_FACTORS, key, strict=True)),
             **_accuracies(rows),
             "gap": rows["generalization_gap"].astype(float).median(),
             "epochs": arrived.get(key, np.nan),
             **outside.get(key, {}),
         }
-        for key, rows in runs.groupby(list(CELL), sort=False)
+        for key, rows in runs.groupby(list(_OF_FACTORS), sort=False)
     )
 
 
@@ -86,13 +87,13 @@ def _arrivals(history: pd.DataFrame) -> dict[tuple, float]:
     best = rows.groupby(list(KEY_NAMES), dropna=False)[column].transform("max")
     rows = rows[rows[column] >= ARRIVED * best]
     first = rows.groupby(list(KEY_NAMES), dropna=False)["epoch"].min().reset_index()
-    return first.groupby(list(CELL))["epoch"].median().astype(float).to_dict()
+    return first.groupby(list(_OF_FACTORS))["epoch"].median().astype(float).to_dict()
 
 
 def _outside(history: pd.DataFrame) -> dict[tuple, dict[str, float]]:
     """Mean shares of inputs beyond the grid, over schemes that did not diverge."""
     found = {}
-    for key, rows in history.dropna(subset="outside_grid").groupby(list(CELL)):
+    for key, rows in history.dropna(subset="outside_grid").groupby(list(_OF_FACTORS)):
         shares = np.stack(rows["outside_grid"].to_list()).mean(axis=0)
         found[key] = {f"outside_grid_{layer}": share for layer, share in enumerate(shares, start=1)}
         found[key]["outside_grid"] = float(shares[1:].mean())
@@ -115,11 +116,11 @@ def effects(history: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
         of a depth; with an interval over seeds, where they give one.
     """
     measured = cells(history, runs)
-    columns = [name for name in measured if name not in CELL]
-    baseline = measured[measured["protocol"] == BASELINE].set_index(list(CELL[:3]))[columns]
+    columns = [name for name in measured if name not in _OF_FACTORS]
+    baseline = measured[measured["protocol"] == BASELINE].set_index(list(CELL))[columns]
     study, rows = runs["study"].iloc[0], []
     for factor, own in measured.groupby("protocol", sort=False):
-        values = own.set_index(list(CELL[:3]))[columns]
+        values = own.set_index(list(CELL))[columns]
         common = values.index.intersection(baseline.index, sort=False)
         before, after = baseline.loc[common], values.loc[common]
         for (dataset, depth), chosen in _parts(common):
@@ -237,5 +238,5 @@ def costs(timings: pd.DataFrame) -> pd.Series:
         Of the experiment, with the columns of `kancore.tables.TIMINGS`.
     """
     rows = timings.assign(step=timings["training_seconds"] / timings["steps"])
-    wide = rows.pivot_table(index=["dataset", "depth", "seed"], columns="protocol", values="step")
+    wide = rows.pivot_table(index=list(CELL), columns="protocol", values="step")
     return np.exp(np.log(wide.div(wide[BASELINE], axis=0)).mean())

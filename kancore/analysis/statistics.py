@@ -14,6 +14,8 @@ from kancore.tables import KEY_NAMES
 SCHEME = tuple(Scheme.__dataclass_fields__)
 # What schemes and seeds have in common: a data set, an objective and an architecture.
 SETTING = tuple(name for name in KEY_NAMES if name not in (*SCHEME, "seed"))
+# What two runs of a pair have in common unless they differ in it.
+CELL = ("dataset", "depth", "seed")
 # With fewer seeds on a data set there is no interval: over so few it says nothing.
 FEWEST_SEEDS = 3
 # What varies by less has not varied: differences of equal accuracies differ in rounding.

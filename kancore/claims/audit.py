@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from kancore.analysis.statistics import SCHEME, interquartile_mean, interval_over_seeds
+from kancore.analysis.statistics import CELL, SCHEME, interquartile_mean, interval_over_seeds
 from kancore.analysis.tables import AUDIT
-from kancore.claims.comparisons import CELL, Evidence, measured
+from kancore.claims.comparisons import Evidence, measured
 from kancore.claims.verdicts import judge
 from kancore.schemes import Sweep
 from kancore.studies.protocols import CLEAN

@@ -15,6 +15,7 @@ import pandas as pd
 
 from kancore.analysis.efficiency import efficiency
 from kancore.analysis.statistics import (
+    CELL,
     SCHEME,
     SETTING,
     average_seeds,
@@ -23,8 +24,6 @@ from kancore.analysis.statistics import (
     main_grid,
 )
 
-# What two runs of a pair have in common unless they differ in it.
-CELL = ("dataset", "depth", "seed")
 PAIR = ("dataset", "seed", "difference")
 _NONE = pd.DataFrame(
     {name: pd.Series(dtype=dtype) for name, dtype in zip(PAIR, (str, int, float), strict=True)}

@@ -13,13 +13,13 @@ import numpy as np
 import pandas as pd
 
 from kancore.analysis.statistics import (
+    CELL,
     FEWEST_SEEDS,
     SCHEME,
     interquartile_mean,
     probability_of_improvement,
 )
 from kancore.claims.comparisons import (
-    CELL,
     PAIR,
     Comparison,
     Evidence,

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from kancore.analysis.statistics import SCHEME
-from kancore.claims.comparisons import CELL, Evidence, backprop, paired
+from kancore.analysis.statistics import CELL, SCHEME
+from kancore.claims.comparisons import Evidence, backprop, paired
 from kancore.claims.verdicts import measure
 from kancore.schemes import MODELS
 

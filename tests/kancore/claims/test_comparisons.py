@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kancore.analysis.statistics import SCHEME, best_schemes, summarize_runs
+from kancore.analysis.statistics import CELL, SCHEME, best_schemes, summarize_runs
 from kancore.claims import comparisons
-from kancore.claims.comparisons import CELL, backprop, kans, measured, paired
+from kancore.claims.comparisons import backprop, kans, measured, paired
 from kancore.claims.declared import CLAIMS
 
 DIMENSIONS = pd.Series({"mnist": 750, "cifar10": 9000})
