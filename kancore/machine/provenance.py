@@ -2,8 +2,9 @@
 
 A digest covers the syntax trees, without docstrings and the texts below fields, of a script and of
 every kancore module that it imports, directly or not, and the tokens of the C++ source of the same
-name beside a module. Comments, layout and time stamps do not count. Modules that a program chooses by name (a model, a
-figure) are named beside the script; so are functions of the user's own, ``module:function``.
+name beside a module. Comments, layout and time stamps do not count. Modules that a program chooses
+by name (a model, a figure) are named beside the script; so are functions of the user's own,
+``module:function``.
 
 Modules that only say how a job runs are left out (`_HOW`), and where a study is for CPUs, so are
 those that only GPUs run (`_ON_GPUS`). What a job computes must not depend on them: all that changes

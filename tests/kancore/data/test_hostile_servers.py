@@ -19,8 +19,8 @@ import pytest
 import kancore.data.download as download
 import kancore.data.transport as transport
 from kancore.data import higgs
-from kancore.data.known import PUBLISHED, dataset_module, shareable
 from kancore.data.download import DownloadError, fetch
+from kancore.data.known import PUBLISHED, dataset_module, shareable
 from kancore.data.raw_files import RawFile
 
 CONTENT = bytes(range(256)) * 400

@@ -11,8 +11,8 @@ from scipy.sparse import random_array
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
-from kancore.data.known import DATASETS, PUBLISHED, dataset_module
 from kancore.data.dataset import dense_rows, load, longest_row, rows, save, split, subset
+from kancore.data.known import DATASETS, PUBLISHED, dataset_module
 from kancore.data.preparation import checks, make_dataset, take
 
 
