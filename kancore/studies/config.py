@@ -15,6 +15,7 @@ from kancore.studies.expected import expected, keys
 from kancore.studies.protocols import CLEAN, PUBLISHED, departures
 from kancore.studies.settings import DEFAULTS, Config, Settings
 from kancore.studies.study import ConfigError, Study, choose, depths_of, for_objective, merge
+from kancore.training.resources import SHAPES
 
 
 def resolve(config: Mapping[str, Any]) -> Study:
@@ -41,8 +42,8 @@ def resolve(config: Mapping[str, Any]) -> Study:
     """
     _check_keys(config, [])
     overrides = _typed({key: part for key, part in config.items() if key in Settings.model_fields})
-    config = {**config, **overrides}
-    _validate(config)
+    config = _validated({**config, **overrides})
+    overrides = {key: config[key] for key in overrides}
     if config["study"] not in config["studies"]:
         raise _error(["study"], config["study"], f"one of {', '.join(config['studies'])}")
     defaults = merge(DEFAULTS, config["defaults"])
@@ -175,6 +176,12 @@ def _check_together(settings: Mapping[str, Any]) -> None:
         if all(choose(settings[key], model, dataset) for key in ("batch_norm", "layer_norm")):
             expected = f"null for {model} on {dataset}, which have batch_norm"
             raise _error(["layer_norm"], settings["layer_norm"], expected)
+    for model, dataset in product(settings["models"], settings["datasets"]):
+        outputs = choose(settings["outputs"], model, dataset)
+        classes = SHAPES[dataset].classes if dataset in SHAPES else 0  # else not known yet
+        if outputs and outputs < classes:
+            expected = f"at least the {classes} classes of {dataset}"
+            raise _error(["outputs"], settings["outputs"], expected)
     networks = product(settings["models"], settings["datasets"])
     built = [
         (name, depth) for model, name in networks for depth in depths_of(settings, model, name)
@@ -254,13 +261,15 @@ def _check_complete(kinds: type[BaseModel], settings: Mapping[str, Any], path: l
             _check_complete(kind, settings[key], [*path, key])
 
 
-def _validate(config: Mapping[str, Any]) -> None:
+def _validated(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Check each value by itself; whole numbers where others may be, too, become such.
+
+    A job would be another with 0 in place of 0.0, and trained again.
+    """
     try:
-        Config.model_validate(config)
+        return Config.model_validate(config).model_dump(exclude_unset=True)
     except ValidationError as error:
         first = error.errors()[0]
-    else:
-        return
     # Of its steps those that are keys: others say which form of a value was tried.
     path: list = []
     value: Any = config

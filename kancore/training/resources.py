@@ -5,7 +5,7 @@ scheduler ends a job that takes longer than it asked for.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -57,7 +57,7 @@ class Shape:
     own: Needs | None = None
 
 
-# The paper, section 4. One of the user's own is not known, and taken to be as large as the largest.
+# The paper, section 4.
 SHAPES = {
     "mnist": Shape(784, 10, 60_000, 10_000, 1),
     "fashion_mnist": Shape(784, 10, 60_000, 10_000, 1),
@@ -68,6 +68,9 @@ SHAPES = {
     "breast_cancer": Shape(30, 2, 455, 114),
     "mnist_sample": Shape(784, 10, 4000, 1000, 1),
 }
+# One of the user's own is taken to be as large as the largest of these, but of the fewest classes:
+# networks may be told to have fewer outputs than that one has classes.
+_UNKNOWN = replace(SHAPES["cifar10"], classes=2)
 # Of the words of a review 2.6% are among the most frequent; each takes a number and its place.
 _SPARSE_BYTES = 0.026 * 12
 
@@ -88,7 +91,7 @@ def shape(dataset: str, data: Mapping[str, Any]) -> Shape:
         return Shape(data["imdb"]["words"], 2, 25_000, 25_000, _SPARSE_BYTES)
     if dataset == "higgs":
         return Shape(28, 2, data["higgs"]["train_rows"], data["higgs"]["test_rows"])
-    return SHAPES.get(dataset, SHAPES["cifar10"])
+    return SHAPES.get(dataset, _UNKNOWN)
 
 
 def needs_of_unknown(widths: Sequence[int]) -> Needs:

@@ -42,7 +42,7 @@ choices = {
     "batch_norm": st.sampled_from([None, *PLACES]),
     "layer_norm": st.sampled_from([None, *PLACES]),
     "dropout": shares,
-    "outputs": st.none() | st.integers(10, 40),
+    "outputs": st.none() | st.integers(2, 40),
     "wide_factor": st.just("matched") | st.integers(1, 40),
     "batch_size": counts,
     "epochs": counts,

@@ -519,11 +519,13 @@ def changed(path, value):
         (["wide_factor"], "alike", ["wide_factor is 'alike'", "from 1", "matched"]),
         (["wide_depths"], [], ["wide_depths is []", "a list of different depths"]),
         (["outputs"], 1, ["outputs is 1", "from 2"]),
+        (["outputs"], 3, ["outputs is 3", "at least the 10 classes of digits"]),
+        (["outputs"], {"kan": 2, "default": 10}, ["outputs is {'kan': 2", "10 classes of digits"]),
         (["protocol"], "tidy", ["protocol is 'tidy'", "clean, published", "warm_start"]),
         (["epochs"], {"mnits": 3}, ["epochs.mnits is 3", "no such key; did you mean mnist?"]),
         (["dropout"], {"kan": {"mnist": 0, "kna": 1}}, ["dropout.kan.kna", "below 1"]),
         (["dropout"], {"kna": 0, "default": 0}, ["dropout.kna is 0", "did you mean kan?"]),
-        (["dropout"], {"kan": 0}, ["dropout is {'kan': 0}", "a value for mlp, or a default"]),
+        (["dropout"], {"kan": 0.1}, ["dropout is {'kan': 0.1}", "a value for mlp, or a default"]),
         (["batch_norm_momentum"], 0, ["expected a number above 0 up to 1, or one for each"]),
         (["clip_norm"], float("nan"), ["clip_norm is nan", "null, or a number above 0"]),
         (["rate_decay"], "linear", ["expected cosine or null, or one for each model or data set"]),
@@ -537,6 +539,29 @@ def test_one_error_names_key_value_and_what_is_allowed(path, value, words):
     assert "\n" not in message
     for word in words:
         assert word in message
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"label_smoothing": 0}, {"label_smoothing": 0.0}),
+        ({"clip_norm": {"kan": 1, "default": None}}, {"clip_norm": {"kan": 1.0, "default": None}}),
+        ({"grid_range": [-1, 2]}, {"grid_range": [-1.0, 2.0]}),
+        ({"learning_rates": ["1"]}, {"learning_rates": [1.0]}),
+        ({"hsic": {"weight": 7}}, {"hsic": {"weight": 7.0}}),
+        (
+            {"intrinsic_dimension": {"learning_rate": 1}},
+            {"intrinsic_dimension": {"learning_rate": 1.0}},
+        ),
+    ],
+)
+def test_a_number_is_the_same_however_it_is_written(one, other):
+    def described(settings):
+        found = study(study="quick", **settings)
+        planned = [*found.sweeps(), *found.landscapes()]
+        return json.dumps([found.settings, [each.to_dict() for each in planned]])
+
+    assert described(one) == described(other)
 
 
 def test_a_default_that_is_missing_is_named():

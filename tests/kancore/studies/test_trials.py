@@ -60,7 +60,7 @@ def test_on_unknown_data_of_ones_own_needs_are_guessed(study):
     own = {"datasets": ["a"], "models": ["mlp", "mine:build"], "data": {"own": {"a": "a.npz"}}}
     mine = study(**own, audit={"departures": []})
     (size,) = plan(mine).values()
-    assert size.own == needs_of_unknown((3072, 32, 10))
+    assert size.own == needs_of_unknown((3072, 32, 2))
     Path("results", "data").mkdir(parents=True)
     text = json.dumps({"features": 5, "class_names": ["x", "y"]})
     Path("results", "data", "a.json").write_text(text)
