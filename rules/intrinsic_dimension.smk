@@ -30,7 +30,7 @@ rule manifold:
         device=STUDY.settings["device"],
         slurm_extra=WARNED,
     params:
-        code=planned_digest("workflow_scripts/manifold.py"),
+        code=planned_digest("workflow_scripts/manifold.py", device=STUDY.settings["device"]),
     message:
         f"estimate the dimension of data set {{wildcards.dataset}} ({ASKED_FOR}, {{resources.gpu}} GPUs)"
     shell:

@@ -17,6 +17,8 @@ FILES = {
 def imports(module):
     """Modules of kancore that a module imports, at any place in its code."""
     for node in ast.walk(ast.parse(FILES[module].read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name in FILES)
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("kancore"):
             names = [f"{node.module}.{alias.name}" for alias in node.names]
             yield from (name if name in FILES else node.module for name in names)

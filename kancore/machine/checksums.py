@@ -6,7 +6,7 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
-from kancore.machine.files import read_json, write_json
+from kancore.machine.files import read_kept, write_json
 
 # Bytes from which on reading a file again would be felt at every start.
 LARGE = 2**24
@@ -47,7 +47,7 @@ def _digest(file: Path, kept: Path) -> str:
         return _read(file)
     name = str(file.resolve())
     stamp = [status.st_size, status.st_mtime_ns, status.st_ctime_ns]
-    known = _known(kept)
+    known = read_kept(kept)
     if name not in known or known[name]["stamp"] != stamp:
         known[name] = {"stamp": stamp, "digest": _read(file)}
         with suppress(OSError):  # it is read again next time
@@ -58,10 +58,3 @@ def _digest(file: Path, kept: Path) -> str:
 def _read(file: Path) -> str:
     with open(file, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _known(kept: Path) -> dict[str, dict]:
-    try:
-        return read_json(kept)
-    except (OSError, ValueError):
-        return {}

@@ -70,6 +70,15 @@ def read_json(path: str | os.PathLike) -> Any:
     return json.loads(Path(path).read_text(encoding="utf-8"))
 
 
+def read_kept(path: str | os.PathLike) -> dict[str, Any]:
+    """Read a mapping that was kept for another time; an empty one if it is not there or damaged."""
+    try:
+        found = read_json(path)
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 def write_json(path: str | os.PathLike, value: Any) -> None:
     """Write a JSON file, by `write_atomically`.
 

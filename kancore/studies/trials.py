@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from kancore import networks
-from kancore.machine.files import HOPELESS, read_json, write_json
+from kancore.machine.files import HOPELESS, read_json, read_kept, write_json
 from kancore.machine.provenance import ROOT, code_digest
 from kancore.networks.parts import Needs
 from kancore.schemes import Architecture
@@ -101,7 +101,7 @@ def _size(study: Study, dataset: str, data: Path) -> tuple[Shape, bool]:
 
 def _try(wanted: Iterable[tuple[str, tuple[int, ...]]], kept: Path) -> dict[tuple, Needs | None]:
     """Give what is known of models and widths, and try what is not."""
-    known = _known(kept)
+    known = read_kept(kept)
     keys = {(model, widths): _key(model, widths) for model, widths in wanted}
     todo = [pair for pair, key in keys.items() if key not in known]
     if todo:
@@ -116,13 +116,6 @@ def _try(wanted: Iterable[tuple[str, tuple[int, ...]]], kept: Path) -> dict[tupl
 def _key(model: str, widths: Sequence[int]) -> str:
     code = code_digest(_SCRIPT, *networks.modules(model))
     return f"{model} {'x'.join(map(str, widths))} {code} torch {version('torch')}"
-
-
-def _known(kept: Path) -> dict[str, dict | None]:
-    try:
-        return read_json(kept)
-    except (OSError, ValueError):
-        return {}
 
 
 def _run(wanted: Sequence[tuple[str, tuple[int, ...]]]) -> list[dict | None]:

@@ -12,9 +12,19 @@ import torch
 from kancore.data.dataset import save
 from kancore.data.preparation import make_dataset
 from kancore.machine import files
-from kancore.machine.files import write_atomically
+from kancore.machine.files import read_kept, write_atomically, write_json
 from kancore.tables import TIMINGS, write_table
 from kancore.training import checkpoints
+
+
+def test_what_was_kept_is_a_mapping_or_nothing(tmp_path):
+    path = tmp_path / "kept.json"
+    assert read_kept(path) == {}
+    write_json(path, {"one": 1})
+    assert read_kept(path) == {"one": 1}
+    for damaged in (b"", b'{"one": ', b"[1]", b"null", b"\xff"):
+        path.write_bytes(damaged)
+        assert read_kept(path) == {}
 
 
 @pytest.fixture
