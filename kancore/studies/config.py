@@ -62,6 +62,8 @@ def _departures(settings: Mapping[str, Any]) -> list[str]:
     """Name the departures that the settings' protocol makes."""
     known = settings["departures"]
     for name, changes in known.items():
+        if name in (CLEAN, PUBLISHED):
+            raise _error(["departures", name], changes, "another name for a departure")
         if inner := set(changes) & _NOT_CHANGED:
             key = min(inner)
             raise _error(["departures", name, key], changes[key], "no such key in a departure")

@@ -3,8 +3,11 @@
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from kancore.studies.experiments import EXPERIMENTS
 
 WHOLE = ("--config", "seeds=[0,1]")
 TABLES = [
@@ -59,6 +62,22 @@ def test_parts_that_contradict_each_other_are_refused(parts):
     assert done.returncode != 0
     assert f"{history}: differs from the one here; nothing taken" in done.stderr
     assert not list((first.path / "results").rglob("kan*/**/seed1/*"))
+
+
+def test_jobs_of_every_experiment_are_taken_over(tmp_path):
+    jobs = {f"{name}/seed{seed}": "history" for name in EXPERIMENTS for seed in range(2)}
+    jobs["landscapes/digits/seed0"] = "landscape"
+    paths = [f"results/tiny/jobs/{job}/{table}.parquet" for job, table in jobs.items()]
+    other, here = tmp_path / "other", tmp_path / "here"
+    for path in paths:
+        (other / path).parent.mkdir(parents=True)
+        (other / path).write_bytes(b"rows")
+    here.mkdir()
+    runner = str(Path(__file__).parents[2] / "workflow_scripts" / "run.py")
+    command = [sys.executable, "-P", runner, "workflow_scripts/merge.py", str(other)]
+    done = subprocess.run(command, cwd=here, capture_output=True, text=True, check=True)
+    assert done.stdout == f"{other}: took over {len(paths)} jobs\n"
+    assert all((here / path).read_bytes() == b"rows" for path in paths)
 
 
 def test_a_folder_without_results_is_told(finished, tmp_path):

@@ -505,6 +505,8 @@ def changed(path, value):
             {"departures": ["data"], "settings": {"datasets": ["imdb"]}},
             ["audit.settings.datasets is ['imdb']", "published prepares alike"],
         ),
+        (["departures"], {"clean": {}}, ["departures.clean", "another name for a departure"]),
+        (["departures"], {"published": {}}, ["departures.published", "another name"]),
         (["departures"], {"x": {"audit": {}}}, ["departures.x.audit", "no such key"]),
         (["departures"], {"x": {"relu_logits": 3}}, ["relu_logits is 3", "true or false"]),
         (
