@@ -10,7 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from kancore.intrinsic_dimension.subspaces import Landscape
-from kancore.machine.files import read_json
+from kancore.machine.files import read_kept
 from kancore.studies.jobs import Job
 from kancore.studies.study import ConfigError, Study
 
@@ -27,10 +27,7 @@ def _digest(job: Job | Landscape) -> str:
 
 def read_plan(path: Path) -> dict[str, str]:
     """Read the jobs of a plan and their digests; none where there is no such plan."""
-    try:
-        found = read_json(path)["jobs"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
+    found = read_kept(path).get("jobs")
     return found if isinstance(found, dict) else {}
 
 
