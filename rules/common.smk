@@ -9,6 +9,11 @@ except ConfigError as error:
 
 OUT = f"results/{STUDY.name}"
 
+for name in STUDY.settings["datasets"] if workflow.is_main_process else ():
+    file = STUDY.settings["data"]["own"].get(name)
+    if file and not Path(file).exists():
+        raise WorkflowError(f"config: data.own.{name} is {file!r}, and there is no such file")
+
 set_environment(alone=not workflow.modifier.is_module)
 
 # What networks of the user's own need: tried before anything is planned, so that one that cannot

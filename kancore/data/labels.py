@@ -9,6 +9,8 @@ import torch
 
 _KINDS = {"i": "whole numbers", "u": "whole numbers", "U": "text", "b": "booleans"}
 _LISTED = 10
+# So many numbers are classes, however few examples they have.
+_FEW = 20
 
 
 def encode(
@@ -41,6 +43,7 @@ def encode(
     if kind != other:
         raise ValueError(f"{train} holds {kind} and {test} {other}, expected labels of one kind")
     if class_names is None:
+        check_classes(train, labels[train])
         classes = np.unique(labels[train])
         names = tuple(map(str, classes.tolist()))
     else:
@@ -49,6 +52,16 @@ def encode(
         if kind == "booleans":
             labels = {what: y.astype(np.int64) for what, y in labels.items()}
     return [_number(what, y, classes) for what, y in labels.items()], names
+
+
+def check_classes(what: str, y: np.ndarray) -> None:
+    """Raise a ValueError where labels are numbers of which hardly two are the same."""
+    different = len(np.unique(y))
+    if y.dtype.kind in "iu" and different > max(_FEW, len(y) / 2):
+        raise ValueError(
+            f"{what} has {different:,} different numbers in {len(y):,} examples, expected classes: "
+            "there is no regression"
+        )
 
 
 def listed(names: Iterable[str]) -> str:

@@ -1,4 +1,4 @@
-"""A data set of one's own, from an ``.npz`` file or from Parquet."""
+"""A data set of one's own, from an ``.npz`` file, a ``.csv`` file or from Parquet."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from kancore.data.dataset import PARTS, Dataset
 from kancore.data.labels import encode, listed
 from kancore.data.limits import TooLargeError, check_memory
 from kancore.data.own_files import data_files
-from kancore.data.parquet import read_parquet
+from kancore.data.own_tables import read_columns
 from kancore.data.preparation import make_dataset
 from kancore.data.single_precision import to_float32, to_float64
 from kancore.machine.messages import reason, shown, tell
@@ -35,8 +35,9 @@ def prepare(
     then the places from 0 or, where they are text, the names; and channels, ``first`` or ``last``,
     which says where images ``[examples, ., ., .]`` have their channels.
 
-    A Parquet file, or a folder of such files, holds a column of labels, a column that says
-    ``train`` or ``test``, and a column of numbers for each feature.
+    A CSV or Parquet file, or a folder of Parquet files, holds a column of labels, a column of
+    numbers for each feature, and a column that says ``train`` or ``test``; without that the test
+    part is drawn.
 
     Parameters
     ----------
@@ -45,7 +46,7 @@ def prepare(
     name
         Name of the data set; by default the name of the file without its suffix.
     label, split
-        Names of the columns of labels and of parts in a Parquet file.
+        Names of the columns of labels and of parts in a table.
 
     Returns
     -------
@@ -62,10 +63,12 @@ def prepare(
     """
     raw = Path(raw)
     if not raw.exists():
-        what = "no such file; expected a data set as .npz or .parquet"
+        what = "no such file; expected a data set as .csv, .npz or .parquet"
         raise FileNotFoundError(f"{shown(raw)}: {what}")
     try:
-        labels, class_names, features, image_shape, warnings = _read(raw, label, split)
+        labels, class_names, features, image_shape, warnings = _read(
+            raw, label, split, name or raw.stem
+        )
     except ValueError as error:
         raise ValueError(f"{shown(raw)}: {reason(error)}") from error
     except MemoryError as error:
@@ -85,7 +88,7 @@ def prepare(
 
 
 def _read(
-    path: Path, label: str, split: str
+    path: Path, label: str, split: str, name: str
 ) -> tuple[
     list[torch.Tensor],
     tuple[str, ...],
@@ -96,19 +99,20 @@ def _read(
     """Labels of both parts, names of classes, features, shape of images if they are, warnings."""
     files = data_files(path)
     names: list[str] | None = None
-    if path.is_dir() or path.suffix == ".parquet":
-        x, y, columns = read_parquet(path, files, label, split)
+    notes: list[str] = []
+    if path.is_dir() or path.suffix in (".parquet", ".csv"):
+        x, y, columns, notes = read_columns(path, files, label, split, name)
         names, given, channels = [f"column {each}" for each in columns], None, None
     elif path.suffix == ".npz":
         x, y, given, channels = _read_npz(path)
     else:
-        raise ValueError(f"suffix {path.suffix!r}, expected .npz or .parquet")
+        raise ValueError(f"suffix {path.suffix!r}, expected .csv, .npz or .parquet")
     labels, class_names = encode({f"y_{part}": y[part] for part in PARTS}, given)
     if x["train"].ndim in (3, 4) and x["train"].dtype == np.uint8:
         features, image_shape = _images(x, channels)
-        return labels, class_names, features, image_shape, []
+        return labels, class_names, features, image_shape, notes
     features, warnings = _tables(x, names)
-    return labels, class_names, features, None, warnings
+    return labels, class_names, features, None, [*notes, *warnings]
 
 
 def _read_npz(

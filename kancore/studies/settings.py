@@ -115,8 +115,8 @@ _MODULE = _text(r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$")
 _CHANGES = _said(dict[_text("^[a-z][a-z0-9_]{0,99}$"), "Settings"], "keys of a study, by name")
 _NAMES = _said(_some(str), "a list of different names")
 _OWN_FILE = _said(
-    _text(r"(\.(npz|parquet)|[^/]/)$"),
-    "the path of an .npz or .parquet file, or of a folder of .parquet files, which ends in /",
+    _text(r"(\.(csv|npz|parquet)|[^/]/)$"),
+    "the path of a .csv, .npz or .parquet file, or of a folder of .parquet files, which ends in /",
 )
 
 _OF_SWEEPS = _fields(Sweep)

@@ -252,10 +252,42 @@ def test_own_parquet_file(tmp_path):
     assert dataset.class_names == ("cat", "dog")
 
 
+def test_own_csv_file_is_as_the_same_in_parquet(tmp_path):
+    own_table().to_csv(tmp_path / "t.csv", index=False)
+    own_table().to_parquet(tmp_path / "t.parquet")
+    first, second = (
+        own.prepare(tmp_path / name, "mine", "kind", "part") for name in ("t.csv", "t.parquet")
+    )
+    assert first.checksum == second.checksum
+    assert first.class_names == second.class_names
+
+
+def test_without_a_column_of_parts_a_fifth_of_each_class_is_drawn_by_the_name(tmp_path):
+    rows = pd.DataFrame({"number": np.arange(100.0), "label": ["a", "b", "b", "b"] * 25})
+    rows.to_csv(tmp_path / "t.csv", index=False)
+    first, again, other = (own.prepare(tmp_path / "t.csv", name) for name in ("x", "x", "y"))
+    assert first.y_test.bincount().tolist() == [5, 15]
+    assert first.y_train.bincount().tolist() == [20, 60]
+    assert sorted([*first.x_train[:, 0].tolist(), *first.x_test[:, 0].tolist()]) == [*range(100)]
+    assert again.checksum == first.checksum != other.checksum
+    assert (
+        "no column split: of its rows 80 for training and 20 for testing are drawn" in first.source
+    )
+
+
+def test_regression_targets_are_told(tmp_path):
+    rows = pd.DataFrame({"number": np.arange(200.0), "label": np.arange(200) * 7 % 346})
+    rows.to_csv(tmp_path / "t.csv", index=False)
+    with pytest.raises(
+        ValueError, match=r"label has 200 different numbers in 200 .* no regression"
+    ):
+        own.prepare(tmp_path / "t.csv")
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda t: t.drop(columns="kind"), "lacks the columns kind"),
+        (lambda t: t.drop(columns="kind"), "lacks the column kind, whose values"),
         (lambda t: t.assign(part="valid"), "part holds {'valid'}"),
         (lambda t: t.assign(kind=[None, "cat", "dog", "dog"]), "kind has 1 missing values"),
         (lambda t: t.assign(part="train"), "part is never test, expected 'train' and 'test'"),
@@ -287,7 +319,8 @@ def test_own_file_of_another_kind(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"d\.npz: no such file"):
         own.prepare(tmp_path / "d.npz")
     for name, message in (
-        ("d.csv", r"suffix '\.csv', expected \.npz or \.parquet"),
+        ("d.txt", r"suffix '\.txt', expected \.csv, \.npz or \.parquet"),
+        ("d.csv", "not a CSV table with a line of names"),
         ("d.npz", "not a whole .npz file"),
         ("d.parquet", "not a whole Parquet file"),
     ):

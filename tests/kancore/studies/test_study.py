@@ -446,7 +446,7 @@ def changed(path, value):
         (["data"], {"own": {"mnist": "a.npz"}}, ["data.own.mnist is 'a.npz'", "other than"]),
         (["data"], {"own": {"default": "a.npz"}}, ["data.own.default", "kan, wide_mlp, default"]),
         (["data"], {"own": {"kan": "a.npz"}}, ["data.own.kan is 'a.npz'", "other than"]),
-        (["data"], {"own": {"a": "a.csv"}}, ["data.own.a is 'a.csv'", ".npz or .parquet"]),
+        (["data"], {"own": {"a": "a.txt"}}, ["data.own.a is 'a.txt'", ".npz or .parquet"]),
         (["data"], {"own": {"../a": "a.npz"}}, ["../a", "lower-case"]),
         (
             ["data"],

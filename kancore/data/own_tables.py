@@ -1,4 +1,4 @@
-"""Features, labels and parts from the columns of a Parquet file, or of a folder of its parts."""
+"""Features, labels and parts from the columns of a CSV or Parquet file, or of a folder of parts."""
 
 from collections.abc import Callable
 from math import isfinite
@@ -7,37 +7,46 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.csv as csv
 import pyarrow.parquet as pq
+import torch
 from pyarrow.dataset import HivePartitioning, dataset
 from pyarrow.fs import LocalFileSystem
 
-from kancore.data.labels import doubled, listed
+from kancore.data.dataset import subset
+from kancore.data.labels import check_classes, doubled, listed
 from kancore.data.limits import TooLargeError, check_memory
 from kancore.data.single_precision import EXACT, to_float64
 from kancore.machine.messages import reason
+from kancore.schemes import derive_seed
 
 # What pandas calls an index without a name, where another program wrote the file again.
 _UNNAMED_INDEX = "__index_level_"
 # Bytes that a value takes meanwhile: as it is read, and in float64.
 _BYTES = 16
+# Of examples without parts.
+_TEST_SHARE = 0.2
 
 
-def read_parquet(
-    path: Path, files: list[Path], label: str, split: str
-) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], list[str]]:
+def read_columns(
+    path: Path, files: list[Path], label: str, split: str, name: str
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], list[str], list[str]]:
     """Read a table of one's own.
 
-    The index of a data frame is no feature; dictionaries stand for their values.
+    The index of a data frame is no feature; dictionaries stand for their values. Without a column
+    of parts a fifth of the examples, drawn in proportion to the classes, are for testing.
 
     Parameters
     ----------
     path
-        The file, or a folder of files with the same columns; parts of their paths such as
+        The file, or a folder of Parquet files with the same columns; parts of their paths such as
         ``year=2020`` are columns too.
     files
         The file itself, or those of the folder that are read.
     label, split
         Names of the columns of labels and of parts.
+    name
+        Name of the data set, which seeds the draw of the test part.
 
     Returns
     -------
@@ -47,17 +56,26 @@ def read_parquet(
         ``[examples]``: whole numbers, text or booleans, by part.
     names : list of str
         Names of the features.
+    notes : list of str
+        What the user should know.
 
     Raises
     ------
     ValueError
-        If it is no Parquet file, lacks a column, has one twice, or a column holds something else.
+        If it is no such file, lacks a column, has one twice, or a column holds something else.
     """
-    table = _read(path, files)
-    if missing := sorted({label, split} - set(table.column_names)):
-        raise ValueError(f"lacks the columns {listed(missing)}")
+    table = _read_csv(path) if path.suffix == ".csv" else _read(path, files)
+    if label not in table.column_names:
+        raise ValueError(f"lacks the column {label}, whose values are the classes")
     y = _labels(label, table[label])
-    rows = _rows(split, table[split])
+    check_classes(label, y)
+    notes = []
+    if split in table.column_names:
+        rows = _rows(split, table[split])
+    else:
+        rows = _drawn(y, name)
+        counts = " and ".join(f"{rows[part].sum():,} for {part}ing" for part in ("train", "test"))
+        notes.append(f"there is no column {split}: of its rows {counts} are drawn at random")
     index = set(_index(table)) | {label, split}
     names = [name for name in table.column_names if name not in index]
     if not names:
@@ -67,7 +85,35 @@ def read_parquet(
         {part: x[chosen] for part, chosen in rows.items()},
         {part: y[chosen] for part, chosen in rows.items()},
         names,
+        notes,
     )
+
+
+def _drawn(y: np.ndarray, name: str) -> dict[str, np.ndarray]:
+    """Draw the test part, each class in its proportion."""
+    classes, places = np.unique(y, return_inverse=True)
+    examples = round(_TEST_SHARE * len(y))
+    if not len(classes) <= examples:
+        raise ValueError(
+            f"has {len(y)} rows of {len(classes)} classes, too few to draw a test part"
+        )
+    chosen = subset(torch.from_numpy(places), examples, derive_seed("test part", name)).numpy()
+    test = np.zeros(len(y), bool)
+    test[chosen] = True
+    return {"train": ~test, "test": test}
+
+
+def _read_csv(path: Path) -> pa.Table:
+    try:
+        check_memory(_BYTES * path.stat().st_size)
+        table = csv.read_csv(path)
+    except (MemoryError, TooLargeError):
+        raise
+    except Exception as error:  # whatever damage makes of the reader
+        raise ValueError(f"not a CSV table with a line of names ({reason(error)})") from error
+    if twice := doubled(table.column_names):
+        raise ValueError(f"columns are there twice: {listed(twice)}")
+    return table
 
 
 def _read(path: Path, files: list[Path]) -> pa.Table:
@@ -136,7 +182,9 @@ def _labels(what: str, column: pa.ChunkedArray) -> np.ndarray:
         values = column.to_pylist()
         if all(isfinite(value) and value == int(value) for value in values):
             return np.array(list(map(int, values)))
-    raise ValueError(f"{what} is {kind}, expected whole numbers, text or booleans")
+    raise ValueError(
+        f"{what} is {kind}, expected whole numbers, text or booleans: only classes are predicted"
+    )
 
 
 def _features(table: pa.Table) -> np.ndarray:
