@@ -19,10 +19,12 @@ min_version("9.27")
 gc.freeze()
 gc.set_threshold(100_000)
 
-if workflow.is_main_process and not os.access(Path.cwd(), os.W_OK):
-    raise WorkflowError(
-        f"{Path.cwd()}: cannot be written to; expected a folder for results (--directory FOLDER)"
-    )
+# What Snakemake keeps may be of another user, whose folder this is.
+for folder in (Path.cwd(), Path.cwd() / ".snakemake"):
+    if workflow.is_main_process and folder.exists() and not os.access(folder, os.W_OK):
+        raise WorkflowError(
+            f"{folder}: cannot be written to; expected a folder for results (--directory FOLDER)"
+        )
 
 # The project's folder, also where another Snakefile has this one as a module.
 source = workflow.current_basedir
@@ -121,7 +123,6 @@ localrules:
 
 
 rule all:
-    default_target: not workflow.modifier.is_module
     # All files that docs/study.md lists but data and jobs, so that one that is deleted comes back.
     # Those two are made again where something needs them, and to make them is to train again.
     input:

@@ -14,7 +14,7 @@ for name in STUDY.settings["datasets"] if workflow.is_main_process else ():
     if file and not Path(file).exists():
         raise WorkflowError(f"config: data.own.{name} is {file!r}, and there is no such file")
 
-set_environment(alone=not workflow.modifier.is_module)
+set_environment(alone=workflow.modifier.is_main_snakefile())
 
 # What networks of the user's own need: tried before anything is planned, so that one that cannot
 # train is one error.

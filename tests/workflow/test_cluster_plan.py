@@ -15,7 +15,7 @@ from kancore.training.resources import BASE_MB, CUDA_BASE_MB, MAX_MINUTES
 ROOT = Path(__file__).resolve().parents[2]
 # Instead of what a dry run shows, the resources of every job.
 PLAN = """
-import json, sys
+import json, os, sys
 from snakemake import cli
 from snakemake.executors import dryrun
 
@@ -25,7 +25,8 @@ def run(self, job, before=dryrun.Executor.run_job):
     job.attempt = attempt
     # A dry run takes all jobs for local ones.
     if job.rule.name not in self.workflow._localrules:
-        print("JOB", json.dumps([job.rule.name, dict(job.resources.items())]))
+        asked = {**job.resources, "PYTHONSAFEPATH": os.environ.get("PYTHONSAFEPATH")}
+        print("JOB", json.dumps([job.rule.name, asked]))
     before(self, job)
 
 dryrun.Executor.run_job = run
@@ -63,6 +64,8 @@ def check(jobs, least):
     for rule, all_asked in jobs.items():
         for asked in all_asked:
             assert asked["slurm_extra"] == SIGNALS
+            # No snakemake on a node imports what lies in the working folder.
+            assert asked["PYTHONSAFEPATH"] == "1"
             assert 10 <= asked["runtime"] <= MAX_MINUTES
             assert asked["mem_mb"] > BESIDE_MB + (least if rule in TRAINING else BASE_MB)
             assert asked.get("gpu", 0) == (least == CUDA_BASE_MB and rule in TRAINING)

@@ -121,7 +121,9 @@ class Job:
 def copy(finished, path):
     shutil.copytree(finished.path, path)
     project = type(finished)(path)
-    project.program = "-c", IMPATIENT
+    project.program = "-P", "-c", IMPATIENT
+    # Nothing imports it, although it has the name of a module of Python.
+    (path / "queue.py").write_text("raise SystemExit('imported from the working folder')")
     return project
 
 
