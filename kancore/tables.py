@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from kancore.machine.files import DamagedFileError, write_atomically
+from kancore.machine.files import AGAIN, DamagedFileError, write_atomically
 from kancore.schemes import Scheme, Trained
 
 
@@ -166,16 +166,15 @@ def read_table(path: str | os.PathLike, schema: pa.Schema) -> pd.DataFrame:
     DamagedFileError
         If it is no whole table, or its columns are not those of `schema`.
     """
-    again = "remove it, and call snakemake again"
     try:
         table = pq.read_table(path)
     except (pa.ArrowException, OSError) as error:
         if isinstance(error, FileNotFoundError):
             raise
-        raise DamagedFileError(f"{path}: not a whole Parquet table ({error}); {again}") from error
+        raise DamagedFileError(f"{path}: not a whole Parquet table ({error}); {AGAIN}") from error
     if table.schema.names != schema.names or table.schema.types != schema.types:
         names = f"columns {table.schema.names}, expected {schema.names}"
-        raise DamagedFileError(f"{path}: {names}; {again}")
+        raise DamagedFileError(f"{path}: {names}; {AGAIN}")
     return table.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
 
 

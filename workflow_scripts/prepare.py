@@ -7,13 +7,13 @@ from pathlib import Path
 
 from kancore.data import dataset as prepared
 from kancore.data.raw_files import mismatch
-from kancore.machine.files import write_json
+from kancore.machine.files import AGAIN, write_json
 from kancore.machine.interruption import repeatable
 from kancore.machine.last_words import last_words
 from kancore.machine.memory import usable_mb
 from kancore.machine.program import program
 
-AGAIN = "remove it, and call snakemake again to download it"
+DOWNLOAD = f"{AGAIN} to download it"
 
 
 def main(
@@ -40,11 +40,11 @@ def main(
         files = getattr(module, "FILES", ())
         for path, file in [(raw / file.name, file) for file in files if raw and file.md5]:
             if verify and (difference := mismatch(path, file)):
-                raise SystemExit(f"{path}: {difference}; {AGAIN}")
+                raise SystemExit(f"{path}: {difference}; {DOWNLOAD}")
         try:
             made = module.prepare(raw, **options)
         except (ValueError, EOFError, zlib.error, BadGzipFile) as error:
-            raise SystemExit(f"{error}; {AGAIN}" if files else f"{error}") from error
+            raise SystemExit(f"{error}; {DOWNLOAD}" if files else f"{error}") from error
         prepared.save(out, made)
         write_json(summary, prepared.summary(made))
 

@@ -1,12 +1,12 @@
 """Put the tables of all jobs of an experiment together, and sum up each run in one row."""
 
-import json
 from pathlib import Path
 
 import pandas as pd
 
 from kancore.analysis.statistics import summarize_runs
 from kancore.analysis.tables import RUNS
+from kancore.machine.files import read_json
 from kancore.machine.program import program
 from kancore.tables import HISTORY, KEY_NAMES, TIMINGS, read_table, write_csv, write_table
 
@@ -21,7 +21,7 @@ def main(jobs: Path, folder: Path, history: Path, runs: Path, csv: Path, timings
     folder
         Folder of these jobs.
     """
-    folders = [folder / name for name in json.loads(jobs.read_text())]
+    folders = [folder / name for name in read_json(jobs)]
     evaluations = pd.concat([read_table(each / "history.parquet", HISTORY) for each in folders])
     times = pd.concat([read_table(each / "timings.parquet", TIMINGS) for each in folders])
     evaluations = evaluations.sort_values([*KEY_NAMES, "epoch"], ignore_index=True)

@@ -1,6 +1,5 @@
 """Train the sweeps of a job in turn; one that was stopped goes on from its checkpoints."""
 
-import json
 from pathlib import Path
 from typing import Literal
 
@@ -9,6 +8,7 @@ import torch
 from kancore import objectives
 from kancore.data.dataset import load
 from kancore.machine.devices import lease
+from kancore.machine.files import read_json
 from kancore.machine.interruption import resumable
 from kancore.machine.last_words import last_words
 from kancore.machine.memory import keep_freed_memory, usable_mb
@@ -57,7 +57,7 @@ def main(
     """
     planned = Job.from_dict(job)
     if choice is not None:
-        planned = planned.chosen(json.loads(choice.read_text()))
+        planned = planned.chosen(read_json(choice))
     torch.set_num_threads(threads)
     torch.backends.cuda.matmul.allow_tf32 = bool(tf32)
     keep_freed_memory()

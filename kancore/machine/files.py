@@ -13,6 +13,8 @@ from kancore.machine import slurm
 
 # Ends the log of a program that would fail again, so that nobody waits for it to try.
 HOPELESS = "not tried again: it would fail again"
+# What mends a damaged file that a job makes.
+AGAIN = "remove it, and call snakemake again"
 
 
 class DamagedFileError(ValueError):
@@ -66,8 +68,17 @@ def write_atomically(
 
 
 def read_json(path: str | os.PathLike) -> Any:
-    """Read a JSON file."""
-    return json.loads(Path(path).read_text(encoding="utf-8"))
+    """Read a JSON file.
+
+    Raises
+    ------
+    DamagedFileError
+        If it is none, or half of one.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DamagedFileError(f"{path}: not a whole JSON file ({error}); {AGAIN}") from error
 
 
 def read_kept(path: str | os.PathLike) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from kancore.machine import slurm
@@ -91,15 +91,16 @@ def _why(number: signal.Signals | None) -> str:
 def requeue() -> None:
     """Put the Slurm job that this process runs in back into the queue, where Slurm then ends it.
 
-    Slurm later starts the job again under the same number. Returns outside Slurm, or if the job may
-    not be requeued.
+    Slurm later starts the job again under the same number. Returns outside Slurm, where there is no
+    ``scontrol``, as in a container, or if the job may not be requeued.
     """
     job = os.environ.get("SLURM_JOB_ID")
     if job is None:
         return
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    if subprocess.run(["scontrol", "requeue", job], check=False).returncode == 0:
-        time.sleep(KILL_SECONDS)  # to end with an error now would be a failure of the job
+    with suppress(FileNotFoundError):
+        if subprocess.run(["scontrol", "requeue", job], check=False).returncode == 0:
+            time.sleep(KILL_SECONDS)  # to end with an error now would be a failure of the job
 
 
 def _begin() -> None:

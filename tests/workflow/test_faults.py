@@ -55,6 +55,9 @@ def test_a_working_folder_that_cannot_be_written(project, tmp_path):
     with mounted(tmp_path / "sealed", "ro"):
         output = failing(project, "--directory", str(tmp_path / "sealed"))
     assert "sealed: cannot be written to; expected a folder for results" in output
+    with mounted(project.path / ".snakemake", "ro"):
+        output = failing(project)
+    assert ".snakemake: cannot be written to; expected a folder for results" in output
 
 
 def test_a_damaged_prepared_data_set(project):
@@ -99,6 +102,20 @@ def test_a_damaged_table(table, project):
     assert "Trying to restart" not in output
     path.unlink()
     project.snakemake("--cores", "2", "results/tiny/claims.json")
+
+
+def test_a_damaged_choice(project):
+    """One for all files in JSON."""
+    path = project.path / "results/tiny/chosen/scheme/digits.json"
+    path.write_bytes(path.read_bytes()[:-3])
+    table = "results/tiny/jobs/follow_ups/grid_size/digits/seed0/history.parquet"
+    (project.path / table).unlink()
+    output = failing(project, table, "--retries", "2")
+    assert f"{path.relative_to(project.path)}: not a whole JSON file (" in output
+    assert "); remove it, and call snakemake again\n" in output
+    assert "Trying to restart" not in output
+    path.unlink()
+    project.snakemake("--cores", "2", table)
 
 
 def own_data_set(project, **changes):

@@ -99,6 +99,13 @@ def test_a_requeued_job_waits_for_its_end(refused, ended, monkeypatch):
     assert made == ["scontrol requeue 7", *[interruption.KILL_SECONDS] * ended]
 
 
+def test_without_scontrol_a_job_is_not_requeued(tmp_path, monkeypatch):
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(interruption.time, "sleep", None)
+    requeue()
+
+
 def test_outside_slurm_nothing_is_requeued(monkeypatch):
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
     monkeypatch.setattr(interruption.subprocess, "run", None)
