@@ -148,9 +148,9 @@ def test_another_workflow_has_it_from_a_server(checkout, tmp_path):
 def test_it_is_found_where_the_catalog_looks_for_workflows(checkout):
     for name in ("workflow", "config", ".test"):
         shutil.copytree(ROOT / name, checkout / name)
-    for folder in (".", ".test"):
-        file = f"{folder}/config/config.yaml"
-        arguments = "--snakefile", "workflow/Snakefile", "--configfile", file, "-d", folder
-        shown = snakemake(checkout, *arguments, "--dry-run")
+    for folder, data_sets in ((".", 3), (".test", 2)):
+        shown = snakemake(checkout, "-s", "workflow/Snakefile", "-d", folder, "--dry-run")
         for rule in ("study", "report", "train", "prepare"):
             assert re.search(rf"^{rule} +[0-9]+$", shown, re.MULTILINE)
+        # Its config/config.yaml counts.
+        assert re.search(rf"^prepare +{data_sets}$", shown, re.MULTILINE)
