@@ -128,7 +128,7 @@ rule networks:
     params:
         code=planned_digest("workflow_scripts/networks.py"),
         jobs=lambda wildcards: listed("grid"),
-        folder=f"{OUT}/jobs/grid",
+        folder=lambda wildcards, output: str(Path(output[0]).parents[3] / "jobs" / "grid"),
         keep=KEEP,
     message:
         f"put the networks of study {STUDY.name} into files of architectures"
