@@ -22,7 +22,6 @@ rule train:
             f"{OUT}/{JOBS[wildcards.job].choice}" if JOBS[wildcards.job].choice else []
         ),
     output:
-        [f"{OUT}/jobs/{{job}}/networks.{KEEP}.safetensors"] if KEEP != "none" else [],
         history=f"{OUT}/jobs/{{job}}/history.parquet",
         timings=f"{OUT}/jobs/{{job}}/timings.parquet",
         # Of another name if others are kept, so that jobs run again for more, and not for none.
