@@ -101,7 +101,13 @@ onstart:
     try:
         if not STUDY.settings["replace"]:
             plans.check_replaced(STUDY, plans.read_plan(plan), now, again, called)
-        write_json(plan, {"jobs": now})
+        found = {path: JOBS[path].sweeps for path in JOBS}
+        found |= {f"landscapes/{name}": [each] for name, each in LANDSCAPES.items()}
+        work = {
+            path: sum(resources.work(*each) for each in sized(sweeps))
+            for path, sweeps in found.items()
+        }
+        write_json(plan, {"jobs": now, "work": work})
     except (ConfigError, OSError) as error:
         raise WorkflowError(str(error))
 

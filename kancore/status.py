@@ -38,6 +38,11 @@ class StudyStatus:
         Progress by name of the jobs between: those that a process works on, and those that go on
         from their checkpoint when snakemake is called again. Of one that has just begun it is
         empty.
+    share : float or None
+        Share of the study's floating-point operations that is done.
+    seconds_left : float or None
+        Estimated from the finished jobs' times, for as many jobs at once as are running; ``None``
+        where none is finished or running.
     """
 
     name: str
@@ -45,6 +50,8 @@ class StudyStatus:
     waiting: int
     running: dict[str, dict[str, Any]]
     stopped: dict[str, dict[str, Any]]
+    share: float | None = None
+    seconds_left: float | None = None
 
 
 def read_status(folder: Path) -> StudyStatus:
@@ -55,20 +62,42 @@ def read_status(folder: Path) -> StudyStatus:
     folder
         Folder of the study.
     """
-    jobs = json.loads((folder / "plan.json").read_text())["jobs"]
+    plan = json.loads((folder / "plan.json").read_text())
+    jobs, work = plan["jobs"], plan.get("work", {})
     status = StudyStatus(folder.name, 0, 0, {}, {})
-    finished = 0
+    finished, done, timed, seconds = 0, 0.0, 0.0, 0.0
     for job in jobs:
         place = folder / "jobs" / job
         if any((place / table).exists() for table in TABLES):
             finished += 1
+            done += work.get(job, 0)
+            if took := _seconds(folder / "benchmarks" / "jobs" / f"{job}.tsv"):
+                timed, seconds = timed + work.get(job, 0), seconds + took
             continue
         progress, works = _progress(place), is_locked(place / "job.lock")
         if not progress and not works:  # not begun, or ended since its table was looked for
             continue
         (status.running if works else status.stopped)[job] = progress
+        if progress:
+            before = progress["sweep"] - 1 + progress["epoch"] / progress["epochs"]
+            done += work.get(job, 0) * before / progress["sweeps"]
     waiting = len(jobs) - finished - len(status.running) - len(status.stopped)
-    return replace(status, finished=finished, waiting=waiting)
+    status = replace(status, finished=finished, waiting=waiting)
+    whole = sum(work.values())
+    if not whole:
+        return status
+    left = None
+    if timed and status.running:
+        left = (whole - done) * seconds / timed / len(status.running)
+    return replace(status, share=done / whole, seconds_left=left)
+
+
+def _seconds(benchmark: Path) -> float | None:
+    """Read the time of a finished job, from what Snakemake writes of it."""
+    try:
+        return float(benchmark.read_text().splitlines()[1].split()[0])
+    except (OSError, ValueError, IndexError):
+        return None
 
 
 def _progress(place: Path) -> dict[str, Any]:
@@ -92,7 +121,12 @@ def lines(status: StudyStatus, now: float) -> Iterator[str]:
     """
     begun = {"running": status.running, "stopped": status.stopped}
     counted = "".join(f"{len(jobs)} {name}, " for name, jobs in begun.items())
-    yield f"{status.name}: {status.finished} jobs finished, {counted}{status.waiting} waiting"
+    line = f"{status.name}: {status.finished} jobs finished, {counted}{status.waiting} waiting"
+    if status.share is not None:
+        line += f"; {status.share:.0%} of the work done"
+    if status.seconds_left is not None:
+        line += f", about {duration(status.seconds_left)} left"
+    yield line
     for name, jobs in begun.items():
         yield from _table(name, jobs, now)
 

@@ -172,7 +172,11 @@ def networks_memory(wildcards, input, attempt):
 
 def trained_sweeps(wildcards):
     """Sweeps of a training job, each with the size of what it trains."""
-    sweeps = JOBS[wildcards.job].sweeps
+    return sized(JOBS[wildcards.job].sweeps)
+
+
+def sized(sweeps):
+    """Sweeps or landscapes of a data set, each with the size of what it trains."""
     size = resources.shape(sweeps[0].dataset, STUDY.settings["data"])
     return [(sweep, OWN.get((sweep.dataset, sweep.architecture), size)) for sweep in sweeps]
 

@@ -271,18 +271,44 @@ def runtime_minutes(sweep: Trained, size: Shape, threads: int, gpu: bool) -> int
     int
         Minutes, at most a day.
     """
+    programs = 1 if size.own is None or size.own.together else len(sweep.schemes)
+    seconds = work(sweep, size) / (GPU_RATE if gpu else CORE_RATE * threads)
+    seconds += STEP_SECONDS * steps(sweep, size) * programs
+    return min(MAX_MINUTES, BASE_MINUTES + round(seconds / 60))
+
+
+def steps(sweep: Trained, size: Shape) -> int:
+    """Count the optimizer steps of a sweep."""
     train = sweep.train_examples or size.train
-    evaluated = train + (sweep.test_examples or size.test)
+    return sweep.epochs * max(1, train // sweep.batch_size)
+
+
+def work(sweep: Trained, size: Shape) -> float:
+    """Count the floating-point operations of a sweep, in training and in evaluations."""
+    evaluated = (sweep.train_examples or size.train) + (sweep.test_examples or size.test)
     evaluations = sweep.epochs / sweep.evaluate_every + 1
-    schemes, steps = len(sweep.schemes), sweep.epochs * max(1, train // sweep.batch_size)
-    work: float = 2 * schemes * (sum(_layers(sweep, size)) + _passes(size))
-    work *= 3 * train * sweep.epochs + evaluated * evaluations
+    passes = evaluated * evaluations * _of_an_example(sweep, size)
+    return steps(sweep, size) * work_of_step(sweep, size) + passes
+
+
+def work_of_step(sweep: Trained, size: Shape) -> float:
+    """Count the floating-point operations of a step of training."""
+    batch = min(sweep.batch_size, sweep.train_examples or size.train)
+    found: float = 3 * batch * _of_an_example(sweep, size)
     if sweep.hsic is not None:
         layers = len(sweep.architecture.hidden_widths)
-        work += 8 * schemes * layers * steps * sweep.batch_size**3
-    programs = 1 if size.own is None or size.own.together else schemes
-    seconds = work / (GPU_RATE if gpu else CORE_RATE * threads) + STEP_SECONDS * steps * programs
-    return min(MAX_MINUTES, BASE_MINUTES + round(seconds / 60))
+        found += 8 * len(sweep.schemes) * layers * sweep.batch_size**3
+    return found
+
+
+def _of_an_example(sweep: Trained, size: Shape) -> int:
+    """Operations of all networks' forward pass, for each example."""
+    return 2 * len(sweep.schemes) * (sum(_layers(sweep, size)) + _passes(size))
+
+
+def parameters(sweep: Trained, size: Shape) -> int:
+    """Count the numbers of a network, within a hundredth."""
+    return sum(_layers(sweep, size))
 
 
 def _passes(size: Shape) -> int:

@@ -41,6 +41,22 @@ def test_jobs_of_every_kind_are_finished_running_stopped_or_waiting(study):
     assert read_status(study) == expected
 
 
+def test_the_share_of_the_work_and_the_time_left_follow_from_finished_jobs(study):
+    jobs = json.loads((study / "plan.json").read_text())["jobs"]
+    # Of 100, done are 20 + 20, and of two jobs at epoch 3 of 12 of sweep 2 of 15 1.25 / 15 of 20.
+    (study / "plan.json").write_text(json.dumps({"jobs": jobs, "work": dict.fromkeys(jobs, 20)}))
+    done = 40 + 2 * 20 * 1.25 / 15
+    assert read_status(study).share == pytest.approx(done / 100)
+    assert read_status(study).seconds_left is None
+    for job, seconds in (("grid/a/one", 30), ("landscapes/a/b", 10)):
+        path = study / "benchmarks" / "jobs" / f"{job}.tsv"
+        path.parent.mkdir(parents=True)
+        path.write_text(f"s\th:m:s\n{seconds}\t0:00:10\n")
+    status = read_status(study)
+    assert status.seconds_left == pytest.approx(100 - done)  # a unit a second, one job at once
+    assert next(iter(lines(status, 0))).endswith("waiting; 43% of the work done, about 57 s left")
+
+
 def test_a_job_that_has_told_nothing_yet_or_nothing_that_is_understood_runs_if_it_is_locked(study):
     for told in (None, "{", "[]", '{"sweep": 1}'):
         path = study / "jobs/grid/a/two/progress.json"

@@ -1,0 +1,252 @@
+"""What a study will take, before it runs: ``python -m kancore.plan study=paper``.
+
+Counts jobs and networks of each experiment, and estimates hours, memory and disk. Hours come from
+steps that are timed on this machine, a few seconds for each model and objective, scaled by the
+floating-point operations that the study's own networks take.
+"""
+
+import argparse
+import os
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from kancore.data.preparation import make_dataset
+from kancore.machine import memory
+from kancore.machine.files import run_plainly
+from kancore.machine.provenance import ROOT
+from kancore.schemes import Sweep
+from kancore.studies import trials
+from kancore.studies.config import ConfigError, resolve
+from kancore.studies.experiments import jobs
+from kancore.studies.jobs import Job
+from kancore.studies.study import Study, merge
+from kancore.training import resources
+from kancore.training.loop import Training
+from kancore.training.resources import Shape
+
+# Seconds for which steps of a sweep are timed; weights of a stack that is timed, and its examples.
+_SECONDS, _WEIGHTS, _EXAMPLES = 1.0, 5e6, 1024
+# Seconds in which a job starts, reads its data and writes its tables, and its files' bytes.
+_START, _FILES = 3.0, 2e5
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one experiment will take.
+
+    Attributes
+    ----------
+    jobs, networks : int
+        Training jobs, and networks that they train.
+    hours : float
+        Of one core, or of the GPU.
+    memory_mb : int
+        The most that a job takes.
+    in_parts, too_large : list of str
+        Jobs whose stacks this machine trains in parts, one after the other; and jobs of which one
+        network is too large for it.
+    """
+
+    jobs: int
+    networks: int
+    hours: float
+    memory_mb: int
+    in_parts: list[str]
+    too_large: list[str]
+
+
+def rate(sweep: Sweep, size: Shape, device: str) -> float:
+    """Time steps of a sweep, or of some of its schemes where that are many weights.
+
+    Parameters
+    ----------
+    sweep, size
+        What a study trains, and on how much. The numbers are made up.
+    device
+        ``cpu`` or ``cuda``.
+
+    Returns
+    -------
+    float
+        Floating-point operations a second, by `resources.work`.
+    """
+    small = replace(sweep, epochs=1, evaluate_every=1, warmup_epochs=0, warm_start=False)
+    weights = resources.parameters(sweep, size)
+    for axis in ("initializations", "learning_rates", "optimizers"):
+        if weights * len(small.schemes) > _WEIGHTS:
+            small = replace(small, **{axis: getattr(small, axis)[:1]})  # type: ignore[arg-type]
+    batch = min(sweep.batch_size, sweep.train_examples or size.train, _EXAMPLES)
+    small = replace(small, train_examples=None, test_examples=None, validation_fraction=0.0)
+    small = replace(small, batch_size=batch)
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(2 * batch, size.features, generator=generator)
+    y = torch.arange(2 * batch) % size.classes
+    names = tuple(map(str, range(size.classes)))
+    data = make_dataset(sweep.dataset, x, y, x, y, class_names=names, source="made up")
+    training = Training(small, data, device)
+    batches = list(training.splits.training_batches(0))
+    training.step(*batches[0])
+    begun, steps = time.perf_counter(), 0
+    while time.perf_counter() - begun < _SECONDS:
+        training.step(*batches[steps % len(batches)])
+        steps += 1
+    if device == "cuda":
+        torch.cuda.synchronize()
+    seconds = (time.perf_counter() - begun) / steps
+    return resources.work_of_step(small, replace(size, train=batch)) / seconds
+
+
+def parts(study: Study, planned: Mapping[str, Job], device: str) -> dict[str, Part]:
+    """Estimate what each experiment of a study takes, and the landscapes.
+
+    Parameters
+    ----------
+    study, planned
+        The study, and its training jobs.
+    device
+        ``cpu`` or ``cuda``, where steps are timed.
+    """
+    data = study.settings["data"]
+    kept = Path(".snakemake", "own_models.json")
+    own = trials.own_networks(study, planned.values(), Path("results", "data"), kept)
+    rates: dict[tuple, float] = {}
+    found: dict[str, Part] = {}
+    usable = memory.usable_mb()
+
+    def sized(sweep: Sweep) -> Shape:
+        known = resources.shape(sweep.dataset, data)
+        return own.get((sweep.dataset, sweep.architecture), known)
+
+    for key, sweeps in _alike(job for job in planned.values()).items():
+        # Of the middle size, of the most schemes side by side.
+        most = max(len(sweep.schemes) for sweep in sweeps)
+        stacks = [sweep for sweep in sweeps if len(sweep.schemes) == most]
+        stacks.sort(key=lambda each: resources.work_of_step(each, sized(each)))
+        middle = stacks[len(stacks) // 2]
+        rates[key] = rate(middle, sized(middle), device)
+    for job in planned.values():
+        needs = [(sweep, sized(sweep)) for sweep in job.sweeps]
+        seconds = _START + sum(resources.work(*each) / rates[_key(each[0])] for each in needs)
+        most = max(resources.memory_mb(*each, cuda=device == "cuda") for each in needs)
+        alone = max(resources.memory_mb(*each, each[0].schemes[:1]) for each in needs)
+        before = found.get(job.experiment, Part(0, 0, 0.0, 0, [], []))
+        found[job.experiment] = Part(
+            before.jobs + 1,
+            before.networks + sum(len(sweep.schemes) for sweep in job.sweeps),
+            before.hours + seconds / 3600,
+            max(before.memory_mb, most),
+            before.in_parts + [job.path] * (alone <= usable < most),
+            before.too_large + [job.path] * (alone > usable),
+        )
+    return found
+
+
+def _key(sweep: Sweep) -> tuple:
+    return sweep.dataset, sweep.architecture.model, sweep.objective, sweep.batch_size
+
+
+def _alike(planned: Iterable[Job]) -> dict[tuple, list[Sweep]]:
+    """Sweeps of one data set, model, objective and batch size: networks of one speed."""
+    found: dict[tuple, list[Sweep]] = defaultdict(list)
+    for sweep in (sweep for job in planned for sweep in job.sweeps):
+        found[_key(sweep)].append(sweep)
+    return found
+
+
+def kept_bytes(study: Study, planned: Mapping[str, Job]) -> float:
+    """Bytes of the networks that a study keeps: in the folders of its jobs, and put together."""
+    if study.settings["keep"] == "none":
+        return 0.0
+    found: dict[tuple, list[float]] = defaultdict(list)
+    for job in planned.values():
+        if job.experiment != "grid":
+            continue
+        for sweep in job.sweeps:
+            size = resources.shape(sweep.dataset, study.settings["data"])
+            networks = len(sweep.schemes) if study.settings["keep"] == "all" else 1
+            place = sweep.dataset, sweep.objective, sweep.architecture
+            found[place].append(4.0 * networks * resources.parameters(sweep, size))
+    together = sum if study.settings["keep"] == "all" else max
+    return sum(sum(each) + together(each) for each in found.values())
+
+
+def lines(study: Study, found: Mapping[str, Part], kept: float, cores: int) -> Iterator[str]:
+    """Write a plan as text."""
+    jobs, networks = (sum(getattr(each, name) for each in found.values()) for name in _COUNTS)
+    yield f"{study.name}: {jobs:,} training jobs, {networks:,} networks"
+    rows = [("", "jobs", "networks", "hours of a core", "MB a job")]
+    rows += [
+        (name, f"{each.jobs:,}", f"{each.networks:,}", f"{each.hours:.1f}", f"{each.memory_mb:,}")
+        for name, each in found.items()
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for first, *others in rows:
+        cells = [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
+        yield "  ".join([f"  {first.ljust(widths[0])}", *cells])
+    hours = sum(each.hours for each in found.values())
+    yield (
+        f"in all {hours:.1f} hours of a core, so {hours / cores:.1f} on {cores}, beside landscapes "
+        f"and figures; networks that are kept take {kept / 1e6:,.0f} MB"
+    )
+    for words, name in _TOLD.items():
+        paths = [path for each in found.values() for path in getattr(each, name)]
+        if paths:
+            yield f"{len(paths)} jobs {words}, such as {paths[0]}"
+
+
+_COUNTS = "jobs", "networks"
+_TOLD = {
+    "train their networks in parts, one after the other, for lack of memory here": "in_parts",
+    "have a network that is too large for the memory here": "too_large",
+}
+
+
+def configured(files: Sequence[Path], changes: Sequence[str]) -> dict[str, Any]:
+    """Read the project's configuration, then files over it, then changes such as ``epochs=3``.
+
+    Raises
+    ------
+    ConfigError
+        If a file or a change cannot be read.
+    """
+    config = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
+    for file in files:
+        try:
+            config = merge(config, yaml.safe_load(file.read_text(encoding="utf-8")))
+        except (OSError, yaml.YAMLError) as error:
+            raise ConfigError(f"config: {file}: {error}") from error
+    for change in changes:
+        key, equals, value = change.partition("=")
+        if not equals:
+            raise ConfigError(f"config: {change!r}; expected KEY=VALUE, such as study=paper")
+        config = merge(config, {key: yaml.safe_load(value)})
+    return config
+
+
+def main() -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(prog="python -m kancore.plan", description=__doc__)
+    parser.add_argument("changes", nargs="*", metavar="KEY=VALUE", help="as after --config")
+    parser.add_argument("--configfile", type=Path, nargs="+", default=[], help="files of keys")
+    parser.add_argument("--cores", type=int, default=os.cpu_count(), help="default: all")
+    given = parser.parse_intermixed_args()
+    try:
+        study = resolve(configured(given.configfile, given.changes))
+        planned = jobs(study)
+        gpu = study.settings["device"] != "cpu" and torch.cuda.is_available()
+        torch.set_num_threads(study.settings["threads"])
+        found = parts(study, planned, "cuda" if gpu else "cpu")
+    except ConfigError as error:
+        raise SystemExit(str(error)) from error
+    print(*lines(study, found, kept_bytes(study, planned), given.cores), sep="\n")
+
+
+if __name__ == "__main__":
+    run_plainly(main)

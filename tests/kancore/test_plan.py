@@ -1,0 +1,78 @@
+"""What a study will take, before it runs."""
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+
+from kancore.machine import memory
+from kancore.machine.provenance import ROOT
+from kancore.plan import configured, kept_bytes, parts, rate
+from kancore.studies.config import ConfigError, resolve
+from kancore.studies.experiments import jobs
+from kancore.training import resources
+
+SMALL = (
+    *("study=quick", "datasets=[digits]", "models=[kan]", "depths=[2layers]", "seeds=[0,1]"),
+    *("objectives=[backprop]", "follow_ups={experiments: []}", "stability={train: []}"),
+)
+
+
+def test_a_part_has_the_jobs_of_its_experiment_their_networks_and_their_memory():
+    study = resolve(configured([], SMALL))
+    planned = jobs(study)
+    found = parts(study, planned, "cpu")
+    (grid,) = found.values()
+    assert (grid.jobs, grid.networks) == (2, 54)
+    sweep = study.sweeps()[0]
+    size = resources.shape("digits", study.settings["data"])
+    assert grid.memory_mb == resources.memory_mb(sweep, size)
+    assert grid.in_parts == grid.too_large == []
+    # Two best networks of 64 and 10 by 32 edges of 10 numbers, and the best of both.
+    assert kept_bytes(study, planned) == 3 * 4 * 10 * 32 * (64 + 10)
+    everything = resolve(configured([], [*SMALL, "keep=all"]))
+    assert kept_bytes(everything, planned) == 2 * 54 * 4 * 10 * 32 * (64 + 10)
+
+
+def test_what_memory_has_no_room_for_is_told(monkeypatch):
+    study = resolve(configured([], [*SMALL, "hidden_widths={default: {2layers: [4096]}}"]))
+    sweep, size = study.sweeps()[0], resources.shape("digits", study.settings["data"])
+    one, all_of_them = (
+        resources.memory_mb(sweep, size, schemes) for schemes in (sweep.schemes[:1], None)
+    )
+    monkeypatch.setattr("kancore.plan.rate", lambda *_: 1e9)
+    for there, in_parts, too_large in ((all_of_them, 0, 0), (one, 2, 0), (one - 1, 0, 2)):
+        monkeypatch.setattr(memory, "usable_mb", lambda there=there: there)
+        (grid,) = parts(study, jobs(study), "cpu").values()
+        assert (len(grid.in_parts), len(grid.too_large)) == (in_parts, too_large)
+
+
+def test_the_rate_is_that_of_steps_whatever_the_schemes_and_epochs():
+    study = resolve(configured([], SMALL))
+    sweep, size = study.sweeps()[0], resources.shape("digits", study.settings["data"])
+    found = rate(replace(sweep, epochs=10**6), size, "cpu")
+    assert 1e7 < found < 1e13
+
+
+def test_changes_are_read_as_after_config_and_files_lie_over_the_project_s(tmp_path):
+    (tmp_path / "mine.yaml").write_text("study: mine\nstudies: {mine: {seeds: [7]}}\n")
+    config = configured([tmp_path / "mine.yaml"], ["epochs=3", "data={verify: false}"])
+    study = resolve(config)
+    assert (study.name, study.settings["seeds"], study.settings["epochs"]) == ("mine", [7], 3)
+    assert study.settings["data"]["verify"] is False
+    with pytest.raises(ConfigError, match="expected KEY=VALUE, such as study=paper"):
+        configured([], ["study"])
+    with pytest.raises(ConfigError, match=r"nowhere\.yaml"):
+        configured([tmp_path / "nowhere.yaml"], [])
+
+
+def test_command():
+    command = [sys.executable, "-m", "kancore.plan", *SMALL, "--cores", "4"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    first, *table = done.stdout.splitlines()
+    assert first == "quick: 2 training jobs, 54 networks"
+    assert table[0].split()[:2] == ["jobs", "networks"]
+    assert "on 4, beside landscapes" in done.stdout
+    wrong = subprocess.run([*command, "study=fast"], cwd=ROOT, capture_output=True, text=True)
+    assert wrong.stderr.startswith("config: study is 'fast'; expected one of quick")
