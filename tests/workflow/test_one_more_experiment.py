@@ -29,4 +29,4 @@ def test_an_experiment_is_planned_trained_tabulated_watched_and_retrained_alone(
     assert len(runs) == 2 * 9
     planned = json.loads((results / "plan.json").read_text())["jobs"]
     assert sum(job.startswith("longer/") for job in planned) == 2
-    assert read_status(results) == StudyStatus("tiny", len(planned), 0, {}, {})
+    assert read_status(results) == StudyStatus("tiny", len(planned), 0, {}, {}, 1.0)
