@@ -4,7 +4,9 @@
 # On a machine with a GPU add `--gpus all`: the wheel of PyTorch in requirements.lock brings CUDA. An image
 # without it is a quarter as large; it takes a pip.conf that says where PyTorch's wheels for CPUs are:
 #   docker build --build-arg DEVICE=cpu --secret id=pip,src=pip.conf -t kancore .
-FROM python:3.11-slim
+# With a digest, python:3.11-slim@sha256:..., an image is the same ever after.
+ARG BASE=python:3.11-slim
+FROM $BASE
 
 RUN apt-get update \
     && apt-get install -y --no-install-recommends g++ git make \
@@ -15,10 +17,14 @@ WORKDIR /study
 COPY requirements.lock ./
 ARG DEVICE=gpu
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
-    if [ "$DEVICE" = cpu ]; then sed -Ei '/^(nvidia-|cuda-|triton)/d' requirements.lock; fi \
+    if [ "$DEVICE" = cpu ]; then \
+      sed -Ei '/^ +--hash=/d; s/ \\$//; /^(nvidia-|cuda-|triton)/d' requirements.lock; fi \
     && pip install --no-cache-dir --requirement requirements.lock
 COPY . .
-RUN pip install --no-cache-dir --no-deps --editable .
+RUN pip install --no-cache-dir --no-build-isolation --no-deps --editable . \
+    && useradd --create-home study && chown study /study
+# Not root: what it writes below a mounted folder is of user 1000, or of `--user`.
+USER study
 
 ENTRYPOINT ["snakemake"]
 CMD ["--help"]

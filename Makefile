@@ -37,7 +37,7 @@ check: $(STAMP)
 
 $(STAMP): requirements.lock pyproject.toml setup.py $(wildcard kancore/layers/*_cpp/*)
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --requirement requirements.lock
-	$(BIN)/pip install --quiet --no-deps --editable .
+	$(BIN)/pip install --quiet --require-hashes --requirement requirements.lock
+	$(BIN)/pip install --quiet --no-build-isolation --no-deps --editable .
 	@$(BIN)/python -c "from kancore.layers.local_support import FORM; print('compiled kernels:', FORM)"
 	touch $@

@@ -25,11 +25,22 @@ def locked(python=PYTHON):
     versions = {}
     for line in (ROOT / "requirements.lock").read_text().splitlines():
         if line and not line.startswith((" ", "#")):
-            requirement = Requirement(line)
+            requirement = Requirement(line.removesuffix(" \\"))
             if requirement.marker is None or requirement.marker.evaluate(version):
                 (pinned,) = requirement.specifier
                 versions[canonicalize_name(requirement.name)] = pinned.version
     return versions
+
+
+def test_every_locked_package_has_hashes_by_which_it_is_installed():
+    text = (ROOT / "requirements.lock").read_text().replace("\\\n", "")
+    lines = [line for line in text.splitlines() if line and not line.lstrip().startswith("#")]
+    assert len(lines) > 100
+    assert all("==" in line and "--hash=sha256:" in line for line in lines)
+    assert "--require-hashes" in (ROOT / "Makefile").read_text()
+    # Nothing is fetched beside it to build the package.
+    for file in ("Makefile", "Dockerfile"):
+        assert "--no-build-isolation --no-deps --editable ." in (ROOT / file).read_text()
 
 
 def declared():
