@@ -12,7 +12,7 @@ STAMP := $(VENV)/.installed
 # What is not on PATH when the environment is not activated.
 BIN := $(VENV)/bin
 
-.PHONY: quick test test-fast gpu check
+.PHONY: quick test test-fast gpu check help
 quick: $(STAMP)
 	$(BIN)/snakemake --cores $(CORES) --config study=quick $(CONFIG)
 
@@ -34,6 +34,14 @@ check: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/snakefmt --check Snakefile rules
 	$(BIN)/snakemake --lint
+
+help:
+	@echo "make [CORES=2] [CONFIG=...]  run the study quick; its report is results/quick/report.html"
+	@echo "make test, make test-fast    run all tests, or those that take a minute together"
+	@echo "make check                   run linters and types"
+	@echo "make gpu [BATCH=4096]        test and measure a GPU"
+	@echo "make .venv/.installed        make the virtual environment, as all of these do first"
+	@echo "python -m kancore            list the commands of the package"
 
 $(STAMP): requirements.lock pyproject.toml setup.py $(wildcard kancore/layers/*_cpp/*)
 	$(PYTHON) -m venv $(VENV)

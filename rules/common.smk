@@ -9,6 +9,19 @@ except ConfigError as error:
 
 OUT = f"results/{STUDY.name}"
 
+# Folders of results that belong to no study.
+SHARED = {"bench", "data", "manifolds", "raw"}
+
+# What is asked for of another study, no rule would make. Snakemake knows it later than this.
+for option, target in zip(sys.argv, sys.argv[1:]) if workflow.is_main_process else ():
+    folder, *inner = target.split("/")
+    if folder == "results" and inner[1:] and not option.startswith("--"):
+        if inner[0] not in {STUDY.name, *SHARED}:
+            raise WorkflowError(
+                f"{target}: this call is of the study {STUDY.name}; expected it with what "
+                f"{inner[0]} was run with, such as --config study={inner[0]}"
+            )
+
 for name in STUDY.settings["datasets"] if workflow.is_main_process else ():
     file = STUDY.settings["data"]["own"].get(name)
     if file and not Path(file).exists():

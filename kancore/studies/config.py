@@ -166,8 +166,8 @@ def _check_together(settings: Mapping[str, Any]) -> None:
     for position, dataset in enumerate(settings["datasets"]):
         if dataset not in own and (dataset not in DATASETS or dataset == "own"):
             raise _error(["datasets", position], dataset, f"one of {', '.join(_datasets(own))}")
-    if "hsic" in settings["objectives"] and all(":" in name for name in settings["models"]):
-        expected = "backprop alone, as models of your own are trained by backpropagation"
+    if settings["objectives"] == ["hsic"] and all(":" in name for name in settings["models"]):
+        expected = "backprop, as models of your own are trained by backpropagation"
         raise _error(["objectives"], settings["objectives"], expected)
     if settings["warm_start"] and not {"optimizer", "learning_rate"} <= set(settings["stack"]):
         expected = "optimizer and learning_rate among them, as warm_start is true"

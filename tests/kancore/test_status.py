@@ -122,6 +122,16 @@ def test_command(study):
     assert "grid/a/two" in done.stdout
 
 
+def test_commands_are_listed():
+    command = [sys.executable, "-m", "kancore"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    *commands, _ = done.stdout.splitlines()
+    assert [line.split()[2] for line in commands] == [
+        f"kancore.{name}" for name in ("plan", "status", "predict", "bench")
+    ]
+    assert all(len(line.split()) > 5 for line in commands)
+
+
 def test_where_nothing_was_started_it_says_so(tmp_path):
     done = run(tmp_path)
     assert done.returncode == 1

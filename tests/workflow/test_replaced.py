@@ -21,6 +21,8 @@ def test_other_settings_need_a_name_or_consent(project):
     named = project.snakemake("--cores", "1", "--dry-run", *shorter, "name=mine")
     assert "results/mine/report.html" in named
     assert "results/tiny" not in named
+    elsewhere = project.snakemake("results/mine/report.html", "--cores", "1", check=False)
+    assert "results/mine/report.html: this call is of the study tiny; expected it" in elsewhere
     # One more seed replaces nothing.
     table = "results/tiny/tables/grid/runs.parquet"
     seeds = "seeds=[0,1]", "models=[mlp]", *project.GRID_ALONE
