@@ -1,9 +1,11 @@
 # A study in config.yaml becomes one table of runs, and from it every figure and one report.
 import gc
 import json
+import logging
 import os
 import re
 import shlex
+import signal
 import sys
 from functools import partial
 from hashlib import sha256
@@ -94,6 +96,7 @@ onstart:
     # Only executors know a job's number in Slurm: in Snakemake's records the job replaces it by none.
     for executor in {workflow.scheduler._executor, workflow.scheduler._local_executor} - {None}:
         executor.report_job_error = partial(after_failure, executor.report_job_error)
+    signal.signal(signal.SIGINT, interrupted)
     plan, now = Path(OUT, "plan.json"), plans.planned(JOBS, LANDSCAPES)
     made = {os.path.dirname(file) for job in workflow.dag.needrun_jobs() for file in job.output}
     again = [path for path in now if f"{OUT}/jobs/{path}" in made and trained(path)]
@@ -118,10 +121,15 @@ onsuccess:
 
 
 onerror:
-    print(
-        f"study {STUDY.name}: not finished. The last line of each log above says why a job failed; "
-        "call snakemake again to go on, from the last checkpoints."
-    )
+    again = "call snakemake again to go on, from the last checkpoints."
+    if logging.root.manager.disable:  # by Ctrl-C
+        ended = sum(map(trained, JOBS))
+        print(f"study {STUDY.name}: {ended} of {len(JOBS)} training jobs are finished; {again}")
+    else:
+        print(
+            f"study {STUDY.name}: not finished. The last line of each log above says why a job "
+            f"failed; {again}"
+        )
 
 
 localrules:

@@ -84,6 +84,14 @@ def after_failure(tell, failed, **told):
     tell(failed, **told)
 
 
+def interrupted(number, frame):
+    """End at Ctrl-C in a few lines: jobs get it too, and their errors would be many."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    logging.disable()
+    print(f"study {STUDY.name}: stopping; jobs save their state", flush=True)
+    raise KeyboardInterrupt
+
+
 def growing(amount, most=float("inf")):
     """A resource that is doubled at each retry."""
     return lambda wildcards, attempt: min(amount * 2 ** (attempt - 1), most)

@@ -7,6 +7,7 @@ folder is on the path for a moment only: files there may be named as modules of 
 import gc
 import os
 import runpy
+import signal
 import sys
 import traceback
 from pathlib import Path
@@ -16,6 +17,8 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def main() -> None:
     """Run the command line."""
+    # Ctrl-C ends this process as it is, until the program has something to save.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     # Modules stay: to look for garbage among them takes a fifth of the time to import PyTorch.
     gc.disable()
     sys.path.insert(0, str(ROOT))

@@ -28,7 +28,7 @@ class Stopped(Exception):
 
 
 class StopSignal:
-    """Says whether to stop: after SIGTERM or a warning, or if the process above this one is gone.
+    """Says whether to stop: after SIGTERM, Ctrl-C or a warning, or if the process above is gone.
 
     The last is how a job ends whose Snakemake was killed, before the next one starts it again.
 
@@ -46,24 +46,25 @@ class StopSignal:
 
     def __init__(self, parent: int):
         self.warned = False
-        self._terminated = False
+        self._ended_by: signal.Signals | None = None
         self._parent = parent
-        signal.signal(signal.SIGTERM, self._terminate)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._terminate)
         signal.signal(WARNING, self._warn)
 
     def _terminate(self, number: int, frame: object) -> None:
-        self._terminated = True
+        self._ended_by = signal.Signals(number)
 
     def _warn(self, number: int, frame: object) -> None:
         self.warned = True
 
     def __call__(self) -> bool:
         """Whether to stop now."""
-        return self.warned or self._terminated or os.getppid() != self._parent
+        return self.warned or self._ended_by is not None or os.getppid() != self._parent
 
     def why(self) -> str:
         """Say why to stop, as the end of a sentence."""
-        return _why(WARNING if self.warned else signal.SIGTERM if self._terminated else None)
+        return _why(WARNING if self.warned else self._ended_by)
 
     def check(self) -> None:
         """Stop now, if so.
@@ -82,6 +83,8 @@ def _why(number: signal.Signals | None) -> str:
         return "as snakemake has ended"
     if number == WARNING:
         return "shortly before the job's time limit"
+    if number == signal.SIGINT:
+        return "by Ctrl-C"
     job = slurm.properties(os.environ.get("SLURM_JOB_ID"))
     if slurm.out_of_time(job):
         return f"at the job's time limit of {job['TimeLimit']}"
@@ -166,7 +169,7 @@ def repeatable() -> Iterator[None]:
         received.append(signal.Signals(number))
         raise Stopped
 
-    for number in (signal.SIGTERM, WARNING):
+    for number in (signal.SIGTERM, signal.SIGINT, WARNING):
         signal.signal(number, stop)
     _begin()
     try:

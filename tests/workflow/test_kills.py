@@ -2,6 +2,7 @@
 
 import random
 import shutil
+import signal
 import subprocess
 import time
 import zipfile
@@ -137,3 +138,23 @@ def test_kills_change_nothing(fresh):
         time.sleep(0.1)
     results = Path(killed.path, "results", "tiny")
     assert not [*results.rglob("*.pt"), *results.rglob("*.lock"), *results.rglob(".*.tmp*")]
+
+
+def test_ctrl_c_says_what_is_kept_and_how_to_go_on(fresh):
+    project = fresh("interrupted")
+    run = project.start(*STUDY, *project.GRID_ALONE, stdout=subprocess.PIPE)
+    lines = iter(run.stdout.readline, "")
+    assert any("Select jobs to execute" in line for line in lines)
+    project.wait_until(lambda: checkpoints(project), run)
+    jobs = project.training_processes()
+    for process in (run, *jobs):  # a terminal tells all of them
+        process.send_signal(signal.SIGINT)
+    *_, first, second = [line for line in lines if line.strip()]
+    assert first == "study tiny: stopping; jobs save their state\n"
+    assert second == (
+        "study tiny: 0 of 2 training jobs are finished; call snakemake again to go on, from the "
+        "last checkpoints.\n"
+    )
+    assert run.wait() != 0
+    logs = [path.read_text() for path in project.path.rglob("jobs/grid/**/*.log.all")]
+    assert any(log.endswith("stopped by Ctrl-C; it goes on from its checkpoint\n") for log in logs)

@@ -15,13 +15,14 @@ from kancore.machine.locks import first_free
 
 @pytest.fixture(autouse=True)
 def restored_handler():
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGURG)}
+    numbers = signal.SIGTERM, signal.SIGINT, signal.SIGURG
+    before = {number: signal.getsignal(number) for number in numbers}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, interruption.WARNING])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, interruption.WARNING])
 def test_signals_ask_to_stop(number):
     stop = StopSignal(os.getppid())
     assert not stop()
@@ -127,7 +128,12 @@ with repeatable():
 # Libraries in C catch what a handler raises, and make an error of their own of it.
 @pytest.mark.parametrize("caught", ["ValueError", "BaseException"])
 @pytest.mark.parametrize(
-    ("name", "why"), [("SIGURG", "shortly before the job's time limit"), ("SIGTERM", "by SIGTERM")]
+    ("name", "why"),
+    [
+        ("SIGURG", "shortly before the job's time limit"),
+        ("SIGTERM", "by SIGTERM"),
+        ("SIGINT", "by Ctrl-C"),
+    ],
 )
 def test_work_without_checkpoints_ends_at_once_and_says_why(name, why, caught, monkeypatch):
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
