@@ -152,5 +152,5 @@ rule all:
         rules.firmness_table.output,
         rules.audit.output if tables_of("audit", "runs") else [],
         rules.stability.output if tables_of("stability", "runs") else [],
-        expand(f"{OUT}/figures/{{figure}}.{{kind}}", figure=REPORTED, kind=["png", "svg"]),
+        expand(f"{OUT}/figures/{{figure}}.{{kind}}", figure=REPORTED, kind=["png", "svg", "pdf"]),
         rules.report.output,

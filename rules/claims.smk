@@ -18,7 +18,9 @@ rule claims:
         dimensions=PUBLISHED_DIMENSIONS,
         estimates=rules.intrinsic_dimension.output.estimates,
     output:
-        f"{OUT}/claims.json",
+        claims=f"{OUT}/claims.json",
+        table=f"{OUT}/tables/verdicts.parquet",
+        csv=f"{OUT}/tables/verdicts.csv",
     log:
         f"{OUT}/logs/claims.log",
     benchmark:
@@ -40,7 +42,8 @@ rule claims:
     shell:
         'python -P "$KANCORE_RUN" workflow_scripts/claims.py --study {params.study} --runs {input.runs:q}'
         " --timings {input.timings:q} {params.follow_ups} --published {input.published:q}"
-        " --dimensions {input.dimensions:q} --estimates {input.estimates:q} --out {output:q} --code {params.code} 2> {log:q}"
+        " --dimensions {input.dimensions:q} --estimates {input.estimates:q} --out {output.claims:q}"
+        " --table {output.table:q} --csv {output.csv:q} --code {params.code} 2> {log:q}"
 
 
 rule firmness_table:

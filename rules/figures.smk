@@ -8,10 +8,10 @@ TABLES = {
     "landscapes": rules.intrinsic_dimension.output.landscapes,
     "intrinsic_dimension": rules.intrinsic_dimension.output.estimates,
     "efficiency": rules.efficiency.output.efficiency,
-    "efficiency_ranks": rules.efficiency.output.ranks,
     "audit": rules.audit.output.effects,
     "stability": rules.stability.output.table,
     "firmness": rules.firmness_table.output.table,
+    "verdicts": rules.claims.output.table,
 }
 
 
@@ -24,6 +24,7 @@ for figure, declared in FIGURES.items():
             table=TABLES[declared.table],
         output:
             png=f"{OUT}/figures/{figure}.png",
+            pdf=f"{OUT}/figures/{figure}.pdf",
             svg=report(
                 f"{OUT}/figures/{figure}.svg",
                 caption=f"../report/{figure}.rst",
@@ -50,5 +51,5 @@ for figure, declared in FIGURES.items():
             "draw {params.figure}"
         shell:
             'python -P "$KANCORE_RUN" workflow_scripts/figure.py --figure {params.figure} --table {input.table:q}'
-            " --schema {params.schema} --style {params.style:q} --out {output.png:q} {output.svg:q}"
+            " --schema {params.schema} --style {params.style:q} --out {output.png:q} {output.svg:q} {output.pdf:q}"
             " --code {params.code} 2> {log:q}"

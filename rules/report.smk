@@ -35,7 +35,7 @@ rule report:
             if tables_of("stability", "runs")
             else []
         ),
-        claims=rules.claims.output,
+        claims=rules.claims.output.claims,
         firmness=rules.firmness_table.output.table,
         published=PUBLISHED_FIGURES,
         data=expand("results/data/{dataset}.json", dataset=STUDY.settings["datasets"]),

@@ -4,15 +4,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from kancore.analysis.tables import INTRINSIC_DIMENSIONS, RUNS
+from kancore.analysis.tables import INTRINSIC_DIMENSIONS, RUNS, VERDICTS
 from kancore.claims.comparisons import measured
 from kancore.claims.declared import THRESHOLDS
 from kancore.claims.own_models import compare
-from kancore.claims.verdicts import judge
+from kancore.claims.verdicts import judge, tabulate
 from kancore.intrinsic_dimension.estimates import measured_complexity, paper_dimensions
 from kancore.machine.files import write_json
 from kancore.machine.program import program
-from kancore.tables import TIMINGS, read_table
+from kancore.tables import TIMINGS, read_table, write_csv, write_table
 
 
 def main(
@@ -23,9 +23,11 @@ def main(
     dimensions: Path,
     estimates: Path,
     out: Path,
+    table: Path,
+    csv: Path,
     follow_ups: Path | None = None,
 ) -> None:
-    """Read what was measured and published, write the verdicts as JSON."""
+    """Read what was measured and published, write the verdicts as JSON and as tables."""
     grid = read_table(runs, RUNS)
     evidence = measured(
         grid,
@@ -39,6 +41,9 @@ def main(
     if own_models := compare(evidence):
         result["own_models"] = own_models
     write_json(out, result)
+    tests = tabulate(study, claims)
+    write_table(table, tests, VERDICTS)
+    write_csv(csv, tests)
 
 
 if __name__ == "__main__":

@@ -107,19 +107,20 @@ def best_scheme_efficiency(table: pd.DataFrame, source: str) -> pd.DataFrame:
     DataFrame
         The rows of `kancore.analysis.statistics.best_schemes` of the main grid, with the efficiency
         of the best scheme, averaged over seeds, under that source (``efficiency``), and the least
-        and greatest under any (``least``, ``greatest``), and the median over schemes
-        (``median_efficiency``).
+        and greatest of a seed: ``efficiency_low``, ``efficiency_high``, and those of the
+        generalization gap, ``gap_low``, ``gap_high``.
     """
-    table = main_grid(table)
-    own = table[table["source"] == source]
+    own = main_grid(table)
+    own = own[own["source"] == source]
     schemes = [*SETTING, *SCHEME]
-    by_source = table.groupby([*schemes, "source"], dropna=False)["efficiency"].mean()
-    over_sources = by_source.groupby(schemes, dropna=False).agg(least="min", greatest="max")
-    means = own.groupby(schemes, dropna=False)["efficiency"].mean()
-    median = means.groupby(list(SETTING), dropna=False).median().rename("median_efficiency")
-    best = best_schemes(own).merge(means.reset_index(), on=schemes, how="left")
-    best = best.merge(over_sources.reset_index(), on=schemes, how="left")
-    return best.merge(median.reset_index(), on=list(SETTING), how="left")
+    over_seeds = own.groupby(schemes, dropna=False, as_index=False).agg(
+        efficiency=("efficiency", "mean"),
+        efficiency_low=("efficiency", "min"),
+        efficiency_high=("efficiency", "max"),
+        gap_low=("generalization_gap", "min"),
+        gap_high=("generalization_gap", "max"),
+    )
+    return best_schemes(own).merge(over_seeds, on=schemes, how="left")
 
 
 def rank_correlations(table: pd.DataFrame) -> pd.DataFrame:

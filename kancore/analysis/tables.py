@@ -148,6 +148,36 @@ FIRMNESS = pa.schema(
     ]
 )
 
+# One row a test of a claim, as declared.
+VERDICTS = pa.schema(
+    [
+        column("study", pa.string(), "name of the study"),
+        column("topic", pa.string(), "what the claim is about: accuracy, overfitting, ..."),
+        column("claim", pa.string(), "name of the claim"),
+        column("statement", pa.string(), "what the claim says"),
+        column("claim_verdict", pa.string(), "verdict on the whole claim"),
+        column("part", pa.int64(), "test of the claim, counted from 1"),
+        column("question", pa.string(), "what is compared with what"),
+        column("unit", pa.string(), "accuracy or gap (fractions), log_... (factors), or order"),
+        column("summary", pa.string(), "effect: interquartile mean; share: of pairs above zero"),
+        column("value", pa.float64(), "what was measured; null without pairs"),
+        column("low", pa.float64(), "lower bound of its 95% interval; null with few seeds"),
+        column("high", pa.float64(), "upper bound of its 95% interval; null with few seeds"),
+        column("above", pa.float64(), "the claim needs an interval above this; null: no bound"),
+        column("below", pa.float64(), "the claim needs an interval below this; null: no bound"),
+        column("negligible", pa.float64(), "differences within this of zero are none; or null"),
+        column("published", pa.float64(), "the same of the published runs; null without them"),
+        column("numbers", pa.string(), "whether ours are the published numbers; null if unknown"),
+        column("words_hold", pa.bool_(), "whether the published numbers lie within the bounds"),
+        column("verdict", pa.string(), "supported, contradicted, suggested, doubted, depends, ..."),
+        column("corrected", pa.string(), "the verdict that correction for all tests leaves"),
+        column("p", pa.float64(), "p value of the verdict, for this test alone"),
+        column("p_holm", pa.float64(), "p value adjusted for all tests"),
+        column("pairs", pa.int64(), "pairs of runs"),
+        column("seeds", pa.int64(), "fewest seeds that a data set has pairs of"),
+    ]
+)
+
 # Schemas of the tables that figures are drawn from.
 SCHEMAS = {
     "history": HISTORY,
@@ -157,8 +187,8 @@ SCHEMAS = {
     "landscapes": LANDSCAPES,
     "intrinsic_dimension": INTRINSIC_DIMENSIONS,
     "efficiency": EFFICIENCY,
-    "efficiency_ranks": EFFICIENCY_RANKS,
     "audit": AUDIT,
     "stability": STABILITY,
     "firmness": FIRMNESS,
+    "verdicts": VERDICTS,
 }

@@ -10,6 +10,16 @@ trains.
 from dataclasses import dataclass
 
 FINDING, HYPOTHESIS, RECOMMENDATION = "finding", "hypothesis", "recommendation"
+# What the statements are about, in the order in which figures and reports show them.
+TOPICS = {
+    "Accuracy": ("C1", "C2", "C19", "C20", "C25", "C27"),
+    "Overfitting": ("C3", "C12", "C24", "C26"),
+    "Stability": ("C4", "C5", "C13", "C21", "C28"),
+    "HSIC bottleneck": ("C6", "C14", "C18"),
+    "Activation": ("C7",),
+    "Degree and grid": ("C8", "C15", "C23"),
+    "Efficiency": ("C9", "C10", "C11", "C16", "C17", "C22"),
+}
 
 
 @dataclass(frozen=True)

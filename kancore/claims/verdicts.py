@@ -17,6 +17,7 @@ from kancore.analysis.statistics import (
     over_seeds,
     resampled,
 )
+from kancore.analysis.tables import VERDICTS
 from kancore.claims.choices import Choice, choices
 from kancore.claims.comparisons import Evidence
 from kancore.claims.declared import (
@@ -28,7 +29,7 @@ from kancore.claims.declared import (
     Claim,
     Part,
 )
-from kancore.claims.statements import HYPOTHESIS
+from kancore.claims.statements import HYPOTHESIS, TOPICS
 
 # What is as declared, among other choices.
 DECLARED = "declared"
@@ -104,6 +105,39 @@ def judge(
             _turn(part)
     _correct([part for parts in tested for part in parts if part["p"] is not None])
     return [_judged(claim, parts) for claim, parts in zip(claims, tested, strict=True)]
+
+
+def tabulate(study: str, claims: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """Put the verdicts of `judge` into a table.
+
+    Parameters
+    ----------
+    study
+        Name of the study.
+    claims
+        What `judge` gave.
+
+    Returns
+    -------
+    DataFrame
+        One row a test, by topic, with the columns of `kancore.analysis.tables.VERDICTS`.
+    """
+    judged = {claim["name"]: claim for claim in claims}
+    rows = []
+    for topic, names in TOPICS.items():
+        for claim in (judged[name] for name in names if name in judged):
+            for number, part in enumerate(claim["parts"], start=1):
+                summary, known = part["summary"], part["published"] or {}
+                row = {
+                    **{name: part[name] for name in VERDICTS.names if name in part},
+                    **{"study": study, "topic": topic, "claim": claim["name"], "part": number},
+                    **{"statement": claim["statement"], "claim_verdict": claim["verdict"]},
+                    **{"value": part[summary], "published": known.get(summary)},
+                    **{end: part[f"{summary}_{end}"] for end in ("low", "high")},
+                    **{name: known.get(name) for name in ("numbers", "words_hold")},
+                }
+                rows.append(row)
+    return pd.DataFrame(rows, columns=VERDICTS.names)
 
 
 def _turn(result: dict[str, Any]) -> None:

@@ -42,8 +42,20 @@ def draw(table: pd.DataFrame) -> Figure:
         Line2D([], [], **look, ls="", label=style.display_name(name))
         for name, look in looks.items()
     ]
-    style.legend_above(figure, handles)
+    style.legend_above(figure, [*handles, *style.seed_handles(runs["seed"].nunique() > 1)])
+    style.describe(figure, _describe(runs))
     return figure
+
+
+def _describe(runs: pd.DataFrame) -> str:
+    """Count how often each activation has the highest mark of its data set and depth."""
+    marks = runs.groupby(["dataset", "depth", "activation"])["test_accuracy"].mean().dropna()
+    if marks.empty:
+        return "All runs diverged."
+    wins = marks.loc[marks.groupby(["dataset", "depth"]).idxmax()].reset_index()["activation"]
+    counts = wins.value_counts()
+    words = [f"{style.display_name(name)} {counts[name]}" for name in style.in_order(wins)]
+    return f"Highest of its data set and depth: {', '.join(words)} of {len(wins)} times."
 
 
 def _draw_activation(

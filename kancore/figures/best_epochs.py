@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
 from kancore.analysis.statistics import counted, main_grid
@@ -27,13 +28,27 @@ def draw(table: pd.DataFrame) -> Figure:
     for (dataset, model, depth, objective), runs in grouped:
         axes, place, width = places(dataset, model, depth, objective)
         epochs = runs["best_epoch"].dropna().to_numpy(float)
-        _draw_discs(axes, epochs, place, width, colours[model], style.HATCHES.get(objective))
-    style.legend_above(figure, style.patch_handles(table, colours))
+        look = style.mark(colours[model], objective)
+        _draw_discs(axes, epochs, place, width, look)
+    median = Line2D([], [], color=style.MEDIAN, label="median run")
+    style.legend_above(figure, [*style.mark_handles(table, colours), median])
+    style.describe(figure, _describe(table))
     return figure
 
 
+def _describe(table: pd.DataFrame) -> str:
+    """Count the runs that were at their best at the last evaluation."""
+    known = table.dropna(subset=["best_epoch", "validation_accuracy"])
+    known = known[~known["diverged"]]
+    last = (known["best_epoch"] == known["epochs"]).groupby(known["model"]).mean()
+    shares = [
+        f"{style.display_name(model)} {last[model]:.0%}" for model in style.in_order(last.index)
+    ]
+    return f"Runs at their best at the last evaluation: {', '.join(shares)}." if shares else ""
+
+
 def _draw_discs(
-    axes: Axes, epochs: np.ndarray, place: float, width: float, colour: str, hatch: str | None
+    axes: Axes, epochs: np.ndarray, place: float, width: float, look: style.Look
 ) -> None:
     if not len(epochs):
         return
@@ -43,10 +58,10 @@ def _draw_discs(
         np.full(len(values), place),
         values,
         s=240 * width * counts / len(epochs) + 3,
-        color=f"{colour}99",
-        ec=colour,
-        hatch=hatch,
-        lw=0.7,
+        color=look["mfc"],
+        ec=look["mec"],
+        lw=0.9,
         zorder=3,
     )
-    axes.hlines(np.median(epochs), place - width / 2, place + width / 2, color="black", zorder=4)
+    ends = place - width / 2, place + width / 2
+    axes.hlines(np.median(epochs), *ends, color=style.MEDIAN, zorder=4)

@@ -20,9 +20,8 @@ class Declared(NamedTuple):
 
 
 FIGURES = {
-    "firmness": Declared("firmness", "Claims", "how firm each verdict is"),
-    "accuracy_bars": Declared("runs", "Accuracy", "best scheme of each architecture"),
-    "hsic_accuracy": Declared("runs", "Accuracy", "HSIC beside backpropagation", needs="hsic"),
+    "verdicts": Declared("verdicts", "Claims", "verdicts on the claims"),
+    "best_accuracy": Declared("runs", "Accuracy", "best scheme of each architecture"),
     "scheme_boxplots": Declared("runs", "Accuracy", "spread over schemes"),
     "sensitivity": Declared("runs", "Accuracy", "best scheme less median scheme"),
     "scheme_heatmaps": Declared("runs", "Accuracy", "optimizer and learning rate"),
@@ -34,9 +33,8 @@ FIGURES = {
         "landscapes", "Intrinsic dimension", "accuracy in random subspaces", needs="landscapes"
     ),
     "dimension_estimates": Declared("intrinsic_dimension", "Intrinsic dimension", "estimates"),
-    "efficiency_bars": Declared("efficiency", "Efficiency", "efficiency and generalization gap"),
+    "efficiency": Declared("efficiency", "Efficiency", "efficiency and generalization gap"),
     "parameters_efficiency": Declared("efficiency", "Efficiency", "parameters against efficiency"),
-    "efficiency_ranks": Declared("efficiency_ranks", "Efficiency", "what the dimension changes"),
     "activation_accuracy": Declared("follow_ups", "Follow-ups", "base activation", "activation"),
     "width_degree": Declared("follow_ups", "Follow-ups", "width and degree", "width_degree"),
     "degree_depth": Declared("follow_ups", "Follow-ups", "degree against depth", "width_degree"),
@@ -45,4 +43,5 @@ FIGURES = {
     "stability_effects": Declared(
         "stability", "Stability", "what each factor changes", "stability"
     ),
+    "firmness": Declared("firmness", "Claims", "how firm each verdict is"),
 }

@@ -14,7 +14,8 @@ _LINES = {1: "-", 2: "--"}
 def draw(table: pd.DataFrame) -> Figure:
     """Draw accuracy against parameters, a line for each degree and number of hidden layers.
 
-    One panel a data set, with a logarithmic axis of parameters; marks are means over seeds.
+    One panel a data set, with a logarithmic axis of parameters; marks are means over seeds, lines
+    through them reach from the lowest seed to the highest.
     """
     runs = table[table["experiment"] == "width_degree"]
     runs = runs.assign(layers=runs["hidden_widths"].str.count("x") + 1)
@@ -26,11 +27,13 @@ def draw(table: pd.DataFrame) -> Figure:
     }
     figure, panels = style.panels(style.in_order(runs["dataset"]), 3, 2.7)
     keys = ["dataset", "layers", "degree", "parameters"]
-    means = runs.groupby(keys, as_index=False)["test_accuracy"].mean()
-    for (dataset, layers, degree), rows in means.groupby(keys[:3]):
+    seeds = runs.groupby(keys)["test_accuracy"].agg(["mean", "min", "max"]).reset_index()
+    for (dataset, layers, degree), rows in seeds.groupby(keys[:3]):
+        for row in rows.itertuples():
+            style.draw_interval(panels[dataset], row.parameters, row.min, row.max, colours[degree])
         panels[dataset].plot(
             rows["parameters"].to_numpy(float),
-            rows["test_accuracy"],
+            rows["mean"],
             color=colours[degree],
             ls=_LINES[layers],
             marker="o" if layers == 1 else "s",
@@ -58,6 +61,7 @@ def draw(table: pd.DataFrame) -> Figure:
             mfc="white",
             label="2 hidden layers",
         ),
+        *style.seed_handles(runs["seed"].nunique() > 1),
     ]
     style.legend_above(figure, handles)
     return figure

@@ -57,13 +57,14 @@ def draw(table: pd.DataFrame) -> Figure:
         for model, colour in colours.items()
     ]
     same = Line2D([], [], color=style.GREY, marker="x", ms=4, ls="", label="trained as clean")
-    style.legend_above(figure, [*handles, same])
+    interval = style.interval_handle("95% interval")
+    style.legend_above(figure, [*handles, interval, same])
     return figure
 
 
 def _prepare(axes: Axes, title: str, protocols: list[str], measure: str) -> None:
     style.prepare_rows(axes, title, protocols)
-    axes.axvline(1 if measure == "log_efficiency" else 0, color="black", lw=0.8)
+    axes.axvline(1 if measure == "log_efficiency" else 0, color=style.GREY, lw=0.8)
     if measure == "log_efficiency":
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter(lambda value, _: f"\N{MULTIPLICATION SIGN}{value:g}")

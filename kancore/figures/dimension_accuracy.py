@@ -11,8 +11,16 @@ from kancore.intrinsic_dimension.estimates import MEASURED, estimate_landscapes
 from kancore.intrinsic_dimension.search import FRACTION
 from kancore.intrinsic_dimension.subspaces import REFERENCE
 
+_REFERENCE = style.PALETTE[5]
 _THRESHOLDS = {"landscape_absolute": ":", "landscape_relative": "--"}
-_PUBLISHED: Look = {"ls": "", "marker": "D", "ms": 5, "mfc": "white", "mec": "black", "zorder": 4}
+_PUBLISHED: Look = {
+    "ls": "",
+    "marker": "D",
+    "ms": 5,
+    "mfc": "white",
+    "mec": style.GREY,
+    "zorder": 4,
+}
 _CROSSING: Look = {"ls": "", "marker": "v", "ms": 6, "mec": "white", "mew": 0.6, "zorder": 5}
 
 
@@ -46,7 +54,7 @@ def draw(table: pd.DataFrame) -> Figure:
 
 
 def _looks(networks: list[str]) -> dict[str, dict]:
-    """Colour of each network's model, thinner lines for deeper networks; black is the reference."""
+    """Colour of each network's model, thinner lines for deeper ones; the reference has its own."""
     colours = style.colours([network.split("-")[0] for network in networks])
     looks = {}
     for network in networks:
@@ -57,7 +65,7 @@ def _looks(networks: list[str]) -> dict[str, dict]:
             "label": f"{style.display_name(model)} {widths}",
         }
     if REFERENCE.name in looks:
-        looks[REFERENCE.name] = {"color": "black", "lw": 1.2, "label": "Reference, 200x200"}
+        looks[REFERENCE.name] = {"color": _REFERENCE, "lw": 1.2, "label": "Reference, 200x200"}
     return looks
 
 

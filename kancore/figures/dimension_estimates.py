@@ -23,26 +23,42 @@ _PUBLISHED: Look = {
 
 
 def draw(table: pd.DataFrame) -> Figure:
-    """Draw a row for each estimator, the same in all panels.
+    """Draw a row for each estimate of a data set.
 
-    One panel a data set with a logarithmic axis of the dimension. A line through a dot is its 95%
-    bootstrap interval; beside it stands the estimate.
+    One panel a data set, all with the same logarithmic axis of the dimension. A line through a dot
+    is its 95% interval; beside it stands the estimate. What has no estimate has no row.
     """
     table = table.assign(row=[_name(row) for row in table.itertuples()])
-    rows = list(dict.fromkeys(table["row"]))
-    names = style.in_order(table["dataset"])
-    height = 0.2 * len(rows) + 0.35
-    figure, by_name = style.panels(names, 2, height, sharex=True, sharey=True)
+    known = table[table["dimension"].notna()]
+    rows = {
+        name: list(dict.fromkeys(known.loc[known["dataset"] == name, "row"]))
+        for name in style.in_order(table["dataset"])
+    }
+    height = 0.2 * max(map(len, rows.values())) + 0.35
+    figure, by_name = style.panels(list(rows), 2, height, sharex=True)
     for name, axes in by_name.items():
-        drawn = table[(table["dataset"] == name) & table["dimension"].notna()]
-        _draw_panel(axes, drawn, rows)
+        _draw_panel(axes, known[known["dataset"] == name], rows[name])
     figure.supxlabel("Intrinsic dimension", fontsize="medium")
     sources = sorted(set(table["source"]) - {MEASURED})
-    handles = [Line2D([], [], **_MEASURED, label="measured, 95% interval")]
+    measured = known[known["source"] == MEASURED]
+    intervals = (measured["low"] < measured["high"]).any()
+    handles = [Line2D([], [], **_MEASURED, label="measured")]
+    if intervals:
+        line = Line2D([], [], color=_MEASURED["color"], lw=1.6, label="95% interval")
+        handles.append(line)
     if sources:
         handles.append(Line2D([], [], **_PUBLISHED, label=f"published: {', '.join(sources)}"))
     style.legend_above(figure, handles)
+    style.describe(figure, _describe(table[table["dimension"].isna()]))
     return figure
+
+
+def _describe(lost: pd.DataFrame) -> str:
+    """Name what has no estimate."""
+    if lost.empty:
+        return ""
+    names = [f"{style.display_name(row.dataset)}, {row.row}" for row in lost.itertuples()]
+    return f"There is no estimate of {'; '.join(names)}."
 
 
 def _name(row) -> str:
@@ -63,10 +79,11 @@ def _draw_panel(axes: Axes, drawn: pd.DataFrame, rows: list[str]) -> None:
             continue
         axes.plot(row.dimension, place, zorder=3, **_MEASURED)
         right = row.dimension if pd.isna(row.high) else row.high
+        beside = drawn.loc[drawn["row"] == row.row, "dimension"].max()  # a published one's mark
         axes.hlines(place, right if pd.isna(row.low) else row.low, right, color=_MEASURED["color"])
         axes.annotate(
             f"{row.dimension:.3g}" if row.dimension < 1000 else f"{row.dimension:,.0f}",
-            (right, place),
+            (max(right, beside), place),
             xytext=(7, 0),
             textcoords="offset points",
             va="center",

@@ -14,20 +14,23 @@ from kancore.figures import heat_map, style
 _COLOURS = {
     "supported": "#009E73",
     "suggested": "#A6DCCB",
-    "inconclusive": "#DDDDDD",
+    "inconclusive": "#D0D0D0",
     "doubted": "#F3C9A8",
     "contradicted": "#D55E00",
-    "not tested": "#FFFFFF",
 }
+# Without the brackets that say that there are few seeds, for which a cell has no room.
+_MARKS = {verdict: style.MARKS[verdict].strip("()") for verdict in _COLOURS}
 
 
 def draw(table: pd.DataFrame) -> Figure:
     """Draw the verdict on each claim under each variation.
 
-    One row a claim and one column a setting of a variation. A variation that cannot change a claim
-    leaves its cell empty.
+    One row a claim that can be tested and one column a setting of a variation. A variation that
+    cannot change a claim, or by which it cannot be tested, leaves its cell empty.
     """
-    whole = table[table["part"] == 0]
+    whole = table[(table["part"] == 0) & table["verdict"].isin(_COLOURS)]
+    if whole.empty:
+        return style.nothing("no claim of the paper can be tested with these runs")
     claims = list(dict.fromkeys(whole["claim"]))
     settings = list(dict.fromkeys(zip(whole["variation"], whole["setting"], strict=True)))
     names = [style.setting_name(*setting) for setting in settings]
@@ -45,7 +48,7 @@ def draw(table: pd.DataFrame) -> Figure:
         vmin=-0.5,
         vmax=len(numbers) - 0.5,
         cmap=ListedColormap(list(_COLOURS.values())),
-        annot=cells.map(style.MARKS.get, na_action="ignore"),
+        annot=cells.map(_MARKS.get, na_action="ignore"),
         fmt="",
         annot_kws=heat_map.TEXT | {"color": "black"},
         linewidths=1,
@@ -57,7 +60,7 @@ def draw(table: pd.DataFrame) -> Figure:
         if before[0] != after[0]:
             axes.axvline(edge, color="white", lw=5)
     handles = [
-        Patch(fc=colour, ec=style.GREY, lw=0.5, label=f"{style.MARKS[verdict]} {verdict}")
+        Patch(fc=colour, ec=style.GREY, lw=0.5, label=f"{_MARKS[verdict]} {verdict}")
         for verdict, colour in _COLOURS.items()
         if (whole["verdict"] == verdict).any()
     ]

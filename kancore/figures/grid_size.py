@@ -6,6 +6,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from kancore.figures import style
 from kancore.figures.style import Look
@@ -40,5 +41,7 @@ def draw(table: pd.DataFrame) -> Figure:
     handles = [
         Line2D([], [], **look, label=style.display_name(depth)) for depth, look in looks.items()
     ]
-    style.legend_above(figure, handles)
+    bands = [Patch(color=style.GREY, label="lowest to highest seed", **style.RANGE["err_kws"])]
+    several = runs["seed"].nunique() > 1
+    style.legend_above(figure, [*handles, *(bands if several else [])])
     return figure

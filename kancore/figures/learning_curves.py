@@ -39,8 +39,11 @@ def draw(table: pd.DataFrame) -> Figure:
         axes.set_title(style.display_name(depth), fontweight="bold")
     for name, row in zip(names, grid, strict=True):
         for depth, axes in zip(depths, row, strict=True):
-            _draw_panel(axes, _cell(curves, name, depth), colours)
             lost = _cell(best, name, depth)
+            if lost.empty:  # this data set's networks have other depths
+                axes.set_axis_off()
+                continue
+            _draw_panel(axes, _cell(curves, name, depth), colours)
             lost = style.in_order(lost.loc[lost["test_accuracy"].isna(), "model"])
             style.note(axes, (f"{style.display_name(model)}: all diverged" for model in lost))
         row[0].set_ylabel(style.fold(style.display_name(name), 1.5), fontweight="bold")
@@ -51,7 +54,20 @@ def draw(table: pd.DataFrame) -> Figure:
             Patch(color=style.GREY, label="test, lowest to highest seed", **style.RANGE["err_kws"])
         )
     style.legend_above(figure, [*style.line_handles(best, colours), *handles])
+    style.describe(figure, _describe(curves))
     return figure
+
+
+def _describe(curves: pd.DataFrame) -> str:
+    """Say how far training accuracy is above test accuracy at the end."""
+    last = curves.sort_values("epoch").drop_duplicates([*SETTING, "seed"], keep="last")
+    ahead = (100 * (last["train_accuracy"] - last["test_accuracy"])).groupby(last["model"]).median()
+    points = [
+        f"{style.display_name(model)} {ahead[model]:.1f}" for model in style.in_order(ahead.index)
+    ]
+    if not points:
+        return "All runs diverged."
+    return f"Points from test up to training accuracy at the end, median: {', '.join(points)}."
 
 
 def _cell(table: pd.DataFrame, dataset: str, depth: str) -> pd.DataFrame:

@@ -6,10 +6,14 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from kancore.analysis.statistics import average_seeds, main_grid
 from kancore.figures import style
 from kancore.figures.style import Look
+
+# Of what is not trained by backpropagation.
+_HATCH = "////"
 
 
 def draw(table: pd.DataFrame) -> Figure:
@@ -31,16 +35,50 @@ def draw(table: pd.DataFrame) -> Figure:
         low, high = group["test_accuracy"].agg(["min", "max"])
         room = 0.1 * (high - low) or 0.01
         axes.set_ylim(low - room, high + room)
-    handles: list[Artist] = [*style.patch_handles(schemes, colours, pale=True)]
+    handles: list[Artist] = [
+        Patch(fc=style.pale(colours[model]), ec=colours[model], label=style.display_name(model))
+        for model in style.in_order(schemes["model"])
+    ]
+    objectives = style.in_order(schemes["objective"])
+    grey: Look = {"fc": style.pale(style.GREY), "ec": style.GREY}
+    handles += [
+        Patch(hatch=_hatch(name), label=style.display_name(name), **grey)
+        for name in objectives
+        if len(objectives) > 1
+    ]
+    handles.append(Line2D([], [], color=style.MEDIAN, label="median"))
     if schemes["diverged"].any():
         look: Look = {"ls": "", "marker": r"$\mathrm{n}$", "color": style.GREY}
         handles.append(Line2D([], [], **look, label="schemes that diverged"))
     style.legend_above(figure, handles)
+    style.describe(figure, _describe(schemes))
     return figure
 
 
+def _hatch(objective: str) -> str | None:
+    return None if objective == "backprop" else _HATCH
+
+
+def _describe(schemes: pd.DataFrame) -> str:
+    """Compare how far schemes of each model and objective lie apart."""
+    places = ["objective", "model", "dataset", "depth"]
+    quartiles = schemes.groupby(places)["test_accuracy"].quantile([0.25, 0.75]).unstack()
+    points = 100 * (quartiles[0.75] - quartiles[0.25]).groupby(["objective", "model"]).median()
+    several = schemes["objective"].nunique() > 1
+    words = [
+        f"{style.display_name(model)}{f' ({style.display_name(objective)})' if several else ''} "
+        f"{points[objective, model]:.1f}"
+        for objective in style.in_order(schemes["objective"])
+        for model in style.in_order(schemes["model"])
+        if (objective, model) in points.index
+    ]
+    return (
+        f"Points from the lower to the upper quartile of schemes, median box: {', '.join(words)}."
+    )
+
+
 def _draw_box(axes: Axes, group: pd.DataFrame, place: float, width: float, colour: str) -> None:
-    hatch = style.HATCHES.get(group["objective"].iloc[0])
+    hatch = _hatch(group["objective"].iloc[0])
     values = group.loc[group["failed"] < group["seeds"], "test_accuracy"].to_numpy()
     if len(values):
         axes.boxplot(
@@ -51,11 +89,11 @@ def _draw_box(axes: Axes, group: pd.DataFrame, place: float, width: float, colou
             patch_artist=True,
             manage_ticks=False,
             boxprops={
-                "fc": f"{colour}55",
+                "fc": style.pale(colour),
                 "ec": colour,
                 "hatch": hatch,
             },
-            medianprops={"color": "black", "lw": 1.6},
+            medianprops={"color": style.MEDIAN, "lw": 1.6},
             whiskerprops={"color": colour},
             capprops={"color": colour},
         )

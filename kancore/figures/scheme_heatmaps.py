@@ -37,15 +37,32 @@ def draw(table: pd.DataFrame) -> Figure:
         grouped = cells.groupby(keys)
         means = grouped["test_accuracy"].mean().mask(grouped["failed"].all())
         for model, axes in zip(models, row, strict=True):
+            if model not in means.index.unique("model"):
+                axes.set_axis_off()
+                continue
             axes.set_title(style.display_name(model), loc="left", fontweight="bold", pad=15)
-            if model in means.index.unique("model"):
-                _draw_panel(axes, means.loc[model], (means.min(), means.max()))
+            _draw_panel(axes, means.loc[model], (means.min(), means.max()))
             axes.tick_params(labelbottom=number == len(pairs))
         label = style.fold(style.display_name(name), row_height)
         label += f"\n{style.display_name(objective)}" if several else ""
         row[0].set_ylabel(label, fontweight="bold")
     figure.supxlabel("Learning rate", fontsize="medium")
+    style.describe(figure, _describe(runs))
     return figure
+
+
+def _describe(runs: pd.DataFrame) -> str:
+    """Name the cell of each model that is best most often."""
+    keys = ["dataset", "objective", "depth", "model", "optimizer", "learning_rate"]
+    cells = runs.groupby(keys)["test_accuracy"].mean()
+    best = cells.loc[cells.groupby(keys[:4]).idxmax()].reset_index()
+    words = []
+    for model in style.in_order(best["model"]):
+        counts = best[best["model"] == model].value_counts(["optimizer", "learning_rate"])
+        optimizer, rate = counts.index[0]
+        cell = f"{style.display_name(optimizer)}, {rate:g}"
+        words.append(f"{style.display_name(model)}: {cell} ({counts.iloc[0]} of {counts.sum()})")
+    return f"The cell that is most often the best of its block is, for {'; '.join(words)}."
 
 
 def _draw_panel(axes: Axes, means: pd.Series, limits: tuple[float, float]) -> None:

@@ -7,6 +7,7 @@ from matplotlib.lines import Line2D
 
 from kancore.analysis.stability import ALL, BASELINE
 from kancore.figures import style
+from kancore.schemes import COMBINED
 
 _TITLES = {
     "median": "Median scheme, points",
@@ -14,15 +15,20 @@ _TITLES = {
 }
 # Share of a row's height between the marks of depths.
 _STEP = 0.24
-_MARKERS = "osD^v"
+_MARKERS = "osD^vPX"
+_POOLED = style.PALETTE[0]
 
 
 def draw(table: pd.DataFrame) -> Figure:
     """Draw the effect of each factor on the median accuracy and on the spread.
 
-    Two panels, a row a factor, that which raises the median most at the top. Black marks are means
-    over all data sets and depths, with 95% intervals; marks in colours those of a depth.
+    Two panels, a row a factor, that which raises the median most at the top. Large marks are means
+    over all data sets and depths, with 95% intervals, small ones those of a depth. A combination of
+    no factor has no row.
     """
+    combined = table[table["factor"] == COMBINED]
+    if (combined["effect"].fillna(0) == 0).all():
+        table = table[table["factor"] != COMBINED]
     table = table[(table["dataset"] == ALL) & (table["factor"] != BASELINE)]
     table = table.dropna(subset="effect")
     pooled = table[(table["depth"] == ALL) & (table["measure"] == "median")]
@@ -30,7 +36,7 @@ def draw(table: pd.DataFrame) -> Figure:
     depths = style.in_order(set(table["depth"]) - {ALL})
     if len(depths) == 1:  # the same marks again
         depths = []
-    colours = dict(zip(depths, mpl.color_sequences["tab10"], strict=False))
+    colours = dict(zip(depths, style.palette(len(depths) + 1)[1:], strict=True))
     figure = Figure(
         figsize=(mpl.rcParams["figure.figsize"][0], 0.32 * len(factors) + 1.1),
         layout="constrained",
@@ -38,24 +44,26 @@ def draw(table: pd.DataFrame) -> Figure:
     panels = figure.subplots(1, 2, sharey=True)
     for axes, (measure, title) in zip(panels, _TITLES.items(), strict=True):
         style.prepare_rows(axes, title, factors)
-        axes.axvline(0, color="black", lw=0.8)
+        axes.axvline(0, color=style.GREY, lw=0.8)
         for row in table[table["measure"] == measure].itertuples():
             if row.factor not in factors or row.depth not in (ALL, *depths):
                 continue
             number = [ALL, *depths].index(row.depth)
             place = factors.index(row.factor) + (number - len(depths) / 2) * _STEP
-            colour = "black" if row.depth == ALL else colours[row.depth]
+            colour, size = (_POOLED, 6) if row.depth == ALL else (colours[row.depth], 3.5)
             axes.hlines(place, 100 * row.low, 100 * row.high, color=colour, lw=1.4)
             marker = _MARKERS[number % len(_MARKERS)]
-            axes.plot(100 * row.effect, place, marker=marker, ms=4, color=colour)
+            axes.plot(100 * row.effect, place, marker=marker, ms=size, color=colour)
     handles = [
-        Line2D([], [], color=colour, marker=_MARKERS[number % len(_MARKERS)], ms=4, label=label)
+        Line2D([], [], color=colour, marker=_MARKERS[number % len(_MARKERS)], ls="", label=label)
         for number, (colour, label) in enumerate(
             [
-                ("black", "all depths" if depths else "all data sets"),
+                (_POOLED, "all depths" if depths else "all data sets"),
                 *((colours[depth], style.display_name(depth)) for depth in depths),
             ]
         )
     ]
+    if table["low"].notna().any():
+        handles.append(style.interval_handle("95% interval"))
     style.legend_above(figure, handles)
     return figure

@@ -1,5 +1,6 @@
 """What all figures share: fonts, sizes, colours, names and order, panels, and the files."""
 
+import io
 import math
 import re
 import textwrap
@@ -12,10 +13,9 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.colors import hsv_to_rgb, to_hex
+from matplotlib.colors import hsv_to_rgb, to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 
 # How something is drawn: keywords of Matplotlib's artists.
 Look = dict[str, Any]
@@ -23,6 +23,10 @@ Look = dict[str, Any]
 # Okabe & Ito's palette, told apart by all common forms of colour vision; black is left out.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
 GREY = "#555555"
+# Text and axes. Black itself is for medians alone, in every figure.
+INK = "#1d2328"
+MEDIAN = "#000000"
+_GRID = "#dddddd"
 
 _MODELS = {"mlp": "MLP", "kan": "KAN", "wide_mlp": "Wide MLP"}
 _DATASETS = {
@@ -142,9 +146,15 @@ _ORDER = {name: place for place, name in enumerate(_NAMES)}
 # For seaborn: a line through means over seeds, and a band from the lowest seed to the highest.
 RANGE: Look = {"errorbar": ("pi", 100), "err_kws": {"alpha": 0.2, "lw": 0}}
 LINES = {"backprop": "-", "hsic": "--"}
-HATCHES = {"backprop": None, "hsic": "////"}
 # Neither the time nor the version of the writer: the same table gives the same bytes.
-_METADATA = {".svg": {"Date": None, "Creator": None}, ".png": {"Software": None}}
+_METADATA: dict[str, dict[str, None]] = {
+    ".svg": {"Date": None, "Creator": None},
+    ".png": {"Software": None},
+    ".pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+}
+# Where a format has what a figure says of itself.
+_DESCRIPTION = {".svg": "Description", ".png": "Description", ".pdf": "Subject"}
+_INKED = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color")
 _SETTINGS = {"dpi", "font_size", "font_family", "width_inches"}
 
 
@@ -188,8 +198,9 @@ def apply(style: dict[str, Any]) -> AbstractContextManager:
             "axes.axisbelow": True,
             "axes.grid": True,
             "axes.grid.axis": "y",
-            "grid.color": "#DDDDDD",
+            "grid.color": _GRID,
             "grid.linewidth": 0.6,
+            **dict.fromkeys(_INKED, INK),
             "lines.linewidth": 1.6,
             "hatch.linewidth": 0.8,
             "svg.hashsalt": "kancore",
@@ -197,15 +208,32 @@ def apply(style: dict[str, Any]) -> AbstractContextManager:
     )
 
 
+def pale(colour: str, page: str = "white") -> str:
+    """Mix a colour with that of the page: an opaque face, on which a hatch of the colour is seen.
+
+    A transparent face would make its hatch transparent too, in SVG.
+    """
+    return to_hex(
+        [(own + 2 * other) / 3 for own, other in zip(to_rgb(colour), to_rgb(page), strict=True)]
+    )
+
+
+def describe(figure: Figure, text: str) -> None:
+    """Let a figure say in words what it shows of its table; its files and the report have them."""
+    figure.set_label(text)
+
+
 def save(figure: Figure, path: Path, style: dict[str, Any]) -> None:
-    """Write a figure as PNG or SVG, the same bytes each time.
+    """Write a figure as PNG, SVG or PDF, the same bytes each time.
+
+    An SVG has the colours of a dark page where the reader has chosen such; see `_dark`.
 
     Parameters
     ----------
     figure
         What a figure's ``draw`` returned.
     path
-        File to write; its suffix is ``.png`` or ``.svg``.
+        File to write; its suffix is ``.png``, ``.svg`` or ``.pdf``.
     style
         The settings that it was drawn with; see `apply`.
 
@@ -215,9 +243,41 @@ def save(figure: Figure, path: Path, style: dict[str, Any]) -> None:
         If the suffix is another one.
     """
     if path.suffix not in _METADATA:
-        raise ValueError(f"{path}: expected a name that ends in {' or '.join(_METADATA)}")
+        raise ValueError(f"{path}: expected a name that ends in {', '.join(_METADATA)}")
+    metadata: dict[str, Any] = {**_METADATA[path.suffix]}
+    if text := str(figure.get_label()):
+        metadata[_DESCRIPTION[path.suffix]] = text
+    written = io.BytesIO()
     with apply(style):
-        figure.savefig(path, metadata=_METADATA[path.suffix])
+        figure.savefig(written, format=path.suffix[1:], metadata=metadata)
+    drawn = written.getvalue()
+    if path.suffix == ".svg":
+        drawn = drawn.replace(b"</style>", f"\n{_dark()}</style>".encode(), 1)
+    path.write_bytes(drawn)
+
+
+def _dark() -> str:
+    """Write rules that give an SVG of Matplotlib the colours of the report's dark page.
+
+    What lies on the page changes: text, axes, grid, medians, white and pale faces. The cells of
+    heat maps and the text in them stay: that is black, white or seaborn's dark grey.
+    """
+    page, text = "#15191d", "#e4e8eb"
+    both = {INK: text, GREY: "#a3aeb8"}
+    strokes = {**both, "#ffffff": page, _GRID: "#3a434b", MEDIAN: "#ffffff"}
+    fills = {"#ffffff": page, **{pale(own): pale(own, page) for own in palette(12)}}
+    return "\n".join(
+        [
+            "@media (prefers-color-scheme: dark) {",
+            *(f'[style*="stroke: {a}"] {{stroke: {b} !important}}' for a, b in strokes.items()),
+            *(f'[style*="fill: {a}"] {{fill: {b} !important}}' for a, b in both.items()),
+            # White text is the text of dark cells; a hatch has its face as an attribute.
+            *(f':not(g)[style*="fill: {a}"] {{fill: {b} !important}}' for a, b in fills.items()),
+            *(f'rect[fill="{a}"] {{fill: {b} !important}}' for a, b in fills.items()),
+            "}",
+            "",
+        ]
+    )
 
 
 def display_name(name: str) -> str:
@@ -230,9 +290,10 @@ def display_name(name: str) -> str:
     return _NAMES.get(name, name if ":" in name else name.replace("_", " "))
 
 
-def fold(text: str, inches: float) -> str:
-    """Break a title or label into lines that are no longer than this."""
-    return textwrap.fill(text, max(8, int(_characters(inches, mpl.rcParams["axes.titlesize"]))))
+def fold(text: str, inches: float, size: float | None = None) -> str:
+    """Break text, of the size of titles or another one, into lines that are no longer than this."""
+    size = size or mpl.rcParams["axes.titlesize"]
+    return textwrap.fill(text, max(8, int(_characters(inches, size))))
 
 
 def _characters(inches: float, size: float) -> float:
@@ -243,6 +304,11 @@ def _characters(inches: float, size: float) -> float:
 def percent(fraction: float, _place: float | None = None) -> str:
     """Label of a tick at `fraction`, with as many decimals as keep neighbours apart."""
     return f"{round(100 * fraction, 4) + 0:g}%"  # + 0 makes a zero below zero plain
+
+
+def points(fraction: float, _place: float | None = None) -> str:
+    """Label of a tick at a difference between fractions: percentage points, without a unit."""
+    return percent(fraction).rstrip("%")
 
 
 def setting_name(variation: str, setting: str) -> str:
@@ -383,24 +449,34 @@ def note(axes: Axes, lines: Iterable[str]) -> None:
     )
 
 
-def patch_handles(
-    table: pd.DataFrame, by_model: Mapping[str, str], pale: bool = False
-) -> list[Patch]:
-    """Legend of the models, and of the objectives if there are several, as patches."""
-    objectives = in_order(table["objective"])
-    models = [
-        Patch(
-            fc=by_model[model] + ("55" if pale else ""),
-            ec=by_model[model],
-            label=display_name(model),
-        )
-        for model in in_order(table["model"])
-    ]
-    hatched = [
-        Patch(fc="#BBBBBB", ec="white", hatch=HATCHES.get(name), label=display_name(name))
-        for name in objectives
-    ]
-    return [*models, *(hatched if len(hatched) > 1 else [])]
+def all_diverged(row: Any, several: bool) -> str:
+    """Say that an architecture has no mark, and if there are several objectives under which."""
+    names = [row.model, row.depth, *([row.objective] if several else [])]
+    return f"{', '.join(map(display_name, names))}: all diverged"
+
+
+def nothing(text: str) -> Figure:
+    """Make a figure that says why there is nothing to draw."""
+    figure = Figure(layout="constrained")
+    figure.text(0.5, 0.5, text, ha="center", va="center", color=GREY)
+    describe(figure, f"Nothing to draw: {text}.")
+    return figure
+
+
+def draw_interval(axes: Axes, place: float, low: float, high: float, colour: str) -> None:
+    """Draw an interval through a mark, in its colour; nothing where there is none."""
+    if low < high:  # false of missing values too
+        axes.vlines(place, low, high, color=colour, lw=1.4)
+
+
+def interval_handle(label: str) -> Line2D:
+    """Legend of the lines through marks."""
+    return Line2D([], [], color=GREY, lw=1.4, label=label)
+
+
+def seed_handles(several: bool) -> list[Line2D]:
+    """Legend of lines from the lowest seed to the highest, if there are several seeds."""
+    return [interval_handle("lowest to highest seed")] if several else []
 
 
 def model_handles(models: Iterable[str], by_model: Mapping[str, str]) -> list[Line2D]:
@@ -447,7 +523,7 @@ def prepare_rows(axes: Axes, title: str, names: Iterable[str]) -> None:
     axes.grid(False)
     axes.grid(True, axis="x")
     for edge in range(1, len(names)):
-        axes.axhline(edge - 0.5, color="#DDDDDD", lw=0.6)
+        axes.axhline(edge - 0.5, color=_GRID, lw=0.6)
 
 
 def legend_above(figure: Figure, handles: list) -> None:

@@ -1,53 +1,48 @@
-"""Wall-clock time and number of parameters of each architecture, beside each other."""
+"""Time of an epoch against the number of parameters."""
 
-import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from kancore.figures import style
+from kancore.figures.parameters import logarithmic, parameters_panels
 
-_MARKERS = "osD^vPXp<>"
+_KEYS = ["dataset", "objective", "model", "depth"]
 
 
 def draw(table: pd.DataFrame) -> Figure:
-    """Draw a mark for each architecture and data set, in two panels that share their rows.
+    """Draw a mark for each architecture, joined along depth, at the seconds of an epoch.
 
-    Parameters at the left, seconds that an epoch of one network takes at the right, both on
-    logarithmic axes: time of training and evaluation, divided by epochs and networks.
+    One panel a data set, with logarithmic axes. The time is that of training and evaluation,
+    divided by epochs and by the networks that a sweep trains; lines through marks reach from the
+    fastest sweep to the slowest.
     """
-    colours = style.colours(table["model"])
-    networks = table["epochs"] * table["schemes"]
-    table = table.assign(networks=networks)
-    keys = ["dataset", "objective", "model", "depth"]
-    sums = table.groupby(keys, as_index=False).agg(
-        parameters=("parameters", "first"), seconds=("seconds", "sum"), networks=("networks", "sum")
+    each = table.assign(networks=table["epochs"] * table["schemes"])
+    each = each.assign(epoch=each["seconds"] / each["networks"])
+    sums = each.groupby(_KEYS, as_index=False).agg(
+        parameters=("parameters", "first"),
+        seconds=("seconds", "sum"),
+        networks=("networks", "sum"),
+        low=("epoch", "min"),
+        high=("epoch", "max"),
     )
-    pairs = style.architectures(sums)
-    names = style.in_order(sums["dataset"])
-    markers = {name: _MARKERS[place % len(_MARKERS)] for place, name in enumerate(names)}
-    width, _ = mpl.rcParams["figure.figsize"]
-    figure = Figure(figsize=(width, 0.3 * len(pairs) + 1.3), layout="constrained")
-    left, right = figure.subplots(1, 2, sharey=True)
-    for row in sums.itertuples():
-        look = {
-            **style.mark(colours[row.model], row.objective),
-            "marker": markers[row.dataset],
-            "alpha": 0.85,
-        }
-        place = pairs.index((row.model, row.depth))
-        left.plot(float(row.parameters), place, **look)
-        right.plot(row.seconds / row.networks, place, **look)
-    labels = [f"{style.display_name(model)}, {style.display_name(depth)}" for model, depth in pairs]
-    left.set_yticks(range(len(pairs)), labels)
-    left.invert_yaxis()
-    for axes, title in ((left, "Trainable parameters"), (right, "Seconds an epoch, one network")):
-        axes.set_xscale("log")
-        axes.set_xlabel(title)
-        axes.grid(True, axis="x")
-    datasets = [
-        Line2D([], [], color=style.GREY, ls="", ms=7, marker=marker, label=style.display_name(name))
-        for name, marker in markers.items()
-    ]
-    style.legend_above(figure, [*style.mark_handles(sums, colours), *datasets])
+    sums["epoch"] = sums["seconds"] / sums["networks"]
+    colours, label = style.colours(table["model"]), "Seconds an epoch, one network"
+    figure = parameters_panels(sums, colours, "epoch", label, "fastest to slowest sweep")
+    logarithmic(figure)
+    style.describe(figure, _describe(sums))
     return figure
+
+
+def _describe(sums: pd.DataFrame) -> str:
+    """Compare KANs with the wide MLPs, which have as many parameters, or else with MLPs."""
+    wide = sums.pivot(index=["dataset", "objective", "depth"], columns="model", values="epoch")
+    for rival in ("wide_mlp", "mlp"):
+        if {"kan", rival} <= set(wide):
+            factors = (wide["kan"] / wide[rival]).dropna()
+            if len(factors):
+                return (
+                    f"An epoch of a KAN takes {factors.median():.2f} times as long as one of the "
+                    f"{style.display_name(rival)} of its depth (median; {factors.min():.2f} to "
+                    f"{factors.max():.2f})."
+                )
+    return ""

@@ -10,7 +10,7 @@ import torch
 
 from kancore.analysis.stability import effects
 from kancore.analysis.statistics import SCHEME, summarize_runs
-from kancore.analysis.tables import AUDIT, FIRMNESS, RUNS, STABILITY
+from kancore.analysis.tables import AUDIT, FIRMNESS, RUNS, STABILITY, VERDICTS
 from kancore.data.preparation import make_dataset
 from kancore.schemes import INITIALIZATIONS, MODELS, OPTIMIZERS, derive_seed
 from kancore.tables import HISTORY, KEY_NAMES, TIMINGS, read_table, write_table
@@ -199,6 +199,41 @@ def firmness():
     ]
     moved = {**rows[0], "variation": "comparable", "setting": "0.01", "verdict": "contradicted"}
     return _as_read([*rows, moved], FIRMNESS)
+
+
+@pytest.fixture(scope="session")
+def verdicts():
+    """Tests of four claims: of a difference, of a share, of a factor, and one not made."""
+    nothing = dict.fromkeys(VERDICTS.names)
+    about = {"study": "made_up", "part": 1, "summary": "effect", "unit": "accuracy"}
+    rows = [
+        {
+            **{"topic": "Accuracy", "claim": "C1", "claim_verdict": "supported"},
+            **{"statement": "KANs and MLPs reach comparable accuracy.", "verdict": "supported"},
+            **{"value": -0.004, "low": -0.009, "high": 0.001, "above": -0.02, "below": 0.02},
+            "published": -0.005,
+        },
+        {
+            **{"topic": "Overfitting", "claim": "C3", "claim_verdict": "doubted", "unit": "gap"},
+            **{"statement": "KANs overfit more than MLPs.", "verdict": "suggested"},
+            **{"value": 0.01, "above": 0.0},
+        },
+        {
+            **{"topic": "Overfitting", "claim": "C3", "claim_verdict": "doubted", "unit": "gap"},
+            **{"statement": "KANs overfit more than MLPs.", "verdict": "doubted", "part": 2},
+            **{"value": 0.7, "above": 0.9, "summary": "share"},
+        },
+        {
+            **{"topic": "Efficiency", "claim": "C9", "claim_verdict": "depends"},
+            **{"statement": "KANs are more efficient.", "verdict": "depends", "above": 0.0},
+            **{"value": float(np.log(2)), "unit": "log_efficiency"},
+        },
+        {
+            **{"topic": "Efficiency", "claim": "C16", "claim_verdict": "not tested"},
+            **{"statement": "A small MLP is the most efficient.", "verdict": "not tested"},
+        },
+    ]
+    return _as_read([{**nothing, **about, **row} for row in rows], VERDICTS)
 
 
 # What each factor adds to accuracies, in fractions, by data set.

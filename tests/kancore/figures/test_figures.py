@@ -10,7 +10,11 @@ import pandas as pd
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from kancore.analysis.efficiency import efficiency_by_source, rank_correlations
+from kancore.analysis.efficiency import (
+    best_scheme_efficiency,
+    efficiency_by_source,
+    rank_correlations,
+)
 from kancore.analysis.statistics import best_schemes, counted, summarize_runs
 from kancore.analysis.tables import INTRINSIC_DIMENSIONS
 from kancore.figures import heat_map, style
@@ -22,8 +26,6 @@ from kancore.tables import LANDSCAPES
 STYLE = {"dpi": 60, "font_size": 9, "font_family": "DejaVu Sans", "width_inches": 7}
 DEPTHS = ("2layers", "3layers", "4layers")
 OWN = "rbf_kan:build"
-# What compares objectives, and what ranks all runs of a data set.
-WITHOUT_OWN = ("hsic_accuracy", "efficiency_ranks")
 EIGHT = ("mnist", "fashion_mnist", "cifar10", "imdb", "higgs", "digits", "breast_cancer", "my_own")
 CASES = {
     "one_dataset": {"datasets": ("mnist",)},
@@ -99,7 +101,6 @@ TABLES = {
     "history": lambda history: history,
     "runs": summarize_runs,
     "efficiency": efficiency_of,
-    "efficiency_ranks": lambda history: rank_correlations(efficiency_of(history)),
     "landscapes": lambda table: table if "network" in table else landscapes_of(table),
     "intrinsic_dimension": estimates_of,
 }
@@ -138,11 +139,11 @@ def drawn_texts(figure, monkeypatch):
 
 
 @pytest.fixture
-def own_tables(follow_ups, timings, audit, firmness, stability):
+def own_tables(follow_ups, timings, audit, firmness, stability, verdicts):
     """Tables of figures that are not drawn of the grid."""
     return {
         **{"follow_ups": follow_ups, "timings": timings, "audit": audit},
-        **{"firmness": firmness, "stability": stability},
+        **{"firmness": firmness, "stability": stability, "verdicts": verdicts},
     }
 
 
@@ -182,21 +183,16 @@ def test_every_figure_is_drawn_of_every_study(name, case, cases):
     models, objectives = cases[case]["model"].nunique(), cases[case]["objective"].nunique()
     panels = {
         "learning_curves": datasets * depths,
-        "parameters_accuracy": 1,
-        "parameters_efficiency": 1,
-        "efficiency_bars": 2 * datasets,
-        "efficiency_ranks": 2,  # and its colour bar
+        "efficiency": 2 * datasets,
         "scheme_heatmaps": datasets * objectives * models,
     }
-    if case != "objectives":
-        panels["hsic_accuracy"] = 0  # which says that there are no such runs
     assert len(figure.axes) == panels.get(name, datasets)
     assert figure.get_figwidth() == STYLE["width_inches"]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FIGURES)
-@pytest.mark.parametrize("suffix", ["png", "svg"])
+@pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])
 def test_the_same_table_gives_the_same_bytes(name, suffix, table_of, tmp_path):
     written = []
     for attempt in range(2):
@@ -204,99 +200,72 @@ def test_the_same_table_gives_the_same_bytes(name, suffix, table_of, tmp_path):
         style.save(draw(name, table_of(name)), path, STYLE)
         written.append(path.read_bytes())
     assert written[0] == written[1]
-    assert written[0].startswith(b"\x89PNG" if suffix == "png" else b"<?xml")
+    starts = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
+    assert written[0].startswith(starts[suffix])
 
 
 def test_drawing_leaves_the_settings_alone(cases):
     before = mpl.rcParams.copy()
-    draw("accuracy_bars", cases["one_dataset"])
+    draw("best_accuracy", cases["one_dataset"])
     assert mpl.rcParams == before
 
 
-def test_bars_are_as_high_as_the_best_schemes(cases):
-    figure = draw("accuracy_bars", cases["one_dataset"])
+def marks(axes):
+    """Marks of a panel from left to right: place, height, whether they are filled."""
+    found = [
+        (line.get_xdata()[0], line.get_ydata()[0], line.get_markerfacecolor() != "white")
+        for line in axes.lines
+        if line.get_marker() == "o"
+    ]
+    return sorted(found)
+
+
+ARCHITECTURES = list(product(("mlp", "kan", "wide_mlp"), DEPTHS))
+
+
+def test_marks_are_as_high_as_the_best_schemes(cases):
+    (axes,) = draw("best_accuracy", cases["one_dataset"]).axes
     best = best_schemes(summarize_runs(cases["one_dataset"]))
     best = best.set_index(["model", "depth"])["test_accuracy"]
-    expected = [
-        best[model, depth]
-        for model in ("mlp", "kan", "wide_mlp")
-        for depth in ("2layers", "3layers", "4layers")
-    ]
-    bars = sorted(figure.axes[0].patches, key=lambda bar: bar.get_x())
-    assert [bar.get_height() for bar in bars] == pytest.approx(expected)
-    labels = [text.get_text() for text in figure.axes[0].texts]
-    assert sorted(labels) == sorted(f"{100 * accuracy:.1f}" for accuracy in expected)
+    assert [height for _, height, _ in marks(axes)] == pytest.approx(list(best[ARCHITECTURES]))
+    low, high = axes.get_ylim()
+    assert low > 0.5  # so that a point can be seen
+    assert high - low >= 0.02
 
 
-def test_bars_say_where_all_runs_diverged(cases):
-    figure = draw("accuracy_bars", cases["kan_diverged"])
-    labels = [text.get_text() for text in figure.axes[0].texts]
-    assert labels.count("all diverged") == 1
-    assert len(figure.axes[0].patches) == 6
+def test_lines_through_marks_reach_over_the_seeds(cases):
+    figure = draw("best_accuracy", cases["seeds"])
+    best = best_schemes(summarize_runs(cases["seeds"]))
+    best = best[best["dataset"] == "mnist"].set_index(["model", "depth"]).loc[ARCHITECTURES]
+    ends = [lines.get_segments()[0][:, 1] for lines in figure.axes[0].collections]
+    np.testing.assert_allclose(
+        sorted(map(list, ends)), sorted(best[["lowest", "highest"]].values.tolist())
+    )
+    texts = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert "lowest to highest seed" in texts
 
 
-def test_second_objective_is_hatched(cases):
-    figure = draw("accuracy_bars", cases["objectives"])
-    hatches = [bar.get_hatch() for bar in figure.axes[0].patches]
-    assert (hatches.count(None), hatches.count("////")) == (9, 9)
+def test_marks_say_where_all_runs_diverged(cases):
+    (axes,) = draw("best_accuracy", cases["kan_diverged"]).axes
+    texts = [text.get_text() for text in axes.texts]
+    lost = cases["kan_diverged"].query("model == 'kan'")["depth"].unique()
+    assert "\n".join(texts).count("all diverged") == len(lost) == 1
+    assert len([height for _, height, _ in marks(axes) if height == height]) == 6
 
 
-def test_pairs_are_the_best_schemes_of_both_objectives(cases):
+def test_two_objectives_stand_side_by_side_and_the_other_is_open(cases):
     best = best_schemes(summarize_runs(cases["objectives"]))
     best = best.set_index(["model", "depth", "objective"])["test_accuracy"].unstack()
-    (axes,) = draw("hsic_accuracy", cases["objectives"]).axes
-    pairs = [line for line in axes.lines if len(line.get_xdata()) == 2]
-    pairs.sort(key=lambda line: line.get_xdata()[0])
-    in_order = [
-        (model, depth)
-        for model in ("mlp", "kan", "wide_mlp")
-        for depth in ("2layers", "3layers", "4layers")
-    ]
-    for line, architecture in zip(pairs, in_order, strict=True):
-        expected = best.loc[architecture]
-        assert line.get_ydata() == pytest.approx([expected["backprop"], expected["hsic"]])
-    marks = [line for line in axes.lines if line.get_marker() == "o"]
-    assert [line.get_markerfacecolor() == "white" for line in marks] == 9 * [False, True]
-    points = 100 * (best["hsic"] - best["backprop"])
-    texts = [text.get_text().replace("\N{MINUS SIGN}", "-") for text in axes.texts]
-    assert sorted(map(float, texts)) == pytest.approx(sorted(points), abs=0.05)
-
-
-def test_pairs_need_both_objectives_and_say_where_all_diverged(cases):
-    both = cases["objectives"]
-    of_kan = (both["objective"] == "hsic") & (both["model"] == "kan")
-    lost = both[of_kan].drop_duplicates("depth").assign(diverged=True, test_accuracy=np.nan)
-    (axes,) = draw("hsic_accuracy", pd.concat([both[~of_kan], lost])).axes
-    notes = [text.get_text() for text in axes.texts if "diverged" in text.get_text()]
-    assert notes == [
-        "\n".join(f"KAN, {n} layers, HSIC bottleneck: all diverged" for n in (2, 3, 4))
-    ]
-    differences = [text for text in axes.texts if "." in text.get_text()]
-    assert len(differences) == 6
-    figure = draw("hsic_accuracy", cases["one_dataset"])
-    assert [text.get_text() for text in figure.texts] == ["no runs with the objective hsic"]
-
-
-def test_diamonds_are_at_the_median_over_schemes(cases):
-    runs = summarize_runs(cases["one_dataset"])
-    expected = counted(runs).groupby(["model", "depth"])["test_accuracy"].median()
-    axes = draw("accuracy_bars", cases["one_dataset"]).axes[0]
-    drawn = [line.get_ydata()[0] for line in axes.lines if line.get_marker() == "D"]
-    assert sorted(drawn) == pytest.approx(sorted(expected))
-
-
-def test_heights_of_short_bars_stand_above_them(cases):
-    history = cases["seeds"].copy()
-    accuracies = ["validation_accuracy", "test_accuracy"]
-    history[accuracies] *= np.where(history["dataset"] == "cifar10", 0.2, 1)[:, None]
-    tall, short = draw("accuracy_bars", history).axes
-    assert {text.get_color() for text in tall.texts} == {"white"}
-    bars = sorted(short.patches, key=lambda bar: bar.get_x())
-    texts = sorted(short.texts, key=lambda text: text.get_position()[0])
-    for bar, text in zip(bars, texts, strict=True):
-        assert 0 < bar.get_height() < text.get_position()[1]
-        assert text.get_text() == f"{100 * bar.get_height():.1f}"
-        assert mpl.colors.to_rgba(text.get_color()) == bar.get_facecolor()
+    figure = draw("best_accuracy", cases["objectives"])
+    expected = best.loc[ARCHITECTURES, ["backprop", "hsic"]].to_numpy()
+    (axes,) = figure.axes
+    assert [height for _, height, _ in marks(axes)] == pytest.approx(expected.ravel())
+    assert [filled for *_, filled in marks(axes)] == 9 * [True, False]
+    joined = [line.get_ydata() for line in axes.lines if line.get_marker() == "None"]
+    assert sorted(map(list, joined)) == pytest.approx(np.array(sorted(expected.tolist())))
+    points = 100 * (best["hsic"] - best["backprop"]).median()
+    assert "0 of 9 architectures reach more" in figure.get_label()
+    assert f"the median difference is {points:+.1f} points" in figure.get_label()
 
 
 def test_boxes_are_the_quartiles_of_the_schemes(cases):
@@ -304,7 +273,7 @@ def test_boxes_are_the_quartiles_of_the_schemes(cases):
     accuracies = counted(runs).groupby(["model", "depth"])["test_accuracy"]
     expected = accuracies.quantile([0.25, 0.5, 0.75])
     axes = draw("scheme_boxplots", cases["one_dataset"]).axes[0]
-    medians = [line.get_ydata() for line in axes.lines if line.get_color() == "black"]
+    medians = [line.get_ydata() for line in axes.lines if line.get_color() == style.MEDIAN]
     edges = [np.unique(box.get_path().vertices[:4, 1]) for box in axes.patches]
     drawn = [[low, *set(at), high] for (low, high), at in zip(edges, medians, strict=True)]
     assert sorted(drawn) == pytest.approx(np.array(sorted(expected.unstack().to_numpy().tolist())))
@@ -401,6 +370,23 @@ def test_marks_are_at_parameters_and_accuracy(cases):
     assert figure.axes[0].get_xscale() == "log"
 
 
+def test_efficiency_has_a_panel_of_parameters_for_each_data_set(cases):
+    figure = draw("parameters_efficiency", cases["seeds"])
+    best = best_scheme_efficiency(efficiency_of(cases["seeds"]), "paper")
+    best = best[(best["dataset"] == "mnist") & (best["model"] == "kan")].sort_values("parameters")
+    colour = style.colours(["kan"])["kan"]
+    axes = figure.axes[0]
+    (line,) = (line for line in axes.lines if line.get_color() == colour)
+    assert line.get_ydata().tolist() == best["efficiency"].tolist()
+    ends = [
+        lines.get_segments()[0][:, 1].tolist()
+        for lines in axes.collections
+        if mpl.colors.to_hex(lines.get_color()[0]) == colour.lower()
+    ]
+    assert ends == best[["efficiency_low", "efficiency_high"]].to_numpy().tolist()
+    assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
+
+
 def cells(axes):
     """Texts of a heat map by column and row."""
     return {
@@ -443,6 +429,17 @@ def test_sensitivity_is_best_less_median(cases):
     assert np.array(ends) == pytest.approx(np.array([low, high]).T)
 
 
+def test_captions_of_sensitivity_say_what_the_marks_do(cases):
+    figure = draw("sensitivity", cases["one_dataset"])
+    best = best_schemes(summarize_runs(cases["one_dataset"])).set_index(["model", "depth"])
+    spread = 100 * (best["test_accuracy"] - best["median"]).unstack()
+    more = (spread.loc["kan"] - spread.loc["mlp"]).to_numpy()
+    assert f"In {(more > 0).sum()} of 3 pairs the KAN lacks more" in figure.get_label()
+    assert f"the median difference is {np.median(more):+.1f} points" in figure.get_label()
+    alone = cases["one_dataset"].query("model != 'kan'")
+    assert draw("sensitivity", alone).get_label() == ""
+
+
 def test_second_objective_has_open_marks_in_figure_and_legend(cases):
     figure = draw("sensitivity", cases["objectives"])
     drawn = [
@@ -456,12 +453,16 @@ def test_second_objective_has_open_marks_in_figure_and_legend(cases):
 
 
 def test_times_are_seconds_an_epoch_of_one_network(timings):
-    left, right = draw("time_parameters", timings).axes
-    sweep = timings[(timings["model"] == "kan") & (timings["dataset"] == "mnist")].iloc[0]
-    assert [sweep["parameters"]] in [line.get_xdata().tolist() for line in left.lines]
-    seconds = sweep["seconds"] / (sweep["epochs"] * sweep["schemes"])
-    assert [seconds] in [line.get_xdata().tolist() for line in right.lines]
-    assert len(left.lines) == len(right.lines) == 27
+    figure = draw("time_parameters", timings)
+    names = style.in_order(timings["dataset"])
+    assert len(figure.axes) == len(names)
+    sweeps = timings[(timings["model"] == "kan") & (timings["dataset"] == names[0])]
+    sweeps = sweeps.sort_values("parameters")
+    colour = style.colours(["kan"])["kan"]
+    (line,) = (line for line in figure.axes[0].lines if line.get_color() == colour)
+    seconds = sweeps["seconds"] / (sweeps["epochs"] * sweeps["schemes"])
+    assert line.get_xdata().tolist() == sweeps["parameters"].tolist()
+    assert line.get_ydata() == pytest.approx(seconds.to_numpy())
 
 
 @pytest.mark.parametrize("name", FOLLOW_UPS)
@@ -527,9 +528,9 @@ def test_grid_sizes_have_bands_over_seeds(follow_ups):
     assert [label.get_text() for label in axes.get_xticklabels()] == ["3", "5", "10"]
 
 
-def test_bars_of_efficiency_are_those_of_the_best_scheme(cases):
+def test_efficiencies_and_gaps_are_those_of_the_best_scheme_over_its_seeds(cases):
     history = cases["seeds"]
-    left, right = draw("efficiency_bars", history).axes[:2]
+    left, right = draw("efficiency", history).axes[:2]
     best = best_schemes(summarize_runs(history))
     best = best[(best["dataset"] == "mnist") & (best["model"] == "kan")]
     best = best[best["depth"] == "3layers"].iloc[0]
@@ -537,12 +538,22 @@ def test_bars_of_efficiency_are_those_of_the_best_scheme(cases):
     keys = ["dataset", "model", "depth", "initialization", "optimizer", "learning_rate"]
     runs = runs[(runs[keys] == best[keys]).all(axis=1)]
     each = runs["test_accuracy"] / runs["best_epoch"] / np.log(1 + runs["parameters"] - 750)
-    place = ("mlp", "kan", "wide_mlp").index("kan") * 3 + 1
-    (bar,) = (bar for bar in left.patches if abs(bar.get_x() + bar.get_width() / 2 - place) < 0.01)
     assert len(each) == 2
-    assert bar.get_height() == pytest.approx(each.mean())
-    (bar,) = (bar for bar in right.patches if abs(bar.get_x() + bar.get_width() / 2 - place) < 0.01)
-    assert bar.get_height() == pytest.approx(best["generalization_gap"])
+    place = ARCHITECTURES.index(("kan", "3layers"))
+    for axes, values in ((left, each), (right, runs["generalization_gap"])):
+        (height,) = (height for at, height, _ in marks(axes) if at == place)
+        assert height == pytest.approx(values.mean())
+        ends = [lines.get_segments()[0] for lines in axes.collections]
+        (own,) = (segment[:, 1] for segment in ends if segment[0, 0] == place)
+        assert own == pytest.approx([values.min(), values.max()])
+
+
+def test_efficiency_says_whether_the_dimension_changes_ranks(cases):
+    said = draw("efficiency", cases["one_dataset"]).get_label()
+    ranks = rank_correlations(efficiency_of(cases["one_dataset"]))
+    ranks = ranks[(ranks["source"] == "two_nn") & (ranks["other"] == "paper")]
+    assert f"Spearman's correlation is {ranks['spearman'].item():.4f} or more" in said
+    assert "MNIST, TwoNN" in said
 
 
 def test_discs_are_where_runs_were_best(cases):
@@ -579,16 +590,11 @@ def test_estimates_stand_beside_published_ones(cases):
     assert "7.33" in [text.get_text() for text in axes.texts]
 
 
-def test_cells_say_what_the_dimension_changes(cases):
-    axes = draw("efficiency_ranks", cases["one_dataset"]).axes[0]
-    texts = [text.get_text() for text in axes.texts]
-    assert "not reached" in texts
-    assert any(text.startswith("d = 750\n1.0000") for text in texts)
-
-
 def test_unknown_suffix_and_style_are_named(tmp_path):
-    with pytest.raises(ValueError, match=r"x\.pdf: expected a name that ends in \.svg or \.png"):
-        style.save(mpl.figure.Figure(), tmp_path / "x.pdf", STYLE)
+    with pytest.raises(
+        ValueError, match=r"x\.gif: expected a name that ends in \.svg, \.png, \.pdf"
+    ):
+        style.save(mpl.figure.Figure(), tmp_path / "x.gif", STYLE)
     with pytest.raises(ValueError, match="differs in \\['colour'\\]"):
         style.apply({**STYLE, "colour": "red"})
 
@@ -653,6 +659,11 @@ def test_departures_of_several_data_sets_have_panels_of_their_own(audit):
 def test_verdicts_by_other_choices_are_cells(firmness):
     axes = draw("firmness", firmness).axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["C1", "C2"]
+    untested = firmness.assign(
+        verdict=firmness["verdict"].mask(firmness["claim"] == "C2", "not tested")
+    )
+    rows = draw("firmness", untested).axes[0].get_yticklabels()
+    assert [label.get_text() for label in rows] == ["C1"]
     names = [label.get_text() for label in axes.get_xticklabels()]
     assert names[0] == "as declared"
     assert {"without MNIST", "after 25% of the epochs", "comparable within 1 points"} < set(names)
@@ -687,7 +698,7 @@ def test_a_model_of_ones_own_is_in_every_figure_of_the_grid(make_history):
         if FIGURES[name].table in ("runs", "history", "efficiency"):
             figure = draw(name, table)
             shown = any(OWN in text.get_text() for text in figure.findobj(mpl.text.Text))
-            assert shown == (name not in WITHOUT_OWN), name
+            assert shown, name
 
 
 def with_own(table, models):
@@ -739,7 +750,7 @@ def bright(colours):
 
 # Their colours are of something else than models.
 OF_NO_MODEL = {
-    *("scheme_heatmaps", "dimension_estimates", "efficiency_ranks", "stability_effects"),
+    *("scheme_heatmaps", "dimension_estimates", "stability_effects", "verdicts"),
     *("firmness", *FOLLOW_UPS),
 }
 
@@ -788,5 +799,92 @@ def test_effects_of_factors_are_marks_with_the_best_at_the_top(stability):
     pooled = stability[(stability["dataset"] == "all") & (stability["depth"] == "all")]
     for panel, measure in zip(axes, ("median", "spread"), strict=True):
         own = pooled[(pooled["factor"] == "clipping") & (pooled["measure"] == measure)].iloc[0]
-        marks = [line.get_xdata()[0] for line in panel.lines if line.get_color() == "black"]
-        assert any(mark == pytest.approx(100 * own["effect"]) for mark in marks)
+        pooled_marks = [line.get_xdata()[0] for line in panel.lines if line.get_markersize() == 6]
+        assert any(mark == pytest.approx(100 * own["effect"]) for mark in pooled_marks)
+
+
+def test_a_combination_of_no_factor_has_no_row(stability):
+    combined = stability["factor"] == "combined"
+    table = stability.assign(effect=stability["effect"].mask(combined, 0.0))
+    names = [
+        label.get_text() for label in draw("stability_effects", table).axes[0].get_yticklabels()
+    ]
+    assert "Combined" not in names
+    assert "Residual connections" in names
+
+
+def test_verdicts_stand_at_their_effects_beside_bounds_and_published_values(verdicts):
+    figure = draw("verdicts", verdicts)
+    words, points, factors, shares = figure.axes
+    texts = [text.get_text().replace("\n", " ") for text in words.texts]
+    assert texts[:2] == ["Accuracy", "C1  KANs and MLPs reach comparable accuracy."]
+    titles = [axes.get_title() for axes in figure.axes[1:]]
+    assert titles == ["Points", "Factor", "Share of pairs"]
+    look = {"supported": ("o", True), "doubted": ("X", False), "depends": ("D", True)}
+    look_of = {marker for marker, _ in look.values()}
+    for axes, claim, value in ((points, "C1", -0.4), (factors, "C9", 2.0), (shares, "C3", 70.0)):
+        row = verdicts[verdicts["claim"] == claim].iloc[-1]
+        (mark,) = (
+            line
+            for line in axes.lines
+            if line.get_marker() in look_of and line.get_xdata()[0] == pytest.approx(value)
+        )
+        assert (mark.get_marker(), mark.get_markerfacecolor() != "white") == look[row["verdict"]]
+    (region, another) = points.patches
+    corners = region.get_x(), region.get_x() + region.get_width()
+    assert corners == pytest.approx((-2, 2))
+    assert another.get_x() == 0  # C3 needs a gap above zero
+    assert another.get_x() + another.get_width() == pytest.approx(points.get_xlim()[1])
+    (interval,) = points.collections
+    assert interval.get_segments()[0][:, 0] == pytest.approx([-0.9, 0.1])
+    published = [line.get_xdata()[0] for line in points.lines if line.get_marker() == "|"]
+    assert published == pytest.approx([-0.5])
+    said = "Of 4 claims: 1 supported, 1 doubted, 1 depends; 1 not tested (C16)."
+    assert figure.get_label() == said
+    nothing = draw("verdicts", verdicts.assign(verdict="not tested", claim_verdict="not tested"))
+    assert "no claim" in nothing.texts[0].get_text()
+
+
+def blacks(figure):
+    """Lines of a figure's panels that are black."""
+    found = []
+    for axes in figure.axes:
+        found += [line for line in axes.lines if line.get_color() in ("black", "k", "#000000")]
+        for each in axes.collections:
+            if isinstance(each, mpl.collections.LineCollection):
+                found += [each for colour in each.get_color() if tuple(colour[:3]) == (0, 0, 0)]
+    return found
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_black_is_for_medians_alone_and_the_legend_says_so(name, cases, own_tables):
+    table = own_tables.get(FIGURES[name].table, cases["objectives"])
+    figure = draw(name, table)
+    legends = [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+    assert bool(blacks(figure)) == any("median" in text for text in legends)
+
+
+def test_a_figure_says_in_its_files_what_it_shows(cases, tmp_path):
+    figure = draw("best_accuracy", cases["one_dataset"])
+    assert figure.get_label().startswith("The highest marks are MNIST: ")
+    for suffix in ("svg", "png", "pdf"):
+        style.save(figure, tmp_path / f"x.{suffix}", STYLE)
+    assert (
+        f"<dc:description>{figure.get_label()}</dc:description>" in (tmp_path / "x.svg").read_text()
+    )
+    assert figure.get_label().encode() in (tmp_path / "x.png").read_bytes()
+
+
+def test_an_svg_has_rules_for_dark_pages(cases, tmp_path):
+    style.save(draw("scheme_boxplots", cases["objectives"]), tmp_path / "x.svg", STYLE)
+    text = (tmp_path / "x.svg").read_text()
+    rules = text.split("<style")[1].split("</style>")[0]
+    assert "prefers-color-scheme: dark" in rules
+    for colour in (style.INK, style.MEDIAN, style.pale(style.PALETTE[0])):
+        assert f": {colour}" in text.replace(rules, "") or f'fill="{colour}"' in text
+        assert f": {colour}" in rules
+
+
+def test_pale_colours_are_two_thirds_white():
+    assert style.pale("#000000") == "#aaaaaa"
+    assert style.pale("#ff0000", "#00ff00") == "#55aa00"
