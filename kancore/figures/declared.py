@@ -33,7 +33,7 @@ FIGURES = {
         "landscapes", "Intrinsic dimension", "accuracy in random subspaces", needs="landscapes"
     ),
     "dimension_estimates": Declared("intrinsic_dimension", "Intrinsic dimension", "estimates"),
-    "efficiency": Declared("efficiency", "Efficiency", "efficiency and generalization gap"),
+    "efficiency_gap": Declared("efficiency", "Efficiency", "efficiency and generalization gap"),
     "parameters_efficiency": Declared("efficiency", "Efficiency", "parameters against efficiency"),
     "activation_accuracy": Declared("follow_ups", "Follow-ups", "base activation", "activation"),
     "width_degree": Declared("follow_ups", "Follow-ups", "width and degree", "width_degree"),

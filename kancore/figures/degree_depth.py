@@ -20,9 +20,9 @@ def draw(table: pd.DataFrame) -> Figure:
     runs = table[table["experiment"] == "width_degree"]
     runs = runs.assign(layers=runs["hidden_widths"].str.count("x") + 1)
     degrees = sorted(runs["degree"].unique())
-    # Light to dark as degrees rise; the lightest colours would not be seen on white.
+    # Light to dark as degrees rise; neither the lightest, not seen on white, nor the darkest.
     colours = {
-        degree: colormaps["viridis_r"](0.15 + 0.85 * place / max(1, len(degrees) - 1))
+        degree: colormaps["viridis_r"](0.15 + 0.55 * place / max(1, len(degrees) - 1))
         for place, degree in enumerate(degrees)
     }
     figure, panels = style.panels(style.in_order(runs["dataset"]), 3, 2.7)

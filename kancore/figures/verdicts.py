@@ -2,7 +2,6 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import matplotlib as mpl
@@ -184,12 +183,5 @@ def _describe(table: pd.DataFrame) -> str:
     """Count the claims by their verdicts."""
     claims = table.drop_duplicates("claim")
     counts = Counter(claims["claim_verdict"])
-    words = [f"{counts[verdict]} {verdict}" for verdict in LOOKS if counts[verdict]]
-    text = f"Of {len(claims)} claims: {', '.join(words)}"
-    lost = list(_untested(claims))
-    return f"{text}; {len(lost)} not tested ({', '.join(lost)})." if lost else f"{text}."
-
-
-def _untested(claims: pd.DataFrame) -> Iterator[str]:
-    """Name the claims no test of which could be made."""
-    yield from claims.loc[claims["claim_verdict"] == "not tested", "claim"]
+    words = [f"{counts[name]} {name}" for name in (*LOOKS, "not tested") if counts[name]]
+    return f"Of {len(claims)} claims: {', '.join(words)}."

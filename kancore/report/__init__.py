@@ -6,6 +6,7 @@
 import base64
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from html import unescape
 from typing import Any
 
 import pandas as pd
@@ -24,7 +25,6 @@ from kancore.report import stability as stability_tables
 from kancore.report import tables, verdicts
 from kancore.status import duration
 
-# Data sets give the same architecture different widths, so widths do not count here.
 _ARCHITECTURE = ("model", "depth", "activation", "degree", "grid_size")
 
 
@@ -92,7 +92,10 @@ def contents(
     return {
         "study": study,
         "facts": _facts(runs, follow_ups, timings),
+        # On data of one's own what networks reach comes before what it says of the paper.
+        "own_data": bool(set(sizes["name"]) & set(settings.get("data", {}).get("own", {}))),
         "verdicts": verdicts.overview(claims),
+        "untested": [claim for claim in claims if claim["verdict"] == "not tested"],
         "claims": verdicts.details(claims),
         "firmness": firmness_table.variations(firmness),
         "own_models": verdicts.own_models(own_models) if own_models else None,
@@ -101,7 +104,7 @@ def contents(
             {**figure, "sample": _sample(by_experiment[figure["experiment"]])} for figure in figures
         ],
         "datasets": tables.table(sizes, tables.DATASET_COLUMNS),
-        "sections": [_section(row, best, keys, follow_ups, claims) for row in sizes.itertuples()],
+        "sections": [_section(row, follow_ups, claims) for row in sizes.itertuples()],
         "schemes": tables.schemes(runs),
         "best": tables.table(best, {**keys, **tables.BEST_COLUMNS}, tables.highest(best)),
         "runs": tables.table(tables.in_reading_order(runs), {**keys, **tables.RUN_COLUMNS}),
@@ -173,7 +176,7 @@ def _facts(
     share = f" ({diverged / everything:.1%})" if diverged else ""
     return [
         ("Data sets", "; ".join(map(display_name, in_order(runs["dataset"])))),
-        ("Architectures", count(_ARCHITECTURE)),
+        ("Architectures of a data set", f"{_architectures(runs):,}"),
         ("Schemes", count(SCHEME)),
         ("Seeds", count(["seed"])),
         ("Runs of the grid", f"{len(runs):,}"),
@@ -189,12 +192,23 @@ def _sample(runs: pd.DataFrame) -> str:
     counts = {
         "run": len(runs),
         "data set": runs["dataset"].nunique(),
-        "architecture": len(runs.drop_duplicates(["dataset", *_ARCHITECTURE, "hidden_widths"])),
+        "architecture of each": _architectures(runs),
         "scheme": len(runs.drop_duplicates(list(SCHEME))),
         "seed": runs["seed"].nunique(),
     }
-    words = [f"{n:,} {name}{'s' if n != 1 else ''}" for name, n in counts.items()]
+    words = [f"{n:,} {_plural(name) if n != 1 else name}" for name, n in counts.items()]
     return f"n = {words[0]}: {', '.join(words[1:])}."
+
+
+def _plural(name: str) -> str:
+    noun, *rest = name.split(" of ")
+    return " of ".join([f"{noun}s", *rest])
+
+
+def _architectures(runs: pd.DataFrame) -> int:
+    """Count the architectures of a data set, of that which has most."""
+    different = runs.drop_duplicates(["dataset", *_ARCHITECTURE, "hidden_widths"])
+    return int(different["dataset"].value_counts().max()) if len(different) else 0
 
 
 def _sizes(datasets: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
@@ -215,9 +229,7 @@ def _sizes(datasets: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     )
 
 
-def _section(
-    row: Any, best: pd.DataFrame, keys: Mapping, follow_ups: pd.DataFrame, claims: Sequence
-) -> dict[str, Any]:
+def _section(row: Any, follow_ups: pd.DataFrame, claims: Sequence) -> dict[str, Any]:
     """Collect what a report shows of one data set."""
     facts = [
         ("Features", f"{row.features:,}"),
@@ -228,13 +240,10 @@ def _section(
     for scheme in chosen.itertuples():
         words = display_name(scheme.initialization), display_name(scheme.optimizer)
         facts.append(("Scheme of the follow-ups", f"{', '.join(words)}, {scheme.learning_rate:g}"))
-    rows = best[best["dataset"] == row.name]
-    keys = {name: column for name, column in keys.items() if name != "dataset"}
     return {
         "name": row.name,
         "title": display_name(row.name),
         "facts": facts,
-        "best": tables.table(rows, {**keys, **tables.BEST_COLUMNS}, tables.highest(rows)),
         "claims": verdicts.of_dataset(claims, row.name),
     }
 
@@ -288,9 +297,16 @@ def _html_figure(figure: Mapping[str, str]) -> dict[str, str]:
         "name": figure["name"],
         "title": Markup(parts["title"]),
         "caption": Markup(parts["fragment"]),
+        "shows": _shows(figure["svg"]),
         "sample": figure["sample"],
         "source": f"data:image/svg+xml;base64,{image}",
     }
+
+
+def _shows(svg: str) -> str:
+    """Read what a figure says of itself; see `kancore.figures.style.describe`."""
+    found = re.search("<dc:description>(.*?)</dc:description>", svg, re.DOTALL)
+    return unescape(found[1]) if found else ""
 
 
 def _markdown_figure(figure: Mapping[str, str]) -> dict[str, str]:
@@ -302,6 +318,7 @@ def _markdown_figure(figure: Mapping[str, str]) -> dict[str, str]:
         "name": figure["name"],
         "title": title,
         "caption": "\n".join(text).strip(),
+        "shows": _shows(figure["svg"]),
         "sample": figure["sample"],
     }
 

@@ -9,6 +9,7 @@ import pandas as pd
 from kancore.analysis.stability import ALL, BASELINE, costs, recommendations
 from kancore.figures.style import display_name, in_order
 from kancore.report.tables import MISSING, Table
+from kancore.schemes import COMBINED
 
 # Column of each measure: its heading, and by what it is multiplied.
 _COLUMNS = {
@@ -25,12 +26,12 @@ _VERBS = {
     "use": "raises the median scheme",
     "avoid": "lowers the median scheme",
     "no difference": "makes no difference that these runs show",
-    "unknown": "changes the median scheme in these few runs",
+    "unknown": "changes the median scheme of these few seeds, and perhaps of no others",
 }
 
 
 def advice(table: pd.DataFrame, chosen: list[str]) -> list[dict[str, Any]]:
-    """Word the recommendations, best first.
+    """Word the recommendations, best first, or in no order where there are fewer than three seeds.
 
     Parameters
     ----------
@@ -44,21 +45,25 @@ def advice(table: pd.DataFrame, chosen: list[str]) -> list[dict[str, Any]]:
     list of dict
         Each ``title`` and ``text``.
     """
-    together = ", ".join(map(display_name, chosen)) or "none of them, as none helps for sure"
+    together = ", ".join(map(display_name, chosen))
+    advised = [each for each in recommendations(table) if chosen or each["factor"] != COMBINED]
+    if all(each["advice"] == "unknown" for each in advised):
+        # With so few seeds their order would say nothing, so they stand as they were listed.
+        listed = list(dict.fromkeys(table["factor"]))
+        advised.sort(key=lambda each: listed.index(each["factor"]))
     found = []
-    for each in recommendations(table):
-        effects = {
-            measure: _of(table, each["factor"], measure).iloc[0] for measure in ("median", "spread")
-        }
+    for each in advised:
+        median, best, spread = (
+            _points(_of(table, each["factor"], measure).iloc[0])
+            for measure in ("median", "best", "spread")
+        )
         title = display_name(each["factor"])
-        if each["factor"] == "combined":
+        if each["factor"] == COMBINED:
             title = f"{title} ({together})"
         text = (
-            f"{_VERBS[each['advice']]}: by {_points(effects['median'])} points; the spread changes "
-            f"by {_points(effects['spread'])}."
+            f"{_VERBS[each['advice']]}: by {median} points; the best scheme changes by {best}, the "
+            f"spread by {spread}."
         )
-        if each["advice"] == "unknown":
-            text += " They have too few seeds to say whether it would in others."
         if each["except"]:
             places = "; ".join(f"{display_name(d)}, {display_name(n)}" for d, n in each["except"])
             text += f" The other way round for {places}."

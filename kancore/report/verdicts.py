@@ -98,11 +98,14 @@ def agreement(part: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def overview(claims: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
-    """One row a claim: name, statement, verdict, its mark, and the first test that has it."""
+    """One row a claim that was tested: its verdict, and the first test that has it."""
     rows = []
     for claim in claims:
         verdict = claim["verdict"]
+        if verdict == "not tested":
+            continue
         part = next(part for part in claim["parts"] if part["verdict"] == verdict)
+        numbers, words = agreement(part)
         rows.append(
             {
                 **{name: claim[name] for name in ("name", "statement", "verdict", "corrected")},
@@ -113,8 +116,10 @@ def overview(claims: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
                 "quote": quoted(claim),
                 "question": part["question"],
                 "measured": measured(part),
+                "needed": needed(part),
                 "published": published(part),
-                "reason": claim["reason"] or "",
+                "numbers": numbers,
+                "words_hold": words,
             }
         )
     return rows
@@ -138,17 +143,17 @@ def details(claims: Iterable[Mapping[str, Any]]) -> Table:
                 published(part),
                 *agreement(part),
             )
-            text = _question(part), quoted(claim), needed(part), measured(part)
+            text = _question(part), needed(part), measured(part)
             rows.append((claim["name"], *text, *found))
             for beside in part["shown"]:
                 # What is shown beside a test has its summary, and no verdict.
                 value = measured({**beside, "summary": part["summary"], "unit": part["unit"]})
                 rest = [MISSING] * len(found)
-                rows.append((claim["name"], beside["question"], MISSING, MISSING, value, *rest))
-    headings = ["Claim", "What is compared", "In the paper", "Needed", "Measured [95%]"]
+                rows.append((claim["name"], beside["question"], MISSING, value, *rest))
+    headings = ["Claim", "What is compared", "Needed", "Measured [95%]"]
     headings += ["Share above zero", "Pairs", "Seeds", "Verdict", "p", "p, all tests"]
     headings += ["Corrected", "Seeds to decide", "Turns on", "Published (pairs)"]
-    headings += ["Our numbers", "The paper's words"]
+    headings += ["Numbers", "Words"]
     counts = "Share above zero", "Pairs", "Seeds", "Seeds to decide"
     numeric = [heading in counts for heading in headings]
     return Table(headings, numeric, rows, [False] * len(rows))

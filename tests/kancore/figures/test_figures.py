@@ -183,7 +183,7 @@ def test_every_figure_is_drawn_of_every_study(name, case, cases):
     models, objectives = cases[case]["model"].nunique(), cases[case]["objective"].nunique()
     panels = {
         "learning_curves": datasets * depths,
-        "efficiency": 2 * datasets,
+        "efficiency_gap": 2 * datasets,
         "scheme_heatmaps": datasets * objectives * models,
     }
     assert len(figure.axes) == panels.get(name, datasets)
@@ -530,7 +530,7 @@ def test_grid_sizes_have_bands_over_seeds(follow_ups):
 
 def test_efficiencies_and_gaps_are_those_of_the_best_scheme_over_its_seeds(cases):
     history = cases["seeds"]
-    left, right = draw("efficiency", history).axes[:2]
+    left, right = draw("efficiency_gap", history).axes[:2]
     best = best_schemes(summarize_runs(history))
     best = best[(best["dataset"] == "mnist") & (best["model"] == "kan")]
     best = best[best["depth"] == "3layers"].iloc[0]
@@ -549,7 +549,7 @@ def test_efficiencies_and_gaps_are_those_of_the_best_scheme_over_its_seeds(cases
 
 
 def test_efficiency_says_whether_the_dimension_changes_ranks(cases):
-    said = draw("efficiency", cases["one_dataset"]).get_label()
+    said = draw("efficiency_gap", cases["one_dataset"]).get_label()
     ranks = rank_correlations(efficiency_of(cases["one_dataset"]))
     ranks = ranks[(ranks["source"] == "two_nn") & (ranks["other"] == "paper")]
     assert f"Spearman's correlation is {ranks['spearman'].item():.4f} or more" in said
@@ -839,7 +839,7 @@ def test_verdicts_stand_at_their_effects_beside_bounds_and_published_values(verd
     assert interval.get_segments()[0][:, 0] == pytest.approx([-0.9, 0.1])
     published = [line.get_xdata()[0] for line in points.lines if line.get_marker() == "|"]
     assert published == pytest.approx([-0.5])
-    said = "Of 4 claims: 1 supported, 1 doubted, 1 depends; 1 not tested (C16)."
+    said = "Of 4 claims: 1 supported, 1 doubted, 1 depends, 1 not tested."
     assert figure.get_label() == said
     nothing = draw("verdicts", verdicts.assign(verdict="not tested", claim_verdict="not tested"))
     assert "no claim" in nothing.texts[0].get_text()

@@ -271,7 +271,9 @@ def test_every_figure_has_a_caption(name, shown):
     caption = (REPORT / f"{name}.rst").read_text(encoding="utf-8")
     title = caption.splitlines()[0]
     found = {**shown, "figures": [{**figure(name, caption), "sample": ""}]}
-    assert f"<h3>{title}</h3>" in html(TEMPLATE, found)
+    assert html(TEMPLATE, found).count(f"<h3>{title}</h3>") == 1
+    own = html(TEMPLATE, {**found, "own_data": True})
+    assert own.count(f"<h3>{title}</h3>") == 1
     assert "{{" not in caption
     assert f"### {title}\n\n![{title}](figures/{name}.svg)\n" in markdown(MARKDOWN, found)
 
@@ -283,7 +285,7 @@ def test_a_report_needs_no_torch():
 
 
 def test_verdicts_stand_on_top_of_the_page(page, shown):
-    summary = page.split('id="summary-title"')[1].split("</section>")[0]
+    summary = page.split('id="overview-title"')[1].split("</section>")[0]
     found = re.findall(
         r'class="verdict ([\w-]+)"><span aria-hidden="true">(\S+)</span> ([\w :]+)<', summary
     )
@@ -291,9 +293,60 @@ def test_verdicts_stand_on_top_of_the_page(page, shown):
     assert [style for style, *_ in found] == [name.replace(" ", "-") for name in verdicts]
     for (*_, words), name in zip(found, verdicts, strict=True):
         assert words in (name, ANSWERS.get(name))  # hypotheses are answered
-    assert len(found) == 28
-    for claim in shown["verdicts"]:
+    assert len(found) + len(shown["untested"]) == 28
+    (line,) = re.findall(r"<p>Not tested with these runs: (.*)\.</p>", summary)
+    assert line.split(", ") == [claim["name"] for claim in shown["untested"]]
+    for claim in shown["untested"]:
         assert claim["reason"] in page
+
+
+def test_bounds_stand_beside_numbers_and_what_agrees_has_two_columns(page):
+    headings, *rows = Page(page).tables["verdicts"]
+    row = dict(zip(headings, next(row for row in rows if row[0] == "C1"), strict=True))
+    assert row["Needed"] == "-2.00 to +2.00"
+    assert re.fullmatch(r"-\d\.\d\d", row["Measured [95%]"])
+    assert row["Published (pairs)"] == "-0.49 (15)"
+    assert row["Our numbers"] in ("agree", "same side", "other side")
+    assert row["The paper's words"] == "hold"
+
+
+def test_on_own_data_results_come_before_the_paper(runs, timings):
+    names = ("verdicts", "best_accuracy")
+    figures = [figure(name, f"{name}\n{'=' * 20}\n\nText.\n") for name in names]
+    settings = {"datasets": ["mnist"], "data": {"own": {"mnist": "mnist.parquet"}}}
+    for name, first in (("own", "best_accuracy"), ("paper", "verdicts")):
+        given = settings if name == "own" else {"datasets": ["mnist"]}
+        found = contents_of(runs, timings, settings=given, figures=figures)
+        page = html(TEMPLATE, found)
+        assert re.findall(r'<figure id="figure-(\w+)">', page)[0] == first
+        assert (page.index('id="summary"') < page.index('id="figure-verdicts"')) == (name == "own")
+        text = markdown(MARKDOWN, found)
+        assert (text.index("### Accuracy") < text.index("### verdicts")) == (name == "own")
+
+
+def test_only_one_section_is_unfolded_and_contents_lead_into_each(page):
+    parsed = Page(page)
+    sections = [a for a in parsed.all("details") if a.get("name") == "section"]
+    assert len(sections) >= 9
+    assert not any("open" in a for a in sections)
+    links = [a["href"][1:] for a in parsed.all("a")]
+    assert set(links) <= {a["id"] for _, a in parsed.elements if "id" in a}
+    titles = re.findall(r'<summary><h2 id="([\w-]+)">', page)
+    assert set(titles) <= set(links)
+
+
+def test_markdown_of_a_whole_study_stays_small(make_history, timings):
+    """Five data sets, two objectives, three seeds; its tables beyond that are linked."""
+    names = ("mnist", "fashion_mnist", "cifar10", "imdb", "higgs")
+    history = make_history(names, ("backprop", "hsic"))
+    shown = contents_of(
+        summarize_runs(history),
+        timings,
+        figures=[
+            figure(name, (REPORT / f"{name}.rst").read_text(encoding="utf-8")) for name in FIGURES
+        ],
+    )
+    assert len(markdown(MARKDOWN, shown).encode()) < 60_000
 
 
 def test_tests_of_claims_are_written_with_their_units(page):
@@ -334,7 +387,6 @@ def test_every_data_set_has_a_section(page, shown):
     tables = Page(page).tables
     assert [row[0] for row in tables["datasets"][1:]] == ["CIFAR-10", "Fashion-MNIST", "MNIST"]
     assert tables["datasets"][1][1:5] == ["784", "2", "50", "10"]
-    assert len(tables["mnist-best"]) == 1 + 9
     claims = {row[0] for row in tables["mnist-claims"][1:]}
     assert claims == {f"C{number}" for number in range(1, 29)} - {"C6", "C11", "C14", "C17", "C18"}
     assert "<dd>orthogonal, Adam, 0.005</dd>" in page
@@ -350,8 +402,18 @@ def test_schemes_have_the_mean_of_each_model(page, runs):
 
 
 def test_captions_say_n(page):
-    words = "n = 729 runs: 3 data sets, 27 architectures, 27 schemes, 1 seed."
-    assert f'<p class="soft">{words}</p></figcaption>' in page
+    words = "n = 729 runs: 3 data sets, 9 architectures of each, 27 schemes, 1 seed."
+    assert f'<p class="soft">{words}</p></details></figcaption>' in page
+    assert "<dt>Architectures of a data set</dt><dd>9</dd>" in page
+
+
+def test_captions_say_what_the_figure_says_of_itself(runs, timings):
+    svg = "<svg><dc:description>In 3 of 4 pairs &amp; more.</dc:description></svg>"
+    found = contents_of(runs, timings, figures=[figure(svg=svg)])
+    page = html(TEMPLATE, found)
+    assert "<p>In 3 of 4 pairs &amp; more.</p>" in page
+    assert 'alt="A &lt;title&gt;. In 3 of 4 pairs &amp; more."' in page
+    assert "**In 3 of 4 pairs & more.**" in markdown(MARKDOWN, found)
 
 
 def test_markdown_says_the_same(shown):
@@ -371,7 +433,8 @@ def test_markdown_says_the_same(shown):
 
 
 def test_markdown_escapes_cells(runs, timings):
-    text = markdown(MARKDOWN, contents_of(runs, timings.assign(sweep="a|b <i>*c*")))
+    datasets = [{**dataset("mnist"), "source": "a|b <i>*c*"}]
+    text = markdown(MARKDOWN, contents_of(runs, timings, datasets=datasets))
     assert r"a\|b \<i\>\*c\*" in text
 
 
@@ -429,7 +492,7 @@ def test_an_audit_is_two_tables_of_effects_and_of_verdicts(runs, timings, audit)
     assert clean[1].startswith(f"{100 * part['effect']:+.2f} ")
     text = markdown(MARKDOWN, found)
     assert "## Departures of the published code" in text
-    assert MISSING in text
+    assert "](tables/audit.csv)" in text
 
 
 def test_recommendations_say_what_helps_by_how_much_and_where_not(runs, timings, stability):
