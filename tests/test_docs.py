@@ -6,6 +6,8 @@ from pkgutil import resolve_name
 
 import pytest
 
+from kancore.figures.declared import FIGURES
+
 ROOT = Path(__file__).parents[1]
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
 
@@ -40,6 +42,12 @@ def test_links_lead_somewhere(page):
             lines = re.findall(r"^#+ (.*)$", linked.read_text(), re.MULTILINE)
             anchors = [re.sub(r"[^\w -]", "", line.lower()).replace(" ", "-") for line in lines]
             assert heading in anchors, target
+
+
+def test_every_figure_is_told_beside_those_of_the_paper():
+    text = (ROOT / "docs/study.md").read_text()
+    section = text.split("## The paper's figures")[1].split("\n## ")[0]
+    assert set(re.findall(r"`(\w+)`", section)) == set(FIGURES)
 
 
 def test_one_accuracy_passes_every_stage():

@@ -2,6 +2,7 @@
 
 import pandas as pd
 from matplotlib import colormaps
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
@@ -22,7 +23,7 @@ def draw(table: pd.DataFrame) -> Figure:
     degrees = sorted(runs["degree"].unique())
     # Light to dark as degrees rise; neither the lightest, not seen on white, nor the darkest.
     colours = {
-        degree: colormaps["viridis_r"](0.15 + 0.55 * place / max(1, len(degrees) - 1))
+        degree: to_hex(colormaps["viridis_r"](0.15 + 0.55 * place / max(1, len(degrees) - 1)))
         for place, degree in enumerate(degrees)
     }
     figure, panels = style.panels(style.in_order(runs["dataset"]), 3, 2.7)

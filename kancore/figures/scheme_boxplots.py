@@ -42,7 +42,7 @@ def draw(table: pd.DataFrame) -> Figure:
     objectives = style.in_order(schemes["objective"])
     grey: Look = {"fc": style.pale(style.GREY), "ec": style.GREY}
     handles += [
-        Patch(hatch=_hatch(name), label=style.display_name(name), **grey)
+        Patch(hatch=hatch(name), label=style.display_name(name), **grey)
         for name in objectives
         if len(objectives) > 1
     ]
@@ -55,7 +55,8 @@ def draw(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def _hatch(objective: str) -> str | None:
+def hatch(objective: str) -> str | None:
+    """Pattern of the boxes of an objective."""
     return None if objective == "backprop" else _HATCH
 
 
@@ -78,7 +79,7 @@ def _describe(schemes: pd.DataFrame) -> str:
 
 
 def _draw_box(axes: Axes, group: pd.DataFrame, place: float, width: float, colour: str) -> None:
-    hatch = _hatch(group["objective"].iloc[0])
+    pattern = hatch(group["objective"].iloc[0])
     values = group.loc[group["failed"] < group["seeds"], "test_accuracy"].to_numpy()
     if len(values):
         axes.boxplot(
@@ -91,7 +92,7 @@ def _draw_box(axes: Axes, group: pd.DataFrame, place: float, width: float, colou
             boxprops={
                 "fc": style.pale(colour),
                 "ec": colour,
-                "hatch": hatch,
+                "hatch": pattern,
             },
             medianprops={"color": style.MEDIAN, "lw": 1.6},
             whiskerprops={"color": colour},

@@ -154,7 +154,6 @@ _METADATA: dict[str, dict[str, None]] = {
 }
 # Where a format has what a figure says of itself.
 _DESCRIPTION = {".svg": "Description", ".png": "Description", ".pdf": "Subject"}
-_INKED = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color")
 _SETTINGS = {"dpi", "font_size", "font_family", "width_inches"}
 
 
@@ -200,7 +199,11 @@ def apply(style: dict[str, Any]) -> AbstractContextManager:
             "axes.grid.axis": "y",
             "grid.color": _GRID,
             "grid.linewidth": 0.6,
-            **dict.fromkeys(_INKED, INK),
+            "text.color": INK,
+            "axes.edgecolor": INK,
+            "axes.labelcolor": INK,
+            "xtick.color": INK,
+            "ytick.color": INK,
             "lines.linewidth": 1.6,
             "hatch.linewidth": 0.8,
             "svg.hashsalt": "kancore",
@@ -213,9 +216,8 @@ def pale(colour: str, page: str = "white") -> str:
 
     A transparent face would make its hatch transparent too, in SVG.
     """
-    return to_hex(
-        [(own + 2 * other) / 3 for own, other in zip(to_rgb(colour), to_rgb(page), strict=True)]
-    )
+    (red, green, blue), (r, g, b) = to_rgb(colour), to_rgb(page)
+    return to_hex(((red + 2 * r) / 3, (green + 2 * g) / 3, (blue + 2 * b) / 3))
 
 
 def describe(figure: Figure, text: str) -> None:

@@ -15,21 +15,20 @@ from kancore.machine.locks import first_free
 
 ROOT = Path(__file__).resolve().parents[2]
 # One from each table that figures are drawn from.
-SOME_FIGURES = ("accuracy_bars", "learning_curves", "time_parameters", "grid_size")
-# The tiny study has no runs with HSIC.
-REPORTED = [figure for figure in FIGURES if figure != "hsic_accuracy"]
-EVERY_FIGURE = dict.fromkeys(REPORTED, 1)
+SOME_FIGURES = ("best_accuracy", "learning_curves", "time_parameters", "grid_size")
+EVERY_FIGURE = dict.fromkeys(FIGURES, 1)
 FOLLOW_UP_FIGURES = [name for name, figure in FIGURES.items() if figure.table == "follow_ups"]
 # Jobs of the tiny study that train, by experiment.
 TRAINED = {"grid": 2, "follow_ups": 3, "audit": 7, "stability": 2, "combined": 1}
 OF_DIMENSIONS = {"dimension_accuracy": 1, "dimension_estimates": 1}
-OF_EFFICIENCY = {"efficiency_bars": 1, "parameters_efficiency": 1, "efficiency_ranks": 1}
+OF_EFFICIENCY = {"efficiency_gap": 1, "parameters_efficiency": 1}
+OF_CLAIMS = {"claims": 1, "verdicts": 1}
 OF_FIRMNESS = {"firmness_table": 1, "firmness": 1}
 OF_AUDIT = {"audit": 1, "departures": 1}
 OF_STABILITY = {"combination": 1, "stability": 1, "stability_effects": 1}
 GRID = "results/tiny/tables/grid/runs.parquet"
 APART = {**OF_DIMENSIONS, **OF_AUDIT, **OF_STABILITY}
-OF_RUNS = {name: 1 for name in REPORTED if name not in APART}
+OF_RUNS = {name: 1 for name in FIGURES if name not in APART}
 # New tables of runs may name another best scheme, so follow-ups and all below them are due too.
 DOWNSTREAM = {
     **{"efficiency": 1, "best_scheme": 1, "claims": 1},
@@ -112,7 +111,7 @@ def test_an_edit_in_a_data_set_prepares_it_again_and_retrains(project):
 
 def test_an_edit_in_the_claims_judges_again(project):
     project.append("kancore/claims/declared.py")
-    below = {"claims": 1, **OF_FIRMNESS, "audit": 1, "departures": 1, "report": 1}
+    below = {**OF_CLAIMS, **OF_FIRMNESS, "audit": 1, "departures": 1, "report": 1}
     assert project.plan() == below
 
 
@@ -121,7 +120,7 @@ def test_follow_ups_follow_the_best_scheme_and_their_own_axes(project):
     best.write_text(best.read_text().replace("0.005", "0.05"))
     below = {
         **trained(1, follow_ups=3),
-        "claims": 1,
+        **OF_CLAIMS,
         **OF_FIRMNESS,
         **dict.fromkeys(FOLLOW_UP_FIGURES, 1),
         "report": 1,
@@ -135,14 +134,14 @@ def test_follow_ups_follow_the_best_scheme_and_their_own_axes(project):
 def test_a_study_without_follow_ups_has_neither_their_jobs_nor_their_figures(project):
     plan = project.plan("--config", "follow_ups={experiments: []}", "--forceall")
     assert not {"best_scheme", *FOLLOW_UP_FIGURES} & set(plan)
-    assert {"claims", "report", "accuracy_bars"} < set(plan)
+    assert {"claims", "report", "best_accuracy"} < set(plan)
     assert plan["train"] == sum(TRAINED.values()) - TRAINED["follow_ups"]
 
 
 def test_an_edit_in_landscapes_trains_no_sweep_again(project):
     project.append("kancore/intrinsic_dimension/landscape.py")
     below = {"intrinsic_dimension": 1, **OF_DIMENSIONS, "efficiency": 1, **OF_EFFICIENCY}
-    judged = {"claims": 1, **OF_FIRMNESS}
+    judged = {**OF_CLAIMS, **OF_FIRMNESS}
     assert project.plan() == {"landscape": 1, **below, **judged, "report": 1}
 
 
@@ -159,7 +158,7 @@ def test_published_dimensions_are_an_input(project):
     with open(project.path / "published" / "intrinsic_dimension.csv", "a") as file:
         file.write("digits,efficiency,,,,5,,Somebody 2025\n")
     below = {"intrinsic_dimension": 1, **OF_DIMENSIONS, "efficiency": 1, **OF_EFFICIENCY}
-    judged = {"claims": 1, **OF_FIRMNESS, "audit": 1, "departures": 1}
+    judged = {**OF_CLAIMS, **OF_FIRMNESS, "audit": 1, "departures": 1}
     assert project.plan() == {**below, **judged, "report": 1}
 
 
@@ -183,7 +182,6 @@ def test_a_style_setting_redraws_from_the_table(project):
     for figure in SOME_FIGURES:
         assert project.plan(f"results/tiny/figures/{figure}.svg") == {figure: 1}
     assert project.plan() == {**EVERY_FIGURE, "report": 1}
-    assert project.plan("results/tiny/figures/hsic_accuracy.svg") == {"hsic_accuracy": 1}
 
 
 def test_one_more_seed_adds_one_job_an_architecture(project):
@@ -315,7 +313,7 @@ def test_every_file_that_the_documentation_lists_comes_back(project):
     )
     targets = {project.path / line for line in done.stdout.splitlines()}
     assert listed - targets == set()
-    assert len(listed) > 2 * len(REPORTED) + 20
+    assert len(listed) > 2 * len(FIGURES) + 20
     (study / "figures" / "firmness.png").unlink()
     assert project.plan() == {"firmness": 1, "report": 1}
 

@@ -183,7 +183,7 @@ def test_free_text_of_a_configuration_reaches_no_shell(project):
     }
     with open(project.path / "tiny.yaml", "a") as file:
         yaml.safe_dump(free, file)
-    project.snakemake("--cores", "2", "results/tiny/figures/accuracy_bars.svg")
+    project.snakemake("--cores", "2", "results/tiny/figures/best_accuracy.svg")
     output = failing(project, "download", "--config", "datasets=[mnist]")
     assert "mnist" in output
     assert not list(project.path.rglob("pwned*"))

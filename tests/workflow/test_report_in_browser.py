@@ -6,8 +6,17 @@ import re
 import shutil
 import subprocess
 import urllib.request
+from io import BytesIO
 
+import numpy as np
 import pytest
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.image import imread
+from matplotlib.patches import Rectangle
+
+from kancore.figures import style
+from kancore.figures.scheme_boxplots import hatch
 
 DRIVER = shutil.which("chromedriver")
 pytestmark = [
@@ -106,6 +115,36 @@ return cell.getAttribute("aria-sort");
 """
 
 
+def test_a_link_unfolds_its_section_and_folds_the_others(browser):
+    script = """
+    location.hash = arguments[0];
+    return new Promise(done => setTimeout(() => done(
+      Array.from(document.querySelectorAll("main > details[open]"), section => section.id)), 200));
+    """
+    assert browser.run(script, "data-title") == ["data"]
+    assert browser.run(script, "runs-title") == ["all-runs"]
+    assert browser.run(script, "") == ["all-runs"]
+
+
+def test_folded_the_page_is_short(browser):
+    browser.resize(1440)
+    browser.run("for (const each of document.querySelectorAll('main > details')) each.open = false")
+    assert browser.run("return document.documentElement.scrollHeight") < 10 * 900
+
+
+def test_no_cell_of_a_wrapped_table_is_wider_than_its_frame(browser):
+    browser.resize(1440)
+    script = """
+    const tables = Array.from(document.querySelectorAll("table.wrap"));
+    for (const each of document.querySelectorAll("main details")) {
+      each.removeAttribute("name");
+      each.open = true;
+    }
+    return tables.filter(t => t.offsetWidth > t.parentElement.clientWidth + 1).map(t => t.id);
+    """
+    assert browser.run(script) == []
+
+
 def test_every_table_with_buttons_sorts(browser):
     tables = browser.run("return Array.from(document.querySelectorAll('.sortable'), t => t.id)")
     assert {"claims", "best", "runs", "follow-ups", "timings", "published"} < set(tables)
@@ -155,3 +194,36 @@ def test_it_prints(browser):
     pages = base64.b64decode(browser.post("/print", {}))
     assert pages.startswith(b"%PDF")
     assert len(re.findall(rb"/Type\s*/Page\b", pages)) > 3
+
+
+def test_hatches_and_pale_faces_are_seen_in_an_svg_in_light_and_dark(browser, tmp_path):
+    """As Chromium renders it: within a box of HSIC the colour of its edge, in one without not."""
+    figure = Figure(figsize=(2, 1), dpi=100)
+    axes = figure.add_axes((0, 0, 1, 1))
+    colour = style.PALETTE[0]
+    for place, objective in enumerate(("backprop", "hsic")):
+        face = {"fc": style.pale(colour), "ec": colour, "hatch": hatch(objective)}
+        axes.add_patch(Rectangle((place + 0.1, 0.1), 0.8, 0.8, **face))
+    axes.set_xlim(0, 2)
+    settings = {"dpi": 100, "font_size": 9, "font_family": "DejaVu Sans", "width_inches": 2}
+    style.save(figure, tmp_path / "x.svg", settings)
+    for scheme, page in (("light", "white"), ("dark", "#15191d")):
+        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        browser.command("Emulation.setEmulatedMedia", features=features)
+        browser.post("/url", {"url": (tmp_path / "x.svg").as_uri()})
+        shown = base64.b64decode(browser.command("Page.captureScreenshot")["data"])
+        pixels = imread(BytesIO(shown))[:, :, :3]
+        box = browser.run(
+            "const b = document.documentElement.getBoundingClientRect();"
+            "return [b.x, b.y, b.width, b.height]"
+        )
+        height, width = round(box[3]), round(box[2])
+        pixels = pixels[round(box[1]) :, round(box[0]) :][:height, :width]
+        plain, hatched = (
+            pixels[height // 4 : -height // 4, round(start * width) : round(end * width)]
+            for start, end in ((0.1, 0.4), (0.6, 0.9))
+        )
+        face, edge = (np.array(to_rgb(each)) for each in (style.pale(colour, page), colour))
+        assert np.abs(plain - face).max() < 0.02
+        lines = np.abs(hatched - edge).max(axis=2) < 0.1
+        assert 0.02 < lines.mean() < 0.6
