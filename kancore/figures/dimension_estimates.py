@@ -35,7 +35,7 @@ def draw(table: pd.DataFrame) -> Figure:
         for name in style.in_order(table["dataset"])
     }
     height = 0.2 * max(map(len, rows.values())) + 0.35
-    figure, by_name = style.panels(list(rows), 2, height, sharex=True)
+    figure, by_name = style.panels(list(rows), 2, height, labels=2.3, sharex=True)
     for name, axes in by_name.items():
         _draw_panel(axes, known[known["dataset"] == name], rows[name])
     figure.supxlabel("Intrinsic dimension", fontsize="medium")

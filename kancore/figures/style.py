@@ -402,7 +402,7 @@ def architecture_panels(table: pd.DataFrame, height: float, **options: Any) -> t
 
 
 def panels(
-    names: list[str], columns: int, height: float, **options: Any
+    names: list[str], columns: int, height: float, labels: float = 0.4, **options: Any
 ) -> tuple[Figure, dict[str, Axes]]:
     """Make a figure with a titled panel for each data set.
 
@@ -414,6 +414,8 @@ def panels(
         Most panels side by side.
     height
         Height of a panel, inches.
+    labels
+        Inches of a panel's width that labels of its rows or ticks take.
     **options
         For `matplotlib.figure.Figure.subplots`.
 
@@ -429,7 +431,7 @@ def panels(
     grid = list(figure.subplots(rows, columns, squeeze=False, **options).flat)
     by_name = dict(zip(names, grid, strict=False))
     for name, axes in by_name.items():
-        title = fold(display_name(name), width / columns - 0.4)
+        title = fold(display_name(name), width / columns - labels)
         axes.set_title(title, loc="left", fontweight="bold")
     for axes in grid[len(names) :]:
         axes.remove()

@@ -325,7 +325,7 @@ def test_texts_overlap_neither_each_other_nor_the_edge(
     table = own_tables.get(FIGURES[name].table)
     if table is None:
         table = history
-    elif name != "stability_effects":  # which names no data set
+    elif name not in ("stability_effects", "verdicts"):  # which name no data set
         table = named(table, names)
     figure = draw(name, table)
     with style.apply(STYLE):
@@ -742,9 +742,12 @@ def artists(figure):
             yield np.concatenate(places), [*each.get_facecolors(), *each.get_edgecolors()]
 
 
+PALE = {mpl.colors.to_rgb(style.pale(own)): mpl.colors.to_rgb(own) for own in style.palette(12)}
+
+
 def bright(colours):
-    """Those that are no shade of grey, without their opacity."""
-    shades = {mpl.colors.to_rgb(colour) for colour in colours}
+    """Those that are no shade of grey, without their opacity; of pale ones what they are of."""
+    shades = {PALE.get(mpl.colors.to_rgb(colour), mpl.colors.to_rgb(colour)) for colour in colours}
     return {shade for shade in shades if len(set(shade)) > 1}
 
 
