@@ -427,11 +427,12 @@ def panels(
     rows = math.ceil(len(names) / columns)
     columns = math.ceil(len(names) / rows)
     width, _ = mpl.rcParams["figure.figsize"]
+    titles = [fold(display_name(name), width / columns - labels) for name in names]
+    height += 0.17 * max((title.count("\n") for title in titles), default=0)
     figure = Figure(figsize=(width, rows * height + 0.5), layout="constrained")
     grid = list(figure.subplots(rows, columns, squeeze=False, **options).flat)
     by_name = dict(zip(names, grid, strict=False))
-    for name, axes in by_name.items():
-        title = fold(display_name(name), width / columns - labels)
+    for title, axes in zip(titles, grid, strict=False):
         axes.set_title(title, loc="left", fontweight="bold")
     for axes in grid[len(names) :]:
         axes.remove()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from kancore.claims.declared import CLAIMS
-from kancore.claims.statements import FINDING, HYPOTHESIS, RECOMMENDATION, STATEMENTS
+from kancore.claims.statements import FINDING, HYPOTHESIS, RECOMMENDATION, STATEMENTS, TOPICS
 
 # The paper's text, one paragraph a line, with the titles of sections, where it lies at hand.
 PLACES = [folder / "shared" / "paper.txt" for folder in Path(__file__).resolve().parents]
@@ -44,3 +44,7 @@ def test_what_the_paper_poses_or_expects_is_a_hypothesis():
         posed = re.search(r"hypothesi[sz]e|we expect|may not", words) is not None
         assert (statement.kind == HYPOTHESIS) == posed
         assert statement.kind in (FINDING, HYPOTHESIS, RECOMMENDATION)
+
+
+def test_every_statement_is_about_one_topic():
+    assert sorted(name for names in TOPICS.values() for name in names) == sorted(STATEMENTS)

@@ -10,10 +10,11 @@ import pytest
 from scipy.stats import ttest_1samp
 
 from kancore.analysis.statistics import over_seeds, summarize_runs
+from kancore.analysis.tables import VERDICTS
 from kancore.claims.comparisons import Evidence, measured
 from kancore.claims.declared import CLAIMS, FEWEST_TESTED, THRESHOLDS, Claim, Part
-from kancore.claims.statements import HYPOTHESIS, Statement
-from kancore.claims.verdicts import judge
+from kancore.claims.statements import HYPOTHESIS, TOPICS, Statement
+from kancore.claims.verdicts import judge, tabulate
 from kancore.intrinsic_dimension.estimates import paper_dimensions
 
 FOLDER = Path(__file__).parents[3] / "published"
@@ -422,3 +423,17 @@ def test_what_two_claims_compare_alike_is_compared_once():
     assert [claim["verdict"] for claim in found] == ["supported", "contradicted"]
     assert len(asked) == 1
     assert asked[0] is study
+
+
+def test_a_table_of_all_tests_says_what_the_verdicts_do(verdicts):
+    table = tabulate("made_up", verdicts.values())
+    assert list(table) == VERDICTS.names
+    assert len(table) == sum(len(claim["parts"]) for claim in verdicts.values())
+    assert list(dict.fromkeys(table["topic"])) == list(TOPICS)
+    row = table[(table["claim"] == "C3") & (table["part"] == 2)].iloc[0]
+    part_ = verdicts["C3"]["parts"][1]
+    assert (row["summary"], row["value"], row["above"]) == ("share", part_["share"], 0.9)
+    assert (row["low"], row["high"]) == (part_["share_low"], part_["share_high"])
+    assert row["published"] == part_["published"]["share"]
+    assert (row["verdict"], row["claim_verdict"]) == (part_["verdict"], verdicts["C3"]["verdict"])
+    assert row["words_hold"] == part_["published"]["words_hold"]
