@@ -100,7 +100,7 @@ onstart:
     plan, now = Path(OUT, "plan.json"), plans.planned(JOBS, LANDSCAPES)
     made = {os.path.dirname(file) for job in workflow.dag.needrun_jobs() for file in job.output}
     again = [path for path in now if f"{OUT}/jobs/{path}" in made and trained(path)]
-    called = {*workflow.config_settings.config} - {"study", "name"}
+    called = {*workflow.config_settings.config} - {"study", "name", "replace"}
     try:
         if not STUDY.settings["replace"]:
             plans.check_replaced(STUDY, plans.read_plan(plan), now, again, called)

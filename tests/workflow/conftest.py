@@ -40,6 +40,7 @@ studies:
     epochs: 2
     evaluate_every: 1
     batch_size: 50
+    replace: true
     follow_ups:
       activation: {activations: [gelu, silu], seeds: [0]}
       width_degree: {widths: [4, 8], degrees: [2, 3], seeds: [0]}

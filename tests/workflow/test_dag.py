@@ -31,7 +31,7 @@ APART = {**OF_DIMENSIONS, **OF_AUDIT, **OF_STABILITY}
 OF_RUNS = {name: 1 for name in FIGURES if name not in APART}
 # New tables of runs may name another best scheme, so follow-ups and all below them are due too.
 DOWNSTREAM = {
-    **{"efficiency": 1, "best_scheme": 1, "claims": 1},
+    **{"efficiency": 1, "best_scheme": 1, "networks": 1, "claims": 1},
     **OF_FIRMNESS,
     **{**OF_RUNS, "report": 1},
 }

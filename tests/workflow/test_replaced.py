@@ -7,7 +7,7 @@ def test_other_settings_need_a_name_or_consent(project):
     results = project.path / "results" / "tiny"
     files = {path: path.read_bytes() for path in results.rglob("*.parquet")}
     plan = (results / "plan.json").read_bytes()
-    shorter = "--config", "epochs=1", *project.GRID_ALONE
+    shorter = "--config", "replace=false", "epochs=1", *project.GRID_ALONE
     output = project.snakemake("--cores", "2", *shorter, check=False)
     assert (
         "config: 2 finished jobs of results/tiny, such as grid/digits/backprop/kan-32-gelu-degree3-"
@@ -27,7 +27,7 @@ def test_other_settings_need_a_name_or_consent(project):
     table = "results/tiny/tables/grid/runs.parquet"
     seeds = "seeds=[0,1]", "models=[mlp]", *project.GRID_ALONE
     project.snakemake(table, "--cores", "2", "--config", *seeds)
-    project.snakemake(table, "--cores", "2", *shorter, "replace=true")
+    project.snakemake(table, "--cores", "2", "--config", "epochs=1", *project.GRID_ALONE)
     history = results / "jobs/grid/digits/backprop/mlp-32-gelu/0.005/seed0/history.parquet"
     assert history.read_bytes() != files[history]
     assert len(json.loads((results / "plan.json").read_text())["jobs"]) == 2

@@ -64,7 +64,7 @@ def test_claims_of_a_study_too_small_for_them_are_not_tested(results):
 
 def test_status_counts_the_jobs_of_a_finished_study(results):
     # Of the grid, follow-ups, audit, stability, the combination, and a landscape.
-    assert read_status(results) == StudyStatus("tiny", 2 + 3 + 7 + 2 + 1 + 1, 0, {}, {})
+    assert read_status(results) == StudyStatus("tiny", 2 + 3 + 7 + 2 + 1 + 1, 0, {}, {}, 1.0)
 
 
 def test_markdown_shows_the_figures_beside_it(results):
