@@ -41,7 +41,7 @@ def from_efficient_kan(state: Mapping[str, Tensor], activation: str = "silu") ->
     """
     layers = []
     for number in _numbers(state, r"layers\.(\d+)\.base_weight$", "efficient-kan"):
-        part = _part(state, f"layers.{number}.")
+        part = _part(state, f"layers.{number}.", "grid", "spline_weight")
         scale = part.get("spline_scaler")
         layers.append(
             {
@@ -79,7 +79,7 @@ def from_pykan(state: Mapping[str, Tensor], activation: str = "silu") -> KAN:
     """
     layers = []
     for number in _numbers(state, r"act_fun\.(\d+)\.coef$", "pykan"):
-        part = _part(state, f"act_fun.{number}.")
+        part = _part(state, f"act_fun.{number}.", "grid", "mask", "scale_base", "scale_sp")
         factor = part["mask"]
         symbolic = state.get(f"symbolic_fun.{number}.mask")
         if symbolic is not None and symbolic.any():
@@ -116,10 +116,14 @@ def _numbers(state: Mapping[str, Tensor], pattern: str, library: str) -> range:
     return range(len(found))
 
 
-def _part(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {
+def _part(state: Mapping[str, Tensor], prefix: str, *names: str) -> dict[str, Tensor]:
+    """Tensors of a layer, `names` at least."""
+    part = {
         name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)
     }
+    if missing := ", ".join(prefix + name for name in names if name not in part):
+        raise ValueError(f"the state has no {missing}")
+    return part
 
 
 def _network(layers: list[dict], activation: str) -> KAN:
@@ -132,16 +136,23 @@ def _network(layers: list[dict], activation: str) -> KAN:
     moved = not all(torch.allclose(each, ends[0]) for _, _, each in grids)
     folded = layers[0]["scale"] is None
     widths = [len(layers[0]["base"]), *(layer["base"].shape[1] for layer in layers)]
-    network = KAN(
-        widths,
-        *(grid_size, degree, (low, high), activation),
-        spline_scale="folded" if folded else "trained",
-        moving_grid=moved,
-    )
+    with torch.device(layers[0]["base"].device):
+        network = KAN(
+            widths,
+            *(grid_size, degree, (low, high), activation),
+            spline_scale="folded" if folded else "trained",
+            moving_grid=moved,
+        )
     network.to(layers[0]["base"])
     with torch.no_grad():
         for own, layer, (_, _, of_inputs) in zip(network.layers, layers, grids, strict=True):
             for target, name in zip(own.edges, ("coefficients", "base", "scale"), strict=True):
+                shapes = [None if e is None else tuple(e.shape) for e in (target, layer[name])]
+                if shapes[0] != (shapes[1] and (1, *shapes[1])):
+                    raise ValueError(
+                        f"{name} of a layer has shape {shapes[1]}, expected "
+                        f"{shapes[0] and shapes[0][1:]}: layers do not fit each other"
+                    )
                 if target is not None:
                     target[0] = layer[name]
             if moved:

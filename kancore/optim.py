@@ -5,8 +5,9 @@ gradient is computed, which makes steps faster. The steps are those of `torch.op
 options and states; see docs/library.md for what they cost and what is different.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -38,17 +39,22 @@ class _Following(Fused):
 class _InBackward(torch.optim.Optimizer):
     """What optimizers share whose updates are in the backward pass."""
 
-    # Buffers in the order that kernels know, by their names in `torch.optim`.
-    _buffers: tuple[str, ...]
-    _name: str
     # For `torch.amp.GradScaler`: `step` gets the scale, and refuses it.
     _step_supports_amp_scaling = True
+    # A copy of an optimizer knows no network; neither have layers that are copied updates.
+    _network: nn.Module | None = None
+    _layers: Sequence[tuple[KernelLayer, _Following]] = ()
 
     def __init__(self, network: nn.Module, defaults: dict):
+        if not isinstance(network, nn.Module):
+            raise TypeError(f"{type(network).__name__} given, expected the network as a module")
         super().__init__([p for p in network.parameters() if p.requires_grad], defaults)
         self._network = network
-        self._layers: list[tuple[KernelLayer, _Following]] = []
         self._fuse()
+
+    def _kind(self) -> tuple[str, tuple[str, ...]]:
+        """Name that kernels know, and buffers in their order, by their names in `torch.optim`."""
+        raise NotImplementedError
 
     def _options(self, group: dict) -> dict[str, float]:
         """Options of an update as kernels know them."""
@@ -61,8 +67,9 @@ class _InBackward(torch.optim.Optimizer):
     def _fuse(self) -> None:
         """Let layers that have kernels for it update their weights, by the states as they are."""
         self.release()
+        modules = [] if self._network is None else list(self._network.modules())
         owners: dict[Tensor, int] = {}
-        for module in self._network.modules():
+        for module in modules:
             for parameter in module.parameters(recurse=False):
                 owners[parameter] = owners.get(parameter, 0) + 1
         for group in self.param_groups:
@@ -71,11 +78,12 @@ class _InBackward(torch.optim.Optimizer):
             members = {p for p in group["params"] if owners.get(p) == 1}
             for parameter in group["params"]:
                 state = self.state[parameter]
-                state.setdefault("step", torch.zeros((), dtype=torch.float32))
-                for name in self._buffers:
+                steps = torch.zeros((), dtype=torch.float32, device=parameter.device)
+                state.setdefault("step", steps)
+                for name in self._kind()[1]:
                     if state.get(name) is None:
                         state[name] = torch.zeros_like(parameter)
-            for layer in self._network.modules():
+            for layer in modules:
                 if isinstance(layer, KernelLayer) and members.issuperset(layer.parameters()):
                     self._fuse_layer(layer, group)
 
@@ -86,26 +94,33 @@ class _InBackward(torch.optim.Optimizer):
         if any(state["step"] != states[0]["step"] for state in states):
             return
         stack = len(next(layer.parameters()))
+        kind, buffers = self._kind()
         updates = []
         for index in range(stack):
-            own = [[state[name][index] for state in states] for name in self._buffers]
+            own = [[state[name][index] for state in states] for name in buffers]
             first, second, *_ = [*own, None, None]
             options = {"momentum": 0.0, "second_momentum": 0.0, "epsilon": 0.0}
             options |= self._options(group)
-            updates.append({"optimizer": self._name, **options, "first": first, "second": second})
+            updates.append({"optimizer": kind, **options, "first": first, "second": second})
         if (fused := layer.fuse(updates, steps)) is not None:
             following = _Following(
                 *(fused.updates, steps, fused.described, fused.storages, self, group)
             )
             layer.update = following
-            self._layers.append((layer, following))
+            self._layers = [*self._layers, (layer, following)]
 
     def release(self) -> None:
         """Give layers gradients again, in place of updates; `step` then updates all weights."""
         for layer, following in self._layers:
             if layer.update is following:
                 layer.update = None
-        self._layers = []
+        self._layers = ()
+
+    def add_param_group(self, param_group: dict) -> None:
+        """Update further parameters, by options of their own."""
+        super().add_param_group(param_group)
+        if self._network is not None:
+            self._fuse()
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
@@ -161,9 +176,6 @@ class AdamW(_InBackward):
         As in `torch.optim.AdamW`. They may change between steps, as schedulers change them.
     """
 
-    _buffers = ("exp_avg", "exp_avg_sq")
-    _name = "adam"
-
     def __init__(
         self,
         network: nn.Module,
@@ -172,8 +184,17 @@ class AdamW(_InBackward):
         eps: float = 1e-8,
         weight_decay: float = 0.01,
     ):
-        defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
+        defaults: dict[str, Any] = {
+            "lr": lr,
+            "betas": betas,
+            "eps": eps,
+            "weight_decay": weight_decay,
+        }
+        torch.optim.AdamW([torch.empty(0)], **defaults)  # raises where one is wrong
         super().__init__(network, defaults)
+
+    def _kind(self) -> tuple[str, tuple[str, ...]]:
+        return "adam", ("exp_avg", "exp_avg_sq")
 
     def _options(self, group: dict) -> dict[str, float]:
         momentum, second_momentum = group["betas"]
@@ -215,9 +236,6 @@ class SGD(_InBackward):
         As in `torch.optim.SGD`; momentum is Nesterov's. They may change between steps.
     """
 
-    _buffers: tuple[str, ...] = ("momentum_buffer",)
-    _name = "sgd_momentum"
-
     def __init__(
         self,
         network: nn.Module,
@@ -225,10 +243,13 @@ class SGD(_InBackward):
         momentum: float = 0.0,
         weight_decay: float = 0.0,
     ):
-        if momentum == 0:
-            self._buffers, self._name = (), "sgd"
-        defaults = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay}
-        super().__init__(network, defaults | {"nesterov": momentum != 0, "dampening": 0})
+        defaults: dict[str, Any] = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay}
+        defaults |= {"nesterov": momentum != 0, "dampening": 0}
+        torch.optim.SGD([torch.empty(0)], **defaults)  # raises where one is wrong
+        super().__init__(network, defaults)
+
+    def _kind(self) -> tuple[str, tuple[str, ...]]:
+        return ("sgd_momentum", ("momentum_buffer",)) if self.defaults["momentum"] else ("sgd", ())
 
     def _options(self, group: dict) -> dict[str, float]:
         return {
@@ -238,7 +259,7 @@ class SGD(_InBackward):
         }
 
     def _update(self, parameters: list[Tensor], gradients: list[Tensor], group: dict) -> None:
-        buffers = [[self.state[p][name] for p in parameters] for name in self._buffers]
+        buffers = [[self.state[p][name] for p in parameters] for name in self._kind()[1]]
         torch._fused_sgd_(
             parameters,
             gradients,

@@ -93,7 +93,8 @@ def load(path: str | Path, trust: bool = False, **chosen: Any) -> Trained:
         )
     features, classes = about["features"], len(about["class_names"])
     about["outputs"] = architecture.outputs or classes
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         network = networks.build(architecture, features, classes, 1)
-    network.load_state_dict({name: each[None] for name, each in about.pop("network").items()})
+    state = {name: each[None] for name, each in about.pop("network").items()}
+    network.load_state_dict(state, assign=True)  # whatever type is PyTorch's default
     return Trained(network, about.pop("mean"), about.pop("std"), about).eval()

@@ -57,7 +57,7 @@ LIMITS = {
 
 def check(name: str) -> None:
     """Raise a ValueError unless there is an activation of this name."""
-    if name not in FUNCTIONS:
+    if not (isinstance(name, str) and name in FUNCTIONS):
         raise ValueError(f"activation is {name!r}; expected one of {', '.join(FUNCTIONS)}")
 
 

@@ -143,6 +143,10 @@ class Fused:
     described: list[dict]  # with the buffers that `updates` points to
     storages: list[tuple[torch.UntypedStorage, int, int]]  # their memory, where it was, its size
 
+    def __reduce__(self):
+        # A copy of a layer has other weights, of which the buffers know nothing: it has gradients.
+        return type(None), ()
+
     def begin(self) -> tuple[ctypes.Array, float]:
         """Give the updates, and the number of the step, to a backward pass that does them.
 
@@ -235,12 +239,19 @@ def there(library: Kernels | None) -> Kernels:
     return library
 
 
-def refuse_transforms() -> None:
-    """Raise a RuntimeError where a layer with updates is transformed, or differentiated forward."""
-    if transforms.active():
+def refuse_updates(parameters: Sequence[Tensor]) -> None:
+    """Raise an error where a layer's updates would be lost, or would be those of frozen weights."""
+    if transforms.active() or torch.compiler.is_exporting():
         raise RuntimeError(
             "the layer updates its parameters in the backward pass, which torch.func cannot "
-            "transform; expected a layer that was not fused"
+            "transform and torch.export cannot export; expected a layer that was not fused, or "
+            "whose optimizer was released"
+        )
+    if any(each.requires_grad != parameters[0].requires_grad for each in parameters):
+        raise ValueError(
+            "some of the layer's parameters are frozen and others are not, and updates in the "
+            "backward pass are of all; expected a layer that was not fused, or whose optimizer "
+            "was released"
         )
 
 

@@ -133,6 +133,8 @@ def product(
     Tensor
         ``[S, batch, out]``. Derivatives of all orders are those of the formula.
     """
+    if not x.is_floating_point():
+        raise TypeError(f"inputs are of {x.dtype}, expected {edges.base.dtype}")
     # The place of an input on a grid takes more digits than the half precisions have.
     wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
     base = FUNCTIONS[activation](wide).unsqueeze(-2)

@@ -24,7 +24,7 @@ def drawn(shape: Sequence[int]) -> Tensor:
 
 def check(initialization: str) -> None:
     """Raise a ValueError unless there is an initialization of this name."""
-    if initialization not in _FILL:
+    if not (isinstance(initialization, str) and initialization in _FILL):
         raise ValueError(
             f"initialization is {initialization!r}, expected {', '.join(map(repr, _FILL))}"
         )

@@ -11,7 +11,7 @@ from kancore.layers import activations, dense, local_support, on_chip, transform
 from kancore.layers.compiled import KernelLayer
 from kancore.layers.dense import Edges, Grid, Placement
 from kancore.layers.initialization import drawn, fill
-from kancore.layers.shapes import check_inputs
+from kancore.layers.shapes import check_inputs, whole
 from kancore.layers.splines import basis, fit_matrix, knots
 from kancore.layers.variance import activation_gain, spline_size
 
@@ -94,9 +94,8 @@ class KALayer(KernelLayer):
                 raise ValueError(f"{name} is {value!r}, expected {' or '.join(known)}")
         activations.check(activation)
         knots(grid_size, degree, grid_range)  # raises where there is no such grid
-        inputs, outputs, grid_size, degree, stack = map(
-            index, (inputs, outputs, grid_size, degree, stack)
-        )
+        inputs, outputs, stack = whole(inputs=inputs, outputs=outputs, stack=stack)
+        grid_size, degree = map(index, (grid_size, degree))
         self.inputs, self.outputs = inputs, outputs
         low, high = map(float, grid_range)
         self.grid: Grid = grid_size, degree, (low, high)
@@ -194,6 +193,7 @@ class KALayer(KernelLayer):
     @torch.no_grad()
     def outside_grid(self, x: Tensor) -> Tensor:
         """Share of inputs beyond the extended grid, where all splines are zero, ``[S]``."""
+        check_inputs(x, len(self.base_weight), self.inputs)
         ends = knots(*self.grid)[[0, -1]].tolist()
         x, placement = self._placed(x)
         places = x if placement is None else placement.on_grid(x)

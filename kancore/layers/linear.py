@@ -7,7 +7,7 @@ from torch import Generator, Tensor, nn
 from kancore.layers import products
 from kancore.layers.compiled import KernelLayer
 from kancore.layers.initialization import drawn, fill
-from kancore.layers.shapes import check_inputs
+from kancore.layers.shapes import check_inputs, whole
 
 
 class Linear(KernelLayer):
@@ -35,6 +35,7 @@ class Linear(KernelLayer):
         gain: str = "rectifier",
     ):
         super().__init__()
+        inputs, outputs, stack = whole(inputs=inputs, outputs=outputs, stack=stack)
         self.uniform_bias, self.gain = uniform_bias, gain
         self.weight = nn.Parameter(torch.empty(stack, outputs, inputs))
         self.bias = nn.Parameter(torch.empty(stack, outputs))
@@ -75,8 +76,8 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
     """Batch normalization (Ioffe & Szegedy 2015) of each network by its own statistics.
 
     It is one of PyTorch's own kind, so that tools such as `torch.optim.swa_utils.update_bn` find
-    it. States hold what they held before: the number of batches, which only running means over all
-    batches need (`momentum` ``None``), is not in them.
+    it. States hold the number of batches where it is needed, for running means over all batches
+    (`momentum` ``None``).
 
     Parameters
     ----------
@@ -91,9 +92,10 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
         Whether each unit has a scale and a shift that are trained.
     """
 
-    running_mean: Tensor
-    running_var: Tensor
-    num_batches_tracked: Tensor
+    # ``None`` after `torch.func.replace_all_batch_norm_modules_`.
+    running_mean: Tensor | None
+    running_var: Tensor | None
+    num_batches_tracked: Tensor | None
 
     def __init__(
         self,
@@ -107,26 +109,32 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
             setattr(self, name, nn.Parameter(getattr(self, name).detach().repeat(stack, 1)))
         for name in ("running_mean", "running_var"):
             self.register_buffer(name, getattr(self, name).repeat(stack, 1))
-        batches = self.num_batches_tracked.repeat(stack, 1)
-        self.register_buffer("num_batches_tracked", batches, persistent=False)
+        batches = torch.zeros(stack, 1, dtype=torch.long)
+        self.register_buffer("num_batches_tracked", batches, persistent=momentum is None)
 
-    # PyTorch's own would add a number of batches to states that lack it.
-    _load_from_state_dict = nn.Module._load_from_state_dict
+    def _load_from_state_dict(self, *arguments) -> None:
+        # PyTorch's own would add a number of batches to states that lack it.
+        nn.Module._load_from_state_dict(self, *arguments)
+        mean, batches = self.running_mean, self.num_batches_tracked
+        if mean is not None and batches is not None and batches.is_meta:
+            # Other buffers were assigned; this one is in no state.
+            self.num_batches_tracked = torch.zeros_like(batches, device=mean.device)
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalize ``[S, batch, features]`` over the batch."""
         stack, batch, features = x.shape
         flat = x.transpose(0, 1).reshape(batch, stack * features)
-        statistics = self.running_mean.view(-1), self.running_var.view(-1)
-        weight = None if self.weight is None else self.weight.view(-1)
-        bias = None if self.bias is None else self.bias.view(-1)
-        momentum = self.momentum
-        if self.training:
+        mean, variance, weight, bias = (
+            None if each is None else each.view(-1)
+            for each in (self.running_mean, self.running_var, self.weight, self.bias)
+        )
+        momentum = 0.0 if self.momentum is None else self.momentum
+        if self.training and self.num_batches_tracked is not None:
             self.num_batches_tracked.add_(1)
-            if momentum is None:
+            if self.momentum is None:
                 momentum = 1 / float(self.num_batches_tracked[0, 0])
-        moments = momentum or 0.0, self.eps
-        flat = F.batch_norm(flat, *statistics, weight, bias, self.training, *moments)
+        by_batch = self.training or mean is None
+        flat = F.batch_norm(flat, mean, variance, weight, bias, by_batch, momentum, self.eps)
         return flat.view(batch, stack, features).transpose(0, 1)
 
 

@@ -18,6 +18,7 @@ from kancore.layers import compiled, dense, transforms
 from kancore.layers.activations import AT_FINITE, LIMITS, slope
 from kancore.layers.compiled import Fused, Update, address, pointer, pointers, there
 from kancore.layers.dense import Edges, Grid, Placement
+from kancore.layers.splines import check_grid
 
 # Examples that the kernels plan together, as `layout.h` has it.
 _BLOCK = 256
@@ -193,6 +194,21 @@ _OPERATORS.define(
 )
 
 
+def _check(x: Tensor, edges: Edges, grid: Grid, background, centre, stretch) -> None:
+    """Raise a ValueError unless tensors fit each other, and the grid is one that kernels know."""
+    check_grid(*grid)
+    dense.check_shapes(x, edges, grid)
+    shape = (1, x.shape[-1])
+    placed = shape[1:] if x.dim() == 2 else (len(x), *shape)
+    for name, tensor, expected in (
+        ("background", background, shape[1:]),
+        ("centre", centre, placed),
+        ("stretch", stretch, placed),
+    ):
+        if tensor is not None and tensor.shape != expected:
+            raise ValueError(f"{name} has shape {tuple(tensor.shape)}, expected {expected}")
+
+
 def _placement(centre: Tensor | None, stretch: Tensor | None) -> Placement | None:
     return None if centre is None or stretch is None else Placement(centre, stretch)
 
@@ -213,7 +229,7 @@ def _product(
     slopes: bool,
 ) -> tuple[Tensor, Tensor]:
     edges, grid = Edges(coefficients, base, scale), (grid_size, degree, (low, high))
-    dense.check_shapes(x, edges, grid)
+    _check(x, edges, grid, background, centre, stretch)
     if not (x.numel() and base.numel()):
         y = x.new_zeros(len(base), x.shape[-2], base.shape[2])
         return y, x.new_empty(0, dtype=torch.uint8)
@@ -224,8 +240,9 @@ def _product(
 
 
 def _product_shapes(x, coefficients, base, scale, background, *others) -> tuple[Tensor, Tensor]:
-    _, _, _, grid_size, degree, low, high, slopes = others
-    dense.check_shapes(x, Edges(coefficients, base, scale), (grid_size, degree, (low, high)))
+    centre, stretch, _, grid_size, degree, low, high, slopes = others
+    edges, grid = Edges(coefficients, base, scale), (grid_size, degree, (low, high))
+    _check(x, edges, grid, background, centre, stretch)
     y = x.new_empty(len(base), x.shape[-2], base.shape[2])
     size = 0
     if x.numel() and base.numel() and LIBRARY is not None:
@@ -256,7 +273,7 @@ def _gradients(
 ) -> tuple[Tensor, ...]:
     edges, grid = Edges(coefficients, base, scale), (grid_size, degree, (low, high))
     _check_gradient(gradient, x, edges)
-    dense.check_shapes(x, edges, grid)
+    _check(x, edges, grid, background, centre, stretch)
     if not gradient.numel() or not x.numel():
         return tuple(
             map(Tensor.zero_, _gradient_shapes(gradient, memory, x, *edges, to_x, to_edges))
@@ -516,7 +533,8 @@ def product(
         raise ValueError(
             f"background has shape {tuple(background.shape)}, expected ({x.shape[-1]},)"
         )
-    slopes = x.requires_grad and torch.is_grad_enabled()
+    # A traced program is run in training and in evaluation.
+    slopes = (x.requires_grad and torch.is_grad_enabled()) or torch.jit.is_tracing()
     background = None if slopes or background is None else background.float().contiguous()
     if update is not None:
         return _updating(x, edges, activation, grid, background, placement, update)
@@ -532,7 +550,7 @@ def product(
 
 def _updating(x, edges, activation, grid, background, placement, update) -> Tensor:
     dense.check_shapes(x, edges, grid)
-    compiled.refuse_transforms()
+    compiled.refuse_updates(edges.given)
     stack = len(edges.base)
     whole = all(tensor.is_contiguous() for tensor in edges.given)
     if not (whole and applies_to(x, edges) and len(update.updates) == stack):

@@ -72,22 +72,30 @@ class _Product(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, gradient):
+        tensors = gradient, *ctx.saved_tensors
         device = gradient.device.type
         if transforms.autocast(device):  # its product was in the type that it has
             with torch.autocast(device, enabled=False):
-                return _Product.backward(ctx, gradient)
-        features, weight = ctx.saved_tensors
-        stack, outputs, inputs = weight.shape
-        to_features = None
-        to_bias = gradient.sum(1) if ctx.biased else None
-        if features.dim() == 3:
-            if ctx.needs_input_grad[0]:
-                to_features = torch.bmm(gradient, weight)
-            return to_features, torch.bmm(gradient.transpose(1, 2), features), to_bias
-        flat = gradient.transpose(0, 1).reshape(features.shape[0], stack * outputs)
-        if ctx.needs_input_grad[0]:
-            to_features = torch.mm(flat, weight.view(stack * outputs, inputs))
-        return to_features, torch.mm(flat.t(), features).view_as(weight), to_bias
+                found = _pull_back_product(*tensors, ctx.needs_input_grad[0])
+        else:
+            found = _pull_back_product(*tensors, ctx.needs_input_grad[0])
+        return *found, gradient.sum(1) if ctx.biased else None
+
+
+def _pull_back_product(
+    gradient: Tensor, features: Tensor, weight: Tensor, to_features: bool
+) -> tuple[Tensor | None, Tensor]:
+    """Give gradients by features, if wanted, and by weights."""
+    stack, outputs, inputs = weight.shape
+    found = None
+    if features.dim() == 3:
+        if to_features:
+            found = torch.bmm(gradient, weight)
+        return found, torch.bmm(gradient.transpose(1, 2), features)
+    flat = gradient.transpose(0, 1).reshape(features.shape[0], stack * outputs)
+    if to_features:
+        found = torch.mm(flat, weight.view(stack * outputs, inputs))
+    return found, torch.mm(flat.t(), features).view_as(weight)
 
 
 def stacked_product(features: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -365,7 +373,7 @@ def _in_autocast(*tensors: Tensor) -> list[Tensor] | tuple[Tensor, ...]:
 
 def _updating(x, weight, bias, update, activation) -> Tensor:
     _check_shapes(x, weight, bias)
-    compiled.refuse_transforms()
+    compiled.refuse_updates((weight, bias))
     if not (
         applies_to(x, weight, bias)
         and weight.is_contiguous()

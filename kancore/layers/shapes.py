@@ -1,6 +1,22 @@
 """What layers of a stack take: one batch for all of its networks, or one for each."""
 
+from operator import index
+
 from torch import Tensor
+
+
+def whole(**numbers: int) -> list[int]:
+    """Give numbers of a layer, such as its widths, as Python's.
+
+    Raises
+    ------
+    ValueError
+        Unless they are whole and not negative.
+    """
+    for name, number in numbers.items():
+        if not (hasattr(number, "__index__") and number >= 0):
+            raise ValueError(f"{name} is {number!r}, expected a whole number that is not negative")
+    return [index(number) for number in numbers.values()]
 
 
 def check_inputs(x: Tensor, stack: int, inputs: int) -> None:

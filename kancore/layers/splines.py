@@ -7,7 +7,7 @@ measuring from the centre keeps cancellation small, in float32 too.
 
 from fractions import Fraction
 from functools import cache
-from math import comb, factorial
+from math import comb, factorial, inf
 
 import torch
 from torch import Tensor
@@ -15,13 +15,16 @@ from torch import Tensor
 DEGREES = range(1, 6)
 
 
-def _check(grid_size: int, degree: int, grid_range: tuple[float, float]) -> None:
-    if degree not in DEGREES:
+def check_grid(grid_size: int, degree: int, grid_range: tuple[float, float]) -> None:
+    """Raise a ValueError unless there is such a grid."""
+    if not (hasattr(degree, "__index__") and degree in DEGREES):
         raise ValueError(f"degree must be a whole number from 1 to 5, got {degree!r}")
     if not (hasattr(grid_size, "__index__") and grid_size >= 1):
         raise ValueError(f"grid_size must be a positive whole number, got {grid_size!r}")
-    if not grid_range[0] < grid_range[1]:
-        raise ValueError(f"grid_range must be (low, high) with low < high, got {grid_range!r}")
+    if not -inf < grid_range[0] < grid_range[1] < inf:
+        raise ValueError(
+            f"grid_range must be finite (low, high) with low < high, got {grid_range!r}"
+        )
 
 
 def knots(grid_size: int, degree: int, grid_range: tuple[float, float] = (-1.0, 1.0)) -> Tensor:
@@ -41,8 +44,11 @@ def knots(grid_size: int, degree: int, grid_range: tuple[float, float] = (-1.0, 
     Tensor
         Float64, shape ``[G + 2 k + 1]``.
     """
-    _check(grid_size, degree, grid_range)
-    low, high = grid_range
+    try:
+        low, high = map(float, grid_range)
+    except (TypeError, ValueError):
+        raise ValueError(f"grid_range must be (low, high), got {grid_range!r}") from None
+    check_grid(grid_size, degree, (low, high))
     steps = torch.arange(-degree, grid_size + degree + 1, dtype=torch.float64, device="cpu")
     return low + steps * ((high - low) / grid_size)
 
@@ -142,7 +148,7 @@ def basis(
     Tensor
         Shape ``[..., G + k, in]``, dtype and device of `x`; zero outside a spline's support.
     """
-    _check(grid_size, degree, grid_range)
+    check_grid(grid_size, degree, grid_range)
     offsets = _offsets(x, grid_size, degree, grid_range)
     if order > degree:
         return torch.zeros_like(offsets)

@@ -27,8 +27,16 @@ def differentiating() -> bool:
         return True
     if not torch._C._are_functorch_transforms_active():
         return False
+    if torch.compiler.is_dynamo_compiling():  # which cannot ask for the levels
+        return True
     levels = torch._C._functorch.get_interpreter_stack() or ()
     return any(level.key() != torch._C._functorch.TransformType.Vmap for level in levels)
+
+
+def without_numbers(tensor: Tensor) -> bool:
+    """Whether a tensor has a shape alone: on the device meta, or made in FakeTensorMode."""
+    fake = torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.FAKE)
+    return tensor.is_meta or fake is not None
 
 
 def front(tensor: Tensor, dim: int | None, size: int) -> Tensor:

@@ -8,6 +8,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Generator, Tensor, nn
 
+from kancore.layers import transforms
 from kancore.layers.compiled import KernelLayer
 from kancore.layers.initialization import check as check_initialization
 from kancore.layers.linear import BatchNorm, Dropout, LayerNorm, Linear
@@ -110,7 +111,7 @@ class Network(Stack):
         for each in (initialization, hidden_initialization, output_initialization):
             if each is not None:
                 check_initialization(each)
-        if not self.stacked and not next(self.parameters()).is_meta:
+        if not self.stacked and not transforms.without_numbers(next(self.parameters())):
             seed = int(torch.randint(2**63 - 1, (), device="cpu"))
             self.initialize(0, initialization, Generator().manual_seed(seed))
 

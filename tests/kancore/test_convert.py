@@ -100,6 +100,31 @@ def test_what_has_no_counterpart_is_refused():
         convert.from_efficient_kan(state)
 
 
+def test_damaged_states_are_refused():
+    state = efficient_state(5, 3)
+    for name in ("layers.1.grid", "layers.0.spline_weight"):
+        with pytest.raises(ValueError, match=f"the state has no {name}"):
+            convert.from_efficient_kan({key: v for key, v in state.items() if key != name})
+    damaged = {
+        "layers.0.spline_weight": torch.zeros(1, 1, 8),
+        "layers.1.base_weight": torch.zeros(3, 5),
+        "layers.1.spline_scaler": torch.zeros(1, 1),
+    }
+    for name, value in damaged.items():
+        with pytest.raises(ValueError, match="of a layer has shape"):
+            convert.from_efficient_kan({**state, name: value})
+    del state["layers.1.spline_scaler"]
+    with pytest.raises(ValueError, match="scale of a layer has shape None"):
+        convert.from_efficient_kan(state)
+
+
+def test_networks_are_on_the_device_of_the_state_whatever_is_the_default():
+    state = efficient_state(5, 3)
+    with torch.device("meta"):
+        network = convert.from_efficient_kan(state)
+    assert network(torch.ones(2, 4)).isfinite().all()
+
+
 @pytest.fixture
 def theirs(tmp_path):
     kan = pytest.importorskip("kan")

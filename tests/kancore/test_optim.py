@@ -1,10 +1,12 @@
 """Optimizers that update weights in the backward pass: steps of the loop, and of torch.optim."""
 
 import copy
+import pickle
 
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 from torch.nn.utils import prune
 
 from kancore import KAN, MLP, optim
@@ -141,3 +143,70 @@ def test_weights_that_are_made_of_others_are_updated_by_step():
     assert layer.update is None
     assert (layer.weight[layer.weight_mask == 0] == 0).all()
     assert layer.weight_orig.grad is not None
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_copies_have_gradients_and_leave_the_weights_and_their_updates_alone(network, name):
+    """As averaged weights, files of whole networks, and copies of a loop are made."""
+    optimizer = make(name, network)
+    train(network, optimizer, 2)
+    before = [parameter.detach().clone() for parameter in network.parameters()]
+    other, following = copy.deepcopy((network, optimizer))
+    averaged = torch.optim.swa_utils.AveragedModel(network).module
+    for each in (other, averaged, pickle.loads(pickle.dumps(network))):
+        (x, y), *_ = batches(1)
+        F.cross_entropy(each(x), y).backward()
+        assert all(parameter.grad is not None for parameter in each.parameters())
+    assert all(map(torch.equal, before, network.parameters()))
+    pairs = zip(train(network, optimizer), train(other, following), strict=True)
+    for one, expected in pairs:
+        torch.testing.assert_close(one, expected, rtol=1e-5, atol=1e-6)
+    following.load_state_dict(optimizer.state_dict())
+
+
+def test_parameters_that_are_frozen_later_are_not_updated(network, path):
+    other = copy.deepcopy(network)
+    optimizers = make("adam", network), torch.optim.AdamW(other.parameters(), lr=0.005)
+    for each, optimizer in zip((network, other), optimizers, strict=True):
+        train(each, optimizer, 2)
+        next(each.parameters()).requires_grad_(False)
+    if path == "kernels" and local_support.LIBRARY and products.LIBRARY:
+        with pytest.raises(ValueError, match="some of the layer's parameters are frozen"):
+            train(network, optimizers[0], 1)
+    optimizers[0].release()
+    pairs = zip(train(network, optimizers[0]), train(other, optimizers[1]), strict=True)
+    for one, expected in pairs:
+        torch.testing.assert_close(one, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_further_parameters_have_options_of_their_own(network):
+    head, others = nn.Linear(3, 3), copy.deepcopy(network)
+    theirs = nn.Sequential(others, copy.deepcopy(head))
+    optimizer = make("adam", network)
+    optimizer.add_param_group({"params": head.parameters(), "lr": 0.1})
+    groups = [{"params": others.parameters()}, {"params": theirs[1].parameters(), "lr": 0.1}]
+    found = train(nn.Sequential(network, head), optimizer)
+    for one, expected in zip(
+        found, train(theirs, torch.optim.AdamW(groups, lr=0.005)), strict=True
+    ):
+        torch.testing.assert_close(one, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_wrong_options_are_refused_as_by_torch_optim(network):
+    for wrong in ({"lr": -1.0}, {"betas": (1.2, 0.9)}, {"eps": -1.0}, {"weight_decay": -1.0}):
+        with pytest.raises(ValueError, match="Invalid"):
+            optim.AdamW(network, **wrong)
+    with pytest.raises(ValueError, match="Invalid momentum"):
+        optim.SGD(network, momentum=-1.0)
+    with pytest.raises(TypeError, match="expected the network as a module"):
+        optim.AdamW(network.parameters())
+
+
+def test_states_are_on_the_parameters_device_whatever_is_the_default(network):
+    torch.set_default_device("meta")
+    try:
+        optimizer = make("adam", network)
+    finally:
+        torch.set_default_device(None)
+    train(network, optimizer, 2)
+    assert {float(state["step"]) for state in optimizer.state.values()} == {2.0}

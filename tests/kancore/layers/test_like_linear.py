@@ -9,6 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.func import (
     functional_call,
     grad,
@@ -16,6 +17,7 @@ from torch.func import (
     jacfwd,
     jacrev,
     jvp,
+    replace_all_batch_norm_modules_,
     stack_module_state,
     vjp,
     vmap,
@@ -143,6 +145,16 @@ def test_networks_are_made_on_the_device_meta(model, default, how):
     assert {key: value.shape for key, value in network.state_dict().items()} == {
         key: value.shape for key, value in state.items()
     }
+
+
+def test_networks_without_numbers(model):
+    with FakeTensorMode():
+        network, x = model(WIDTHS), torch.randn(6, 4, requires_grad=True)
+        network(x).sum().backward()
+        assert x.grad.shape == (6, 4)
+        assert [p.grad.shape for p in network.parameters()] == [
+            parameter.shape for parameter in network.parameters()
+        ]
 
 
 # ---- autocast
@@ -311,6 +323,29 @@ def test_compiled_by_inductor(network, x):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", ["grad", "jacrev", "jvp", "vmap"])
+def test_transforms_are_compiled_as_one_graph(network, exact, x, name):
+    torch.compiler.reset()
+    transform = TRANSFORMS[name]
+    compiled = torch.compile(lambda x: transform(network, x), fullgraph=True, backend="aot_eager")
+    near(compiled(x), transform(exact, x.double()), 1e-5)
+
+
+@pytest.mark.slow
+def test_autocast_is_compiled_as_one_graph(network, x):
+    torch.compiler.reset()
+
+    def loss(x):
+        with torch.autocast("cpu", torch.bfloat16):
+            return network(x).float().square().sum()
+
+    compiled = torch.compile(loss, fullgraph=True, backend="aot_eager")
+    results = [torch.autograd.grad(each(x), [*network.parameters()]) for each in (compiled, loss)]
+    for found, expected in zip(*results, strict=True):
+        near(found, expected, 1e-2)
+
+
+@pytest.mark.slow
 def test_exported_and_loaded(network, x, tmp_path):
     batch = {0: torch.export.Dim("batch", min=2, max=1000)}
     program = torch.export.export(network.eval(), (x,), dynamic_shapes=(batch,))
@@ -331,12 +366,18 @@ def test_onnx(network, x, tmp_path):
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
 @pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
-def test_traced(network, exact, x):
+def test_traced(network, exact, x, tmp_path):
     traced = torch.jit.trace(network.eval(), x, check_trace=False)
     for each in (x, -x, torch.cat([x, x]), x[:1]):
         near(traced(each), exact(each.double()))
     with torch.no_grad():
         near(torch.jit.trace(network, x)(2 * x), exact(2 * x.double()))
+    if local_support.LIBRARY is None:  # functions of autograd are no part of a traced program
+        return
+    torch.jit.save(torch.jit.trace(network, x), tmp_path / "traced.pt")
+    traced = torch.jit.load(tmp_path / "traced.pt")
+    for found, expected in zip(gradients(traced, -x), gradients(network, -x), strict=True):
+        near(found, expected)
 
 
 # ---- memory
@@ -465,6 +506,38 @@ def test_averaged_weights_get_statistics_of_their_own(model, x, place):
     near(norm.running_var[0], theirs.running_var)
     assert norm.momentum == 0.1
     assert not any("num_batches" in name for name in network.state_dict())
+
+
+@pytest.mark.parametrize("place", ["before_activation", "after_activation"])
+def test_statistics_of_batches_alone(model, x, place):
+    """As `torch.func` takes them, which cannot change a buffer for each example."""
+    network = model(WIDTHS, batch_norm=place)
+    expected = network(x)
+    replace_all_batch_norm_modules_(network)
+    for training in (True, False):
+        assert torch.equal(network.train(training)(x), expected)
+    values, f = by_parameters(network)
+    batches = torch.stack([x, 2 * x, -x])
+    loss = grad(lambda values, batch: f(values, batch).square().sum())
+    found = vmap(loss, (None, 0))(values, batches)
+    for place, batch in enumerate(batches):
+        for name, one in loss(values, batch).items():
+            near(found[name][place], one, 1e-4)
+
+
+def test_batch_normalization_goes_through_states(model, x):
+    options = {"batch_norm": "before_activation", "batch_norm_momentum": None}
+    network, other = model(WIDTHS, **options), model(WIDTHS, **options)
+    network(x)
+    other.load_state_dict(network.state_dict())
+    assert torch.equal(network(2 * x), other(2 * x))
+    for one, expected in zip(other.buffers(), network.buffers(), strict=True):
+        assert torch.equal(one, expected)
+    with torch.device("meta"):
+        network = model(WIDTHS, batch_norm="before_activation")
+    other = model(WIDTHS, batch_norm="before_activation")
+    network.load_state_dict(other.state_dict(), assign=True)
+    near(network.double()(x.double()), other(x))
 
 
 def test_frozen_parameters_are_not_counted(network):

@@ -131,6 +131,30 @@ def test_batches_of_products_and_of_their_gradients(shared, folded, dims):
         torch.testing.assert_close(found.double(), expected, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("place", "value", "told"),
+    [
+        (4, torch.zeros(1), "background has shape"),
+        (5, torch.zeros(7, 1, 3), "centre has shape"),
+        (6, torch.ones(7, 1, 3), "stretch has shape"),
+        (8, 0, "grid_size must be"),
+        (9, 0, "degree must be"),
+        (9, 9, "degree must be"),
+        (11, float("nan"), "grid_range must be"),
+    ],
+)
+def test_operators_check_what_they_are_given(place, value, told):
+    arguments = list(draw(placed=True))
+    arguments[12] = False  # with slopes there is no background
+    if place in (8, 9):
+        columns = value + (5 if place == 9 else 3)
+        arguments[1] = torch.randn(2, 3, columns, 4)
+    arguments[place] = value
+    for given in (arguments, [e.to("meta") if torch.is_tensor(e) else e for e in arguments]):
+        with pytest.raises(ValueError, match=told):
+            OPERATORS.ka_local(*given)
+
+
 def layers():
     torch.manual_seed(0)
     made = [KALayer(4, 3, stack=2), Linear(4, 3, stack=2)]
@@ -247,3 +271,19 @@ def test_arguments_are_checked_where_they_are_given():
             make([4, 3, 2], stack=2).initialize(0, "xavier", torch.Generator())
     with pytest.raises(ValueError, match="widths must be"):
         MLP([4, 2.5, 2])
+    for make in (KAN, MLP):
+        for stack in (-1, 2.0):
+            with pytest.raises(ValueError, match="stack is"):
+                make([4, 2], stack=stack)
+        for name in ("activation", "initialization"):
+            with pytest.raises(ValueError, match=rf"{name} is \["):
+                make([4, 3, 2], **{name: ["gelu"]})
+    for ends in ((-1.0, float("inf")), (-1, 0, 1), 1.0, "ab"):
+        with pytest.raises(ValueError, match="grid_range must be"):
+            KAN([4, 2], grid_range=ends)
+    with pytest.raises(ValueError, match="degree must be"):
+        KAN([4, 2], degree=3.0)
+    with pytest.raises(TypeError, match=r"inputs are of torch.int64, expected torch.float32"):
+        KAN([4, 2])(torch.ones(3, 4, dtype=torch.long))
+    with pytest.raises(ValueError, match="inputs have shape"):
+        KAN([4, 2]).outside_grid(torch.ones(4))

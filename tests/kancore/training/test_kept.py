@@ -83,6 +83,21 @@ def test_predictions_name_the_classes_and_add_up(tmp_path):
         network(torch.zeros(2, 3))
 
 
+def test_networks_are_loaded_as_they_were_whatever_is_the_default(tmp_path):
+    _, networks, data = trained(sweep(KAN, epochs=1), "best")
+    write_networks(tmp_path / "n.safetensors", networks)
+    expected = kancore.load(tmp_path / "n.safetensors")(data.x_test)
+    for dtype, device in ((torch.float64, "cpu"), (torch.float16, "meta")):
+        torch.set_default_dtype(dtype)
+        torch.set_default_device(device)
+        try:
+            network = kancore.load(tmp_path / "n.safetensors")
+        finally:
+            torch.set_default_dtype(torch.float32)
+            torch.set_default_device(None)
+        assert torch.equal(network(data.x_test), expected)
+
+
 def test_files_that_are_none_and_networks_that_are_not_there_are_told(tmp_path):
     path = tmp_path / "n.safetensors"
     _, networks, _ = trained(sweep(KAN, epochs=1), "best")
