@@ -13,8 +13,9 @@ _EXPORTS = {
     "MLP": "networks.mlp",
     "WideMLP": "networks.mlp",
     "load": "trained",
+    "results": "notebook",
 }
-__all__ = ["KAN", "MLP", "WideMLP", "load"]
+__all__ = ["KAN", "MLP", "WideMLP", "load", "results"]
 
 
 def __getattr__(name: str):

@@ -154,7 +154,8 @@ _METADATA: dict[str, dict[str, None]] = {
 }
 # Where a format has what a figure says of itself.
 _DESCRIPTION = {".svg": "Description", ".png": "Description", ".pdf": "Subject"}
-_SETTINGS = {"dpi", "font_size", "font_family", "width_inches"}
+# As in config.yaml, for figures that are drawn outside the workflow.
+STYLE = {"dpi": 200, "font_size": 9, "font_family": "DejaVu Sans", "width_inches": 7}
 
 
 def apply(style: dict[str, Any]) -> AbstractContextManager:
@@ -176,8 +177,8 @@ def apply(style: dict[str, Any]) -> AbstractContextManager:
     ValueError
         If a setting is missing or unknown.
     """
-    if unlike := set(style) ^ _SETTINGS:
-        raise ValueError(f"figure style: expected {sorted(_SETTINGS)}; differs in {sorted(unlike)}")
+    if unlike := set(style) ^ set(STYLE):
+        raise ValueError(f"figure style: expected {sorted(STYLE)}; differs in {sorted(unlike)}")
     size, width = style["font_size"], style["width_inches"]
     return mpl.rc_context(
         {
