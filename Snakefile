@@ -97,18 +97,17 @@ onstart:
     for executor in {workflow.scheduler._executor, workflow.scheduler._local_executor} - {None}:
         executor.report_job_error = partial(after_failure, executor.report_job_error)
     signal.signal(signal.SIGINT, interrupted)
-    plan, now = Path(OUT, "plan.json"), plans.planned(JOBS, LANDSCAPES)
+    plan, planned = Path(OUT, "plan.json"), plans.by_path(JOBS, LANDSCAPES)
+    now = {path: plans.digest(each) for path, each in planned.items()}
     made = {os.path.dirname(file) for job in workflow.dag.needrun_jobs() for file in job.output}
     again = [path for path in now if f"{OUT}/jobs/{path}" in made and trained(path)]
     called = {*workflow.config_settings.config} - {"study", "name", "replace"}
     try:
         if not STUDY.settings["replace"]:
             plans.check_replaced(STUDY, plans.read_plan(plan), now, again, called)
-        found = {path: JOBS[path].sweeps for path in JOBS}
-        found |= {f"landscapes/{name}": [each] for name, each in LANDSCAPES.items()}
         work = {
-            path: sum(resources.work(*each) for each in sized(sweeps))
-            for path, sweeps in found.items()
+            path: sum(resources.work(*each) for each in sized(getattr(job, "sweeps", [job])))
+            for path, job in planned.items()
         }
         write_json(plan, {"jobs": now, "work": work})
     except (ConfigError, OSError) as error:

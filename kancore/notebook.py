@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow as pa
 import pyarrow.parquet as pq
 from matplotlib.figure import Figure
 
 from kancore.figures.declared import FIGURES
 from kancore.figures.style import STYLE, apply
+from kancore.tables import read_table
 
 # What a column's metadata say of it.
 _ABOUT = ("unit", "description")
@@ -54,8 +54,8 @@ class Results(Mapping[str, pd.DataFrame]):
         return self._paths[name]
 
     def __getitem__(self, name: str) -> pd.DataFrame:
-        table = pq.read_table(self._path(name))
-        return table.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
+        path = self._path(name)
+        return read_table(path, pq.read_schema(path))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._paths)

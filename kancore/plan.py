@@ -33,8 +33,14 @@ from kancore.training.resources import Shape
 
 # Seconds for which steps of a sweep are timed; weights of a stack that is timed, and its examples.
 _SECONDS, _WEIGHTS, _EXAMPLES = 1.0, 5e6, 1024
-# Seconds in which a job starts, reads its data and writes its tables, and its files' bytes.
-_START, _FILES = 3.0, 2e5
+# Seconds in which a job starts, reads its data and writes its tables.
+_START = 3.0
+_COUNTS = "jobs", "networks"
+# What is said of jobs that this machine has too little memory for.
+_TOLD = {
+    "train their networks in parts, one after the other, for lack of memory here": "in_parts",
+    "have a network that is too large for the memory here": "too_large",
+}
 
 
 @dataclass(frozen=True)
@@ -77,14 +83,14 @@ def rate(sweep: Sweep, size: Shape, device: str) -> float:
     float
         Floating-point operations a second, by `resources.work`.
     """
-    small = replace(sweep, epochs=1, evaluate_every=1, warmup_epochs=0, warm_start=False)
+    batch = min(sweep.batch_size, sweep.train_examples or size.train, _EXAMPLES)
+    once = {"epochs": 1, "evaluate_every": 1, "warmup_epochs": 0, "warm_start": False}
+    whole = {"train_examples": None, "test_examples": None, "validation_fraction": 0.0}
+    small = replace(sweep, batch_size=batch, **once, **whole)  # type: ignore[arg-type]
     weights = resources.parameters(sweep, size)
     for axis in ("initializations", "learning_rates", "optimizers"):
         if weights * len(small.schemes) > _WEIGHTS:
             small = replace(small, **{axis: getattr(small, axis)[:1]})  # type: ignore[arg-type]
-    batch = min(sweep.batch_size, sweep.train_examples or size.train, _EXAMPLES)
-    small = replace(small, train_examples=None, test_examples=None, validation_fraction=0.0)
-    small = replace(small, batch_size=batch)
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(2 * batch, size.features, generator=generator)
     y = torch.arange(2 * batch) % size.classes
@@ -104,7 +110,7 @@ def rate(sweep: Sweep, size: Shape, device: str) -> float:
 
 
 def parts(study: Study, planned: Mapping[str, Job], device: str) -> dict[str, Part]:
-    """Estimate what each experiment of a study takes, and the landscapes.
+    """Estimate what each experiment of a study takes.
 
     Parameters
     ----------
@@ -124,7 +130,7 @@ def parts(study: Study, planned: Mapping[str, Job], device: str) -> dict[str, Pa
         known = resources.shape(sweep.dataset, data)
         return own.get((sweep.dataset, sweep.architecture), known)
 
-    for key, sweeps in _alike(job for job in planned.values()).items():
+    for key, sweeps in _alike(planned.values()).items():
         # Of the middle size, of the most schemes side by side.
         most = max(len(sweep.schemes) for sweep in sweeps)
         stacks = [sweep for sweep in sweeps if len(sweep.schemes) == most]
@@ -199,13 +205,6 @@ def lines(study: Study, found: Mapping[str, Part], kept: float, cores: int) -> I
         paths = [path for each in found.values() for path in getattr(each, name)]
         if paths:
             yield f"{len(paths)} jobs {words}, such as {paths[0]}"
-
-
-_COUNTS = "jobs", "networks"
-_TOLD = {
-    "train their networks in parts, one after the other, for lack of memory here": "in_parts",
-    "have a network that is too large for the memory here": "too_large",
-}
 
 
 def configured(files: Sequence[Path], changes: Sequence[str]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ _COLUMNS = ("sweep", "epoch", "schemes", "best", "steps/s", "left", "heard of")
 _TOLD = {"sweep", "sweeps", "epoch", "epochs", "schemes", "best_accuracy", "steps_per_second"}
 _TOLD |= {"seconds_left", "written"}
 # What a job ends with: the table of a training job, or of a landscape.
-TABLES = ("history.parquet", "landscape.parquet")
+_TABLES = ("history.parquet", "landscape.parquet")
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def read_status(folder: Path) -> StudyStatus:
     finished, done, timed, seconds = 0, 0.0, 0.0, 0.0
     for job in jobs:
         place = folder / "jobs" / job
-        if any((place / table).exists() for table in TABLES):
+        if ended(place):
             finished += 1
             done += work.get(job, 0)
             if took := _seconds(folder / "benchmarks" / "jobs" / f"{job}.tsv"):
@@ -98,6 +98,11 @@ def _seconds(benchmark: Path) -> float | None:
         return float(benchmark.read_text().splitlines()[1].split()[0])
     except (OSError, ValueError, IndexError):
         return None
+
+
+def ended(place: Path) -> bool:
+    """Whether a job has its tables, by its folder."""
+    return any((place / table).exists() for table in _TABLES)
 
 
 def _progress(place: Path) -> dict[str, Any]:

@@ -204,7 +204,7 @@ def sized(sweeps):
 
 def trained(path):
     """Whether a job, by its path, has ended."""
-    return any(Path(OUT, "jobs", path, table).exists() for table in status.TABLES)
+    return status.ended(Path(OUT, "jobs", path))
 
 
 def tables_of(name, table):

@@ -58,14 +58,9 @@ def _describe(best: pd.DataFrame) -> str:
     known = best.dropna(subset="test_accuracy")
     if known.empty:
         return "All runs diverged."
-    highest = known.loc[known.groupby("dataset")["test_accuracy"].idxmax()].set_index("dataset")
-    names = [
-        f"{style.display_name(name)}: {style.display_name(row.model)}, "
-        f"{style.display_name(row.depth)}, {100 * row.test_accuracy:.1f}%"
-        for name in style.in_order(highest.index)
-        for row in [highest.loc[name]]
-    ]
-    text = f"The highest marks are {'; '.join(names)}."
+    highest = known.loc[known.groupby("dataset")["test_accuracy"].idxmax()]
+    names = style.network_names(highest, lambda row: f"{100 * row.test_accuracy:.1f}%")
+    text = f"The highest marks are {names}."
     wide = known.pivot(index=_ARCHITECTURE, columns="objective", values="test_accuracy")
     if "hsic" in wide and "backprop" in wide:
         points = 100 * (wide["hsic"] - wide["backprop"]).dropna()

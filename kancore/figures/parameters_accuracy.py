@@ -34,12 +34,7 @@ def _describe(best: pd.DataFrame) -> str:
     near = best[best["test_accuracy"] >= highest - _NEAR]
     if near.empty:
         return "No runs were evaluated."
-    smallest = near.loc[near.groupby("dataset")["parameters"].idxmin()].set_index("dataset")
-    names = [
-        f"{style.display_name(name)}: {style.display_name(row.model)}, "
-        f"{style.display_name(row.depth)}, {row.parameters:,} parameters"
-        for name in style.in_order(smallest.index)
-        for row in [smallest.loc[name]]
-    ]
+    smallest = near.loc[near.groupby("dataset")["parameters"].idxmin()]
+    names = style.network_names(smallest, lambda row: f"{row.parameters:,} parameters")
     points = f"{100 * _NEAR:g} points"
-    return f"The smallest networks within {points} of the most accurate one are {'; '.join(names)}."
+    return f"The smallest networks within {points} of the most accurate one are {names}."

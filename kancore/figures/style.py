@@ -4,7 +4,7 @@ import io
 import math
 import re
 import textwrap
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -334,6 +334,16 @@ def in_order(names: Iterable[str]) -> list[str]:
         return _ORDER.get(name, len(_ORDER)), int(number[0]) if number else 0, name
 
     return sorted(set(names), key=rank)
+
+
+def network_names(rows: pd.DataFrame, said: Callable[[Any], str]) -> str:
+    """Name the network of each data set, of which there is a row each, with what is said of it."""
+    by_name = rows.set_index("dataset")
+    return "; ".join(
+        f"{display_name(name)}: {display_name(row.model)}, {display_name(row.depth)}, {said(row)}"
+        for name in in_order(by_name.index)
+        for row in [by_name.loc[name]]
+    )
 
 
 def palette(count: int) -> list[str]:

@@ -306,8 +306,9 @@ def register(
             return backward(ctx, *gradients)
 
     def differentiable(*arguments):
-        kind = Differentiable.apply if torch.is_grad_enabled() else operator
-        return call(kind, *arguments)
+        if torch.is_grad_enabled():
+            return Differentiable.apply(*arguments)
+        return call(operator, *arguments)
 
     # Not by `torch.library.register_autograd`, whose calls take four times as long as these.
     library.impl(name, differentiable, "Autograd")

@@ -15,13 +15,15 @@ from kancore.studies.jobs import Job
 from kancore.studies.study import ConfigError, Study
 
 
-def planned(jobs: Mapping[str, Job], landscapes: Mapping[str, Landscape]) -> dict[str, str]:
-    """Give each job, by its path below the folder of all jobs, the digest of what it trains."""
-    found = {path: _digest(job) for path, job in jobs.items()}
-    return found | {f"landscapes/{name}": _digest(each) for name, each in landscapes.items()}
+def by_path(
+    jobs: Mapping[str, Job], landscapes: Mapping[str, Landscape]
+) -> dict[str, Job | Landscape]:
+    """Give training jobs and landscapes by their paths below the folder of all jobs."""
+    return {**jobs, **{f"landscapes/{name}": each for name, each in landscapes.items()}}
 
 
-def _digest(job: Job | Landscape) -> str:
+def digest(job: Job | Landscape) -> str:
+    """Digest of what a job trains."""
     return sha256(json.dumps(job.to_dict(), sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -30,13 +30,14 @@ def keep_best(state: State, rows: Sequence[Mapping[str, Any]], keep: Keep) -> No
     if keep == "best" and found:
         # Of equal ones the first in the stack.
         found = [max(found, key=lambda pair: pair[0])]
+    values = state.network.state_dict() if keep != "none" else {}
     for rank, index in found if keep != "none" else ():
         row, scheme = rows[index], vars(state.schemes[index])
-        before = [each for each in state.kept if keep == "best" or each["scheme"] == scheme]
-        if before and rank <= before[0]["rank"]:
+        others = [each for each in state.kept if keep == "all" and each["scheme"] != scheme]
+        before = [each["rank"] for each in state.kept if keep == "best" or each["scheme"] == scheme]
+        if before and rank <= max(before):
             continue
-        state.kept = [each for each in state.kept if each not in before]
-        values = state.network.state_dict()
+        state.kept = others
         state.kept.append(
             {
                 "rank": rank,

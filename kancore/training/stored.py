@@ -71,8 +71,8 @@ def write_networks(path: Path, networks: Sequence[Mapping[str, Any]]) -> None:
         held = {name: each for name, each in network.items() if isinstance(each, Tensor)}
         held |= {f"network.{name}": each for name, each in network["network"].items()}
         arrays |= {f"{number}.{name}": each.contiguous().numpy() for name, each in held.items()}
-        plain = {name for name in network if name not in held and name != "network"}
-        header.append({name: network[name] for name in network if name in plain})
+        held["network"] = network["network"]
+        header.append({name: value for name, value in network.items() if name not in held})
     content = save(arrays, {"networks": json.dumps(header)})
     write_atomically(path, lambda part: part.write_bytes(content))
 
