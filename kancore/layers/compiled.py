@@ -10,7 +10,6 @@ import importlib.machinery
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Generator, Tensor, nn
@@ -25,6 +24,9 @@ LANES = {"avx512": 16, "avx2": 8, "generic": 4}
 # In the order of their numbers in the source.
 OPTIMIZERS = ("sgd", "sgd_momentum", "adam")
 _HERE = Path(__file__).parent
+# Tensors that nobody wraps, batches, negates or keeps elsewhere.
+_PLAIN_TYPES = Tensor, nn.Parameter
+_PLAIN_KEYS = torch._C._dispatch_keys(torch.empty(0, device="cpu")).raw_repr()
 
 # A layer's parameters, or what belongs to them, such as gradients; null where there is none.
 Pointers = ctypes.c_void_p * 3
@@ -255,12 +257,19 @@ def refuse_updates(parameters: Sequence[Tensor]) -> None:
         )
 
 
-def call(operator: Callable, *arguments) -> Any:
-    """Call an operator; below autograd, which costs a call, where no derivatives are wanted."""
-    if torch.is_grad_enabled():
-        return operator(*arguments)
-    with torch._C._AutoDispatchBelowAutograd():
-        return operator(*arguments)
+def _plainly(arguments: Sequence) -> bool:
+    """Whether the dispatcher would find nothing to do on the way to the kernels but autograd.
+
+    Each of its calls into Python costs as much as a small product.
+    """
+    if torch.compiler.is_compiling() or transforms.watched():
+        return False
+    for each in arguments:
+        if isinstance(each, Tensor) and not (
+            type(each) in _PLAIN_TYPES and torch._C._dispatch_keys(each).raw_repr() == _PLAIN_KEYS
+        ):
+            return False
+    return True
 
 
 def register(
@@ -271,7 +280,7 @@ def register(
     backward: Callable,
     save: Callable,
     batch: Callable,
-) -> None:
+) -> Callable:
     """Make an operator of kernels what PyTorch expects of its own.
 
     Parameters
@@ -286,6 +295,12 @@ def register(
         As `backward` and `setup_context` of `torch.library.register_autograd`.
     batch
         As for `torch.library.register_vmap`.
+
+    Returns
+    -------
+    Callable
+        Calls the operator; on plain tensors it calls `function` itself, and autograd if that is
+        wanted.
     """
     library.impl(name, function, "CPU")
     # Not by `torch.library.register_fake`, which looks for the caller's source for 0.2 s.
@@ -293,11 +308,16 @@ def register(
     qualified = f"{library.ns}::{name}"
     operator = getattr(getattr(torch.ops, library.ns), name).default
 
+    def below_autograd(*arguments):
+        with torch._C._AutoDispatchBelowAutograd():
+            return operator(*arguments)
+
     class Differentiable(torch.autograd.Function):
-        @staticmethod
-        def forward(ctx, *arguments):
-            with torch._C._AutoDispatchBelowAutograd():
-                found = operator(*arguments)
+        evaluate = staticmethod(below_autograd)
+
+        @classmethod
+        def forward(cls, ctx, *arguments):
+            found = cls.evaluate(*arguments)
             save(ctx, arguments, found)
             return found
 
@@ -305,15 +325,22 @@ def register(
         def backward(ctx, *gradients):
             return backward(ctx, *gradients)
 
+    class Plain(Differentiable):
+        evaluate = staticmethod(function)
+
     def differentiable(*arguments):
-        if torch.is_grad_enabled():
-            return Differentiable.apply(*arguments)
-        return call(operator, *arguments)
+        return (Differentiable.apply if torch.is_grad_enabled() else below_autograd)(*arguments)
+
+    def call(*arguments):
+        if _plainly(arguments):
+            return (Plain.apply if torch.is_grad_enabled() else function)(*arguments)
+        return (operator if torch.is_grad_enabled() else below_autograd)(*arguments)
 
     # Not by `torch.library.register_autograd`, whose calls take four times as long as these.
     library.impl(name, differentiable, "Autograd")
     torch.library.register_autocast(qualified, "cpu", torch.float32, lib=library)
     torch.library.register_vmap(qualified, batch, lib=library)
+    return call
 
 
 class KernelLayer(nn.Module):

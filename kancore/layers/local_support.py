@@ -167,7 +167,8 @@ class _Plan:
     def to_edges(self, gradient: Tensor, edges: Edges) -> Edges:
         stack, _, outputs = gradient.shape
         to_edges = edges.map(torch.empty_like)
-        arguments = address(gradient), pointers(edges), stack, outputs, pointers(to_edges)
+        to = compiled.Pointers(*(None if each is None else each.data_ptr() for each in to_edges))
+        arguments = address(gradient), pointers(edges), stack, outputs, to
         there(LIBRARY).kancore_gradient(self.fields, *arguments, torch.get_num_threads())
         return to_edges
 
@@ -316,7 +317,7 @@ def _backward(ctx, gradient: Tensor | None, _) -> tuple:
     *tensors, memory = ctx.saved_tensors
     to_x, to_edges = ctx.needs_input_grad[0], any(ctx.needs_input_grad[1:4])
     arguments = gradient, memory, *tensors, *ctx.how, to_x, to_edges
-    found = compiled.call(torch.ops.kancore.ka_local_gradients.default, *arguments)
+    found = _GRADIENTS(*arguments)
     return *_wanted(found, to_x, to_edges, tensors[1:4]), *9 * [None]
 
 
@@ -447,14 +448,13 @@ def _batch_gradients(info, in_dims, gradient, memory, *arguments) -> tuple:
     return tuple(found), tuple(0 if want else None for want in wanted)
 
 
-for _name, _function, _shapes, _pulled_back, _saved, _batched in (
-    ("ka_local", _product, _product_shapes, _backward, _save, _batch),
-    (
-        *("ka_local_gradients", _gradients, _gradient_shapes),
-        *(_backward_again, _save_again, _batch_gradients),
-    ),
-):
-    compiled.register(_OPERATORS, _name, _function, _shapes, _pulled_back, _saved, _batched)
+_PRODUCT = compiled.register(
+    *(_OPERATORS, "ka_local", _product, _product_shapes, _backward, _save, _batch)
+)
+_GRADIENTS = compiled.register(
+    *(_OPERATORS, "ka_local_gradients", _gradients, _gradient_shapes),
+    *(_backward_again, _save_again, _batch_gradients),
+)
 
 
 def applies_to(x: Tensor, edges: Edges) -> bool:
@@ -544,7 +544,7 @@ def product(
     grid_size, degree, (low, high) = grid
     where = (None, None) if placement is None else placement
     how = activation, grid_size, degree, float(low), float(high), slopes
-    y, _ = torch.ops.kancore.ka_local.default(x, *edges, background, *where, *how)
+    y, _ = _PRODUCT(x, *edges, background, *where, *how)
     return y
 
 

@@ -226,7 +226,7 @@ def _backward(ctx, gradient: Tensor) -> tuple:
     x, weight, bias = ctx.saved_tensors
     to_x, to_parameters = ctx.needs_input_grad[0], any(ctx.needs_input_grad[1:])
     arguments = gradient, x, weight, bias, to_x, to_parameters
-    found = compiled.call(torch.ops.kancore.affine_gradients.default, *arguments)
+    found = _AFFINE_GRADIENTS(*arguments)
     return (found[0] if to_x else None, *(found[1:] if to_parameters else (None, None)))
 
 
@@ -275,8 +275,8 @@ def _batch_gradients(info, in_dims, gradient, x, weight, bias, to_x, to_paramete
     return tuple(found), tuple(dims)
 
 
-compiled.register(_OPERATORS, "affine", _multiply, _shape, _backward, _save, _batch)
-compiled.register(
+_AFFINE = compiled.register(_OPERATORS, "affine", _multiply, _shape, _backward, _save, _batch)
+_AFFINE_GRADIENTS = compiled.register(
     *(_OPERATORS, "affine_gradients", _gradients, _gradient_shapes),
     *(_backward_again, _save_again, _batch_gradients),
 )
@@ -355,7 +355,7 @@ def affine(
         return _updating(x, weight, bias, update, activation)
     x, weight, bias = _in_autocast(x, weight, bias)
     if applies_to(x, weight, bias) and not transforms.differentiating():
-        y = torch.ops.kancore.affine.default(x, weight, bias)
+        y = _AFFINE(x, weight, bias)
     else:
         _check_shapes(x, weight, bias)
         y = stacked_product(x, weight, bias)

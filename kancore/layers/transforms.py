@@ -33,6 +33,18 @@ def differentiating() -> bool:
     return any(level.key() != torch._C._functorch.TransformType.Vmap for level in levels)
 
 
+def watched() -> bool:
+    """Whether anything but autograd is to see the operators that are called on a CPU."""
+    return (
+        active()
+        or torch.is_autocast_enabled("cpu")
+        or torch._C._len_torch_dispatch_stack() > 0
+        or torch._C._is_torch_function_mode_enabled()
+        or torch._C._get_tracing_state() is not None
+        or torch.autograd._profiler_enabled()
+    )
+
+
 def without_numbers(tensor: Tensor) -> bool:
     """Whether a tensor has a shape alone: on the device meta, or made in FakeTensorMode."""
     fake = torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.FAKE)
