@@ -1,6 +1,6 @@
 """What a study will take, before it runs: ``python -m kancore.plan study=paper``.
 
-Counts jobs and networks of each experiment, and estimates hours, memory and disk. Hours come from
+Counts jobs and networks of each experiment, and estimates time, memory and disk. Time comes from
 steps that are timed on this machine, a few seconds for each model and objective, scaled by the
 floating-point operations that the study's own networks take.
 """
@@ -22,6 +22,7 @@ from kancore.machine import memory
 from kancore.machine.files import run_plainly
 from kancore.machine.provenance import ROOT
 from kancore.schemes import Sweep
+from kancore.status import duration
 from kancore.studies import trials
 from kancore.studies.config import ConfigError, resolve
 from kancore.studies.experiments import jobs
@@ -51,7 +52,7 @@ class Part:
     ----------
     jobs, networks : int
         Training jobs, and networks that they train.
-    hours : float
+    seconds : float
         Of one core, or of the GPU.
     memory_mb : int
         The most that a job takes.
@@ -62,7 +63,7 @@ class Part:
 
     jobs: int
     networks: int
-    hours: float
+    seconds: float
     memory_mb: int
     in_parts: list[str]
     too_large: list[str]
@@ -146,7 +147,7 @@ def parts(study: Study, planned: Mapping[str, Job], device: str) -> dict[str, Pa
         found[job.experiment] = Part(
             before.jobs + 1,
             before.networks + sum(len(sweep.schemes) for sweep in job.sweeps),
-            before.hours + seconds / 3600,
+            before.seconds + seconds,
             max(before.memory_mb, most),
             before.in_parts + [job.path] * (alone <= usable < most),
             before.too_large + [job.path] * (alone > usable),
@@ -187,19 +188,25 @@ def lines(study: Study, found: Mapping[str, Part], kept: float, cores: int) -> I
     """Write a plan as text."""
     jobs, networks = (sum(getattr(each, name) for each in found.values()) for name in _COUNTS)
     yield f"{study.name}: {jobs:,} training jobs, {networks:,} networks"
-    rows = [("", "jobs", "networks", "hours of a core", "MB a job")]
+    rows = [("", "jobs", "networks", "time of a core", "MB a job")]
     rows += [
-        (name, f"{each.jobs:,}", f"{each.networks:,}", f"{each.hours:.1f}", f"{each.memory_mb:,}")
+        (
+            name,
+            f"{each.jobs:,}",
+            f"{each.networks:,}",
+            duration(each.seconds),
+            f"{each.memory_mb:,}",
+        )
         for name, each in found.items()
     ]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for first, *others in rows:
         cells = [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
         yield "  ".join([f"  {first.ljust(widths[0])}", *cells])
-    hours = sum(each.hours for each in found.values())
+    seconds = sum(each.seconds for each in found.values())
     yield (
-        f"in all {hours:.1f} hours of a core, so {hours / cores:.1f} on {cores}, beside landscapes "
-        f"and figures; networks that are kept take {kept / 1e6:,.0f} MB"
+        f"in all {duration(seconds)} of a core, so {duration(seconds / cores)} on {cores}, beside "
+        f"landscapes and figures; networks that are kept take {kept / 1e6:,.0f} MB"
     )
     for words, name in _TOLD.items():
         paths = [path for each in found.values() for path in getattr(each, name)]
@@ -232,12 +239,15 @@ def configured(files: Sequence[Path], changes: Sequence[str]) -> dict[str, Any]:
 def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m kancore.plan", description=__doc__)
-    parser.add_argument("changes", nargs="*", metavar="KEY=VALUE", help="as after --config")
+    parser.add_argument("changes", nargs="*", default=[], metavar="KEY=VALUE", help="of the study")
+    parser.add_argument(
+        "--config", nargs="+", default=[], metavar="KEY=VALUE", help="the same, as Snakemake has it"
+    )
     parser.add_argument("--configfile", type=Path, nargs="+", default=[], help="files of keys")
     parser.add_argument("--cores", type=int, default=os.cpu_count(), help="default: all")
     given = parser.parse_intermixed_args()
     try:
-        study = resolve(configured(given.configfile, given.changes))
+        study = resolve(configured(given.configfile, given.config + given.changes))
         planned = jobs(study)
         gpu = study.settings["device"] != "cpu" and torch.cuda.is_available()
         torch.set_num_threads(study.settings["threads"])
