@@ -10,6 +10,7 @@ TF32 for ``high`` or bfloat16 for ``medium``; sums are always in float32.
 
 import os
 import warnings
+from functools import cache
 from importlib.util import find_spec
 
 import torch
@@ -17,6 +18,7 @@ from torch import Tensor
 
 from kancore.layers import (
     dense,
+    transforms,
     triton_operators,  # noqa: F401 -- makes the operators
 )
 from kancore.layers.dense import Edges, Grid
@@ -41,10 +43,28 @@ def applies_to(x: Tensor, edges: Edges) -> bool:
         )
     ):
         return False
-    if device == "cuda" and not TRITON:
-        warnings.warn("Triton is not installed; KANs train in plain PyTorch", stacklevel=2)
+    if device == "cuda" and not (torch.compiler.is_compiling() or transforms.without_numbers(x)):
+        if (why := missing()) is not None:
+            warnings.warn(f"KANs train in plain PyTorch: {why}", stacklevel=2)
+        return why is None
     # Nothing is computed on the device meta, so shapes do.
     return {"cuda": TRITON, "cpu": INTERPRETED, "meta": True}.get(device, False)
+
+
+@cache
+def missing() -> str | None:
+    """Say what the kernels lack on this machine's GPU, by trying one; ``None`` for nothing."""
+    if not TRITON:
+        return "Triton is not installed"
+    x, coefficients, base = (
+        torch.ones(1, *ones, device="cuda") for ones in ((1,), (1, 4, 1), (1, 1))
+    )
+    try:
+        y = torch.ops.kancore.ka_product(x, coefficients, base, None, "relu", 1, 3, -1.0, 1.0)
+        y.item()
+    except Exception as error:  # of a compiler, of headers, of a driver: there are many kinds
+        return f"Triton cannot make or run kernels here: {str(error).strip().splitlines()[0]}"
+    return None
 
 
 def product(x: Tensor, edges: Edges, activation: str, grid: Grid) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from kancore import networks
 from kancore.data.dataset import Dataset
+from kancore.machine import devices
 from kancore.machine.memory import usable_mb
 from kancore.networks.network import Stack
 from kancore.networks.parts import networks_at_once
@@ -90,7 +91,11 @@ class Builder:
         MemoryError
             If a single network does not fit.
         """
-        if self._memory_mb is None or device.type == "cuda":
+        if device.type == "cuda":
+            limit = devices.PLANNED_SHARE * devices.free_bytes(device) / 1e6
+            total = torch.cuda.get_device_properties(device).total_memory
+            return stack_sizes(self.sweep, self.shape, schemes, limit, total)
+        if self._memory_mb is None:
             return [len(schemes)]
         sizes = stack_sizes(self.sweep, self.shape, schemes, self._memory_mb)
         if max(sizes, default=0) == 1:

@@ -6,6 +6,7 @@ scheduler ends a job that takes longer than it asked for.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from kancore.networks.parts import (
     EVALUATION_BATCH,
     LINEAR_KERNELS,
     Needs,
+    evaluation_batch,
     networks_at_once,
 )
 from kancore.schemes import Scheme, Trained
@@ -38,6 +40,8 @@ _MOMENTS = {"sgd": 0, "sgd_momentum": 1, "adam": 2}
 _PIECES = 2.5
 # Whether this machine has a GPU; PyTorch would take seconds to tell.
 GPU_HERE = Path("/dev/nvidiactl").exists()
+# Whether KANs may train by kernels on a GPU.
+TRITON = find_spec("triton") is not None
 # Whether KANs train by compiled kernels on a CPU, which need less memory.
 KERNELS = any(Path(__file__).parents[1].glob("layers/_local_support_*"))
 
@@ -145,22 +149,51 @@ def memory_mb(
         of what only a step, an evaluation, the start of a network or a selection of them needs.
     """
     schemes = sweep.schemes if schemes is None else schemes
-    layers = _layers(sweep, size)
-    moments = sum(layers) * sum(_MOMENTS[scheme.optimizer] for scheme in schemes)
-    kept = sum(layers) * len(schemes) + moments
-    if size.own is not None:
-        kept += size.own.buffers * len(schemes)
-    if sweep.warm_start:  # networks to start from, and those that the next are to start from
-        kept += 2 * sum(layers) * len(schemes)
+    kept = _kept(sweep, size, schemes)
     if cuda:
         return CUDA_BASE_MB + round((_data_bytes(sweep, size) + 4 * kept) / 1e6)
     passing = max(
         _of_a_step(sweep, size, len(schemes)),
         _of_an_evaluation(sweep, size, len(schemes)),
-        5 * max(layers),  # drawn for one network
-        moments,  # copied where a network has diverged
+        5 * max(_layers(sweep, size)),  # drawn for one network
+        _moments(sweep, size, schemes),  # copied where a network has diverged
     )
     return BASE_MB + round((_data_bytes(sweep, size) + 4 * (kept + passing)) / 1e6)
+
+
+def gpu_mb(sweep: Trained, size: Shape, schemes: Sequence[Scheme], gpu_bytes: int) -> int:
+    """Estimate the most memory of a GPU that a stack takes, beside what CUDA takes for itself.
+
+    Parameters
+    ----------
+    sweep, size, schemes
+        As of `memory_mb`.
+    gpu_bytes
+        Memory of the GPU, which batches of evaluations go by.
+    """
+    networks = len(schemes)
+    examples = evaluation_batch(sweep, networks, size.features, gpu_bytes)
+    passing = max(
+        _of_a_step(sweep, size, networks, cuda=True),
+        3 * networks * examples * max(sweep.architecture.hidden_widths),
+        _moments(sweep, size, schemes),
+    )
+    numbers = _kept(sweep, size, schemes) + passing
+    return round((_data_bytes(sweep, size) + 4 * numbers) / 1e6)
+
+
+def _moments(sweep: Trained, size: Shape, schemes: Sequence[Scheme]) -> int:
+    """Numbers that the optimizers of a stack keep."""
+    return sum(_layers(sweep, size)) * sum(_MOMENTS[scheme.optimizer] for scheme in schemes)
+
+
+def _kept(sweep: Trained, size: Shape, schemes: Sequence[Scheme]) -> int:
+    """Numbers that a stack keeps from step to step: weights, moments, buffers."""
+    weights = sum(_layers(sweep, size))
+    # Of a warm start: networks to start from, and those that the next are to start from.
+    copies = 3 if sweep.warm_start else 1
+    buffers = 0 if size.own is None else size.own.buffers
+    return (copies * weights + buffers) * len(schemes) + _moments(sweep, size, schemes)
 
 
 def _of_an_evaluation(sweep: Trained, size: Shape, schemes: int) -> int:
@@ -178,7 +211,7 @@ def _data_bytes(sweep: Trained, size: Shape) -> float:
     return examples * (size.bytes * size.features + 8)
 
 
-def _of_a_step(sweep: Trained, size: Shape, schemes: int) -> float:
+def _of_a_step(sweep: Trained, size: Shape, schemes: int, cuda: bool = False) -> float:
     """Numbers that a training step of a stack needs beside weights and moments.
 
     Counted are what all layers save for the backward pass, all gradients, and what passes in the
@@ -191,13 +224,15 @@ def _of_a_step(sweep: Trained, size: Shape, schemes: int) -> float:
         # Three times what is kept: as much passes in functions and in their gradients.
         of_batch = batch * size.features + 3 * schemes * batch * own.activations
         return of_batch + 2 * schemes * own.parameters
-    together = min(schemes, networks_at_once(sweep, sum(layers)) or schemes)
+    together = schemes
+    if not cuda:
+        together = min(schemes, networks_at_once(sweep, sum(layers)) or schemes)
     hidden, largest = sum(architecture.hidden_widths), max(architecture.hidden_widths)
-    save_input, save, pass_by = _of_an_activation(sweep)
+    save_input, save, pass_by = _of_an_activation(sweep, cuda)
     activations = batch * (save * hidden + pass_by * largest)
     numbers: float = batch * size.features * save_input + together * activations
-    if not _fused(sweep):  # gradients; in PyTorch, KANs' scaled coefficients and theirs too
-        numbers += (3 if architecture.model == "kan" else 1) * schemes * sum(layers)
+    if cuda or not _fused(sweep):
+        numbers += _of_gradients(sweep, cuda) * schemes * sum(layers)
     if together < schemes:  # where parts follow one another, memory is left in pieces
         numbers += (_PIECES - 1) * together * activations + together * sum(layers)
     if sweep.hsic is not None:
@@ -212,22 +247,44 @@ def _fused(sweep: Trained) -> bool:
     return kernels and not sweep.architecture.own and sweep.clip_norm is None
 
 
-def _of_an_activation(sweep: Trained) -> tuple[float, float, float]:
+def _of_gradients(sweep: Trained, cuda: bool) -> int:
+    """Numbers for each weight, where they are not updated in the backward pass."""
+    if sweep.architecture.model != "kan":
+        return 2 if cuda else 1  # and those of a product that is transposed
+    # Dense products have scaled coefficients and theirs too.
+    return 1 if cuda and _on_chip(sweep) else 3
+
+
+def _on_chip(sweep: Trained) -> bool:
+    """Whether kernels multiply on a GPU, and keep no functions of inputs."""
+    return TRITON and not sweep.architecture.moving_grid
+
+
+def _of_an_activation(sweep: Trained, cuda: bool) -> tuple[float, float, float]:
     """Numbers for each input of a network, each activation, and each of the layer at work."""
     architecture = sweep.architecture
     normalized = 2 * ((architecture.batch_norm or architecture.layer_norm) is not None)
+    if cuda and (architecture.model != "kan" or _on_chip(sweep)):
+        return 3, 2 + normalized, 8  # activations pass over memory several times
     if architecture.model != "kan":
         return 3, 2 + normalized, 3
     grid_size, degree, _ = architecture.grid
-    if KERNELS:  # values and slopes of the splines that are not zero, and of the base activation
+    if (
+        KERNELS and not cuda
+    ):  # values and slopes of the splines that are not zero, and of the base activation
         functions = degree + 2
         return functions + 3, 2 * functions + 2.5 + normalized, 3
     functions = grid_size + degree + 1
-    return 2 * functions + 3, functions + 2 + normalized, 6 * functions
+    of_inputs = 6 if cuda else 2  # copies of them, as measured
+    return of_inputs * functions + 3, functions + 2 + normalized, 6 * functions
 
 
 def stack_sizes(
-    sweep: Trained, size: Shape, schemes: Sequence[Scheme], limit_mb: float
+    sweep: Trained,
+    size: Shape,
+    schemes: Sequence[Scheme],
+    limit_mb: float,
+    gpu_bytes: int | None = None,
 ) -> list[int]:
     """Divide schemes into the fewest stacks, about equal, that each fit into memory.
 
@@ -238,18 +295,24 @@ def stack_sizes(
     schemes
         The schemes that are left to train, in stack order.
     limit_mb
-        MB that the process may take.
+        MB that the process may take; with `gpu_bytes` it is MB of a GPU of this size.
 
     Returns
     -------
     list of int
         Schemes of each stack; 1 each where not even single networks fit, none of no schemes.
     """
+
+    def needed(stack: Sequence[Scheme]) -> int:
+        if gpu_bytes is None:
+            return memory_mb(sweep, size, stack)
+        return gpu_mb(sweep, size, stack, gpu_bytes)
+
     stacks: list[Sequence[Scheme]] = []
     for count in range(1, len(schemes) + 1):
         bounds = [len(schemes) * number // count for number in range(count + 1)]
         stacks = [schemes[start:end] for start, end in pairwise(bounds)]
-        if all(memory_mb(sweep, size, stack) <= limit_mb for stack in stacks):
+        if all(needed(stack) <= limit_mb for stack in stacks):
             break
     return [len(stack) for stack in stacks]
 

@@ -93,21 +93,54 @@ def test_the_kernels_compile_for_an_h100_and_keep_to_its_registers(kernel, preci
 def on(device, dtype=torch.float32, elements=1):
     """Stand for a tensor on a device that need not be there."""
     place = SimpleNamespace(type=device)
-    return SimpleNamespace(device=place, dtype=dtype, numel=lambda: elements)
+    return SimpleNamespace(
+        device=place, dtype=dtype, numel=lambda: elements, is_meta=device == "meta"
+    )
 
 
 def edges_on(*where):
     return Edges(*3 * [on(*where)])
 
 
+@pytest.fixture
+def untried():
+    """As in a process that has not tried a kernel, before and after."""
+    on_chip.missing.cache_clear()
+    yield
+    on_chip.missing.cache_clear()
+
+
+@pytest.mark.usefixtures("untried")
 def test_without_triton_one_line_says_so(monkeypatch):
     monkeypatch.setattr(on_chip, "TRITON", False)
-    with pytest.warns(UserWarning, match="^Triton is not installed; KANs train in plain PyTorch$"):
+    told = "^KANs train in plain PyTorch: Triton is not installed$"
+    with pytest.warns(UserWarning, match=told):
         assert not on_chip.applies_to(on("cuda"), edges_on("cuda"))
+
+
+@pytest.mark.usefixtures("untried")
+def test_without_a_compiler_one_line_says_so(monkeypatch):
+    def ones(*shape, device):
+        return torch.zeros(*shape)
+
+    def kernel(*arguments):
+        raise RuntimeError("Failed to find C compiler. Please specify via CC.\nand more")
+
+    monkeypatch.setattr(on_chip, "TRITON", True)
+    monkeypatch.setattr(on_chip.torch, "ones", ones)
+    monkeypatch.setattr(torch.ops.kancore, "ka_product", kernel)
+    told = (
+        r"^KANs train in plain PyTorch: Triton cannot make or run .*: Failed to find C compiler\."
+    )
+    for _ in range(2):  # tried once
+        with pytest.warns(UserWarning, match=told):
+            assert not on_chip.applies_to(on("cuda"), edges_on("cuda"))
+        monkeypatch.setattr(torch.ops.kancore, "ka_product", None)
 
 
 def test_kernels_are_for_float32_on_one_device(monkeypatch):
     monkeypatch.setattr(on_chip, "TRITON", True)
+    monkeypatch.setattr(on_chip, "missing", lambda: None)
     assert on_chip.applies_to(on("cuda"), edges_on("cuda"))
     assert not on_chip.applies_to(on("cuda", torch.float64), edges_on("cuda"))
     assert not on_chip.applies_to(on("cuda"), edges_on("cuda", torch.float64))

@@ -9,6 +9,8 @@ import stat
 import subprocess
 import sys
 import time
+from collections import defaultdict
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -142,10 +144,14 @@ def test_an_owner_shows_that_it_lives(tmp_path, monkeypatch):
 
 @pytest.fixture
 def machine(monkeypatch, tmp_path):
-    """A machine that seems to have GPUs."""
+    """A machine that seems to have GPUs, of which some have UUIDs."""
+    named = defaultdict(SimpleNamespace)
 
     def with_gpus(count, visible=None):
         monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: count > 0)
+        monkeypatch.setattr(torch.cuda, "get_device_properties", lambda number: named[number])
+        monkeypatch.setattr(devices, "unable", lambda device: None)
         monkeypatch.setattr(devices.tempfile, "gettempdir", lambda: str(tmp_path))
         monkeypatch.delenv("SLURM_JOB_ID", raising=False)
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
@@ -153,6 +159,7 @@ def machine(monkeypatch, tmp_path):
             monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
         return tmp_path / f"kancore-gpus-{os.getuid()}"
 
+    with_gpus.named = named
     return with_gpus
 
 
@@ -175,12 +182,61 @@ def test_leases_are_of_physical_gpus(machine):
     owner.communicate()
 
 
-def test_slurm_has_chosen_already(machine, monkeypatch):
-    folder = machine(1, visible="2")
-    monkeypatch.setenv("SLURM_JOB_ID", "7")
+def test_a_gpu_has_one_lock_however_it_is_named(machine):
+    """Of jobs of Slurm each may name its GPU 0, and one with several has others beside it."""
+    uuids = "aa", "bb"
+    for visible, order in (("0,1", (0, 1)), (" 1, 0", (1, 0)), ("GPU-aa,GPU-bb", (0, 1))):
+        folder = machine(2, visible=visible)
+        for place, physical in enumerate(order):
+            machine.named[place] = SimpleNamespace(uuid=uuids[physical])
+        with devices.lease("auto") as first, devices.lease("auto") as second:
+            assert (first.index, second.index) == (0, 1)
+            held = sorted(path.name for path in folder.iterdir())
+            assert held == ["GPU-aa", "GPU-bb"]
+    machine(1, visible="0")
+    machine.named[0] = SimpleNamespace(uuid="bb")  # the second GPU, as a job on it alone sees it
+    with devices.lease("auto"):
+        assert [path.name for path in folder.iterdir()] == ["GPU-bb"]
+
+
+def test_a_gpu_that_cannot_multiply_is_left(machine, monkeypatch, capsys):
+    folder = machine(2)
+    bad = {0}
+    monkeypatch.setattr(
+        devices, "unable", lambda device: "no kernel image" if device.index in bad else None
+    )
     with devices.lease("auto") as device:
-        assert device == torch.device("cuda", 0)
-        assert not folder.exists()
+        assert device == torch.device("cuda", 1)
+        assert [path.name for path in folder.iterdir()] == ["1"]
+    bad.add(1)
+    with devices.lease("auto") as device:
+        assert device == torch.device("cpu")
+    told = "training on the CPU: cuda:0: no kernel image\ntraining on the CPU: cuda:1"
+    assert told in capsys.readouterr().err
+    with pytest.raises(ValueError, match="cuda:0: no kernel image"), devices.lease("cuda"):
+        pass
+
+
+def test_devices_that_are_not_used_are_told(machine, monkeypatch, capsys):
+    machine(2)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)  # an old driver
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    with devices.lease("auto") as device:
+        assert device == torch.device("cpu")
+    said = capsys.readouterr().err
+    assert "there are 2 GPUs that PyTorch cannot use" in said
+    assert "the device mps" in said
+    with pytest.raises(ValueError, match="2 GPUs that PyTorch cannot use"), devices.lease("cuda"):
+        pass
+    with devices.lease("cpu"):
+        assert not capsys.readouterr().err
+
+
+def test_a_product_is_tried():
+    assert devices.unable(torch.device("cpu")) is None
+    assert devices.unable(torch.device("meta"))
+    if not torch.cuda.is_available():
+        assert devices.unable(torch.device("cuda", 0))
 
 
 def test_without_gpus(machine):

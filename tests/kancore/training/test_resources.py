@@ -20,6 +20,7 @@ from kancore.training.resources import (
     MAX_MINUTES,
     Shape,
     _layers,
+    gpu_mb,
     memory_mb,
     runtime_minutes,
     shape,
@@ -181,3 +182,86 @@ def test_networks_of_own_data_may_have_as_few_outputs_as_there_can_be_classes():
         size = shape("my_own", DATA)
         assert memory_mb(sweep, size) > 0
         assert runtime_minutes(sweep, size, 1, False) > 0
+
+
+# Live bytes of all tensors, in a step on a CPU that reports as a GPU, and their estimate.
+ON_A_GPU = """
+import json, weakref
+from tests.pretended_gpu import MEMORY, pretend
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from kancore.data.preparation import make_dataset
+from kancore.layers import on_chip
+from kancore.training import resources
+from kancore.training.loop import Training
+from tests.kancore.training.test_resources import study
+
+class Live(TorchDispatchMode):
+    def __init__(self):
+        super().__init__()
+        self.now, self.peak, self.seen = 0, 0, set()
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        found = function(*args, **(kwargs or {}))
+        for leaf in torch.utils._pytree.tree_leaves(found):
+            if isinstance(leaf, torch.Tensor):
+                storage = leaf.untyped_storage()
+                if (name := id(storage)) not in self.seen:
+                    self.seen.add(name)
+                    weakref.finalize(storage, self.drop, name, storage.nbytes())
+                    self.now += storage.nbytes()
+                    self.peak = max(self.peak, self.now)
+        return found
+
+    def drop(self, name, size):
+        self.seen.discard(name)
+        self.now -= size
+
+x, y = torch.randn(600, 784), torch.arange(600) % 10
+data = make_dataset("mnist", x, y, x[:50], y[:50], class_names="0123456789", source="made up")
+size, found = resources.Shape(784, 10, len(x), 50), []
+on_chip.missing = lambda: None
+for triton, models in ((False, ["mlp", "kan", "wide_mlp"]), (True, ["kan"])):
+    resources.TRITON = on_chip.TRITON = on_chip.INTERPRETED = triton
+    sweeps = study(
+        "paper", datasets=["mnist"], models=models, depths=["2layers", "3layers"], seeds=[0],
+        initializations=["orthogonal"], learning_rates=[0.05], batch_size=64 if triton else 256,
+        hidden_widths={"default": {"2layers": [32], "3layers": [48, 32]}},
+        objectives=["backprop"] if triton else ["backprop", "hsic"],
+        optimizers=["adam"] if triton else ["sgd", "sgd_momentum", "adam"],
+    ).sweeps()
+    for sweep in sweeps:
+        with pretend(), Live() as live:
+            on_chip.ENABLED = triton
+            training = Training(sweep, data, "cuda")
+            batch = next(iter(training.splits.training_batches(0)))
+            live.peak = live.now
+            training.step(*batch)
+        estimate = resources.gpu_mb(sweep, size, sweep.schemes, 0)
+        found.append((sweep.name, live.peak / 1e6, estimate))
+print(json.dumps(found))
+"""
+
+
+def test_memory_of_a_gpu_is_at_least_what_a_step_takes():
+    command = [sys.executable, "-W", "ignore", "-c", ON_A_GPU]
+    found = json.loads(subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout)
+    assert len(found) == 14
+    for name, measured, estimated in found:
+        assert 0.97 * measured < estimated < 1.8 * measured + 1, name
+
+
+def test_schemes_are_divided_by_the_memory_of_a_gpu():
+    sweep, *_ = study(
+        "paper", datasets=["higgs"], models=["wide_mlp"], depths=["4layers"], seeds=[0]
+    ).sweeps()
+    size, gpu = shape("higgs", DATA), 80 * 2**30
+    assert gpu_mb(sweep, size, sweep.schemes, gpu) > gpu / 1e6
+    limit = 0.9 * gpu / 1e6
+    sizes = stack_sizes(sweep, size, sweep.schemes, limit, gpu)
+    assert sum(sizes) == 27
+    assert 1 < len(sizes) < 6
+    start = 0
+    for count in sizes:
+        stack = sweep.schemes[start : (start := start + count)]
+        assert gpu_mb(sweep, size, stack, gpu) <= limit
