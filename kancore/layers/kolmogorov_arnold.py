@@ -2,7 +2,7 @@
 
 import warnings
 from math import sqrt
-from operator import index
+from operator import index, is_
 
 import torch
 from torch import Generator, Tensor, nn
@@ -110,6 +110,8 @@ class KALayer(KernelLayer):
         if moving_grid:
             self.register_buffer("grid_centre", torch.zeros(stack, inputs))
             self.register_buffer("grid_stretch", torch.ones(stack, inputs))
+            # Grids, numbers of their changes, and whether they were the same for all networks then.
+            self._compared: tuple[tuple, tuple, bool] = (), (), False
         # Values ``[in]`` that most inputs equal, if any; see `local_support.product`.
         self.background: Tensor | None = None
 
@@ -181,14 +183,27 @@ class KALayer(KernelLayer):
             return x, None
         placement = Placement(self.grid_centre, self.grid_stretch)
         if x.dim() == 2:
-            alike = len(self.base_weight) == 1 or (
-                not (torch.compiler.is_compiling() or transforms.active())
-                and all(bool((each == each[:1]).all()) for each in placement)
-            )
-            if alike:
+            if len(self.base_weight) == 1 or self._grids_are_alike():
                 return x, Placement(*(each[0] for each in placement))
             x = x.expand(len(self.base_weight), -1, -1)
         return x, Placement(*(each.unsqueeze(1) for each in placement))
+
+    def _grids_are_alike(self) -> bool:
+        """Whether all networks have the same grids, as far as can be known where this is called.
+
+        The host waits for a GPU to tell, so it is asked only when grids have changed.
+        """
+        if torch.compiler.is_compiling() or transforms.active():
+            return False
+        grids = self.grid_centre, self.grid_stretch
+        # Tensors of `torch.inference_mode` do not count their changes.
+        changes = tuple(-1 if each.is_inference() else each._version for each in grids)
+        compared, then, alike = self._compared
+        same = then == changes and all(map(is_, compared, grids))
+        if not same or -1 in changes:
+            alike = all(bool((each == each[:1]).all()) for each in grids)
+            self._compared = grids, changes, alike
+        return alike
 
     @torch.no_grad()
     def outside_grid(self, x: Tensor) -> Tensor:

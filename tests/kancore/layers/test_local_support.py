@@ -327,3 +327,20 @@ def test_layers_move_between_types():
     before = layer(x)
     torch.testing.assert_close(layer.double()(x.double()).float(), before)
     assert torch.equal(layer.float()(x), before)
+
+
+def test_grids_that_have_changed_are_compared_again():
+    """Shared inputs go through grids of each network's own, once they are not alike."""
+    layer = KALayer(3, 2, stack=2, moving_grid=True)
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.normal_()
+    x = torch.randn(5, 3)
+    for change in (lambda: None, lambda: layer.grid_stretch[1].mul_(2), lambda: layer.double()):
+        change()
+        y = layer(x.to(layer.base_weight))
+        for index in range(2):
+            alone = KALayer(3, 2, moving_grid=True).to(y)
+            state = {name: value[index : index + 1] for name, value in layer.state_dict().items()}
+            alone.load_state_dict(state)
+            torch.testing.assert_close(y[index], alone(x.to(y))[0])
