@@ -11,14 +11,20 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import torch
 
+from kancore.data.labels import listed
+from kancore.data.limits import check_memory
 from kancore.machine.files import run_plainly
+from kancore.machine.messages import plain, reason
 from kancore.trained import Trained, load
 
 # Columns of a table that are no features, and examples that are computed together.
 _OTHERS = ("label", "split")
 _BATCH = 4096
+# So many times what is read is in memory: as it is in the file, and as float32.
+_COPIES = 2
 
 
 def predict(network: Trained, x: np.ndarray) -> pd.DataFrame:
@@ -36,29 +42,66 @@ def predict(network: Trained, x: np.ndarray) -> pd.DataFrame:
     -------
     DataFrame
         ``label``, and a column for each class.
+
+    Raises
+    ------
+    ValueError
+        If a feature is missing or infinite, or there are others than the network's.
     """
     features = torch.from_numpy(np.ascontiguousarray(x)).flatten(1)
+    if bad := int((~features.isfinite()).sum()):
+        raise ValueError(f"x has {bad:,} values that are NaN, missing or infinite, expected none")
     with torch.inference_mode():
         parts = [network(part).softmax(-1) for part in features.float().split(_BATCH)]
     names = network.class_names
     table = pd.DataFrame(torch.cat(parts).numpy(), columns=names)
-    table.insert(0, "label", [names[place] for place in torch.cat(parts).argmax(-1)])
+    found = [names[place] for place in torch.cat(parts).argmax(-1)]
+    table.insert(0, "label", found, allow_duplicates=True)  # a class may be called so, too
     return table
 
 
 def _features(path: Path) -> np.ndarray:
     if not path.is_file():
         raise ValueError(f"{path}: no such file; expected .csv, .parquet or .npz")
-    if path.suffix == ".npz":
-        with np.load(path, allow_pickle=False) as file:
-            if "x" not in file.files:
-                raise ValueError(f"{path}: has {', '.join(file.files)}, expected an array x")
-            return file["x"]
-    readers = {".csv": pd.read_csv, ".parquet": pd.read_parquet}
-    if path.suffix not in readers:
+    if path.suffix not in _READERS:
         raise ValueError(f"{path}: suffix {path.suffix!r}, expected .csv, .parquet or .npz")
-    table = readers[path.suffix](path)
+    try:
+        x = _READERS[path.suffix](path)
+    except MemoryError as error:
+        raise ValueError(f"{path}: takes more memory than there is") from error
+    except Exception as error:  # whatever damage makes of the readers
+        raise ValueError(f"{path}: holds no examples that can be read ({reason(error)})") from error
+    if x.ndim < 2 or x.dtype.kind not in "fiub":
+        raise ValueError(f"{path}: x is {x.dtype} {x.shape}, expected numbers [examples, features]")
+    return x.astype(np.float32)
+
+
+def _read_npz(path: Path) -> np.ndarray:
+    with np.load(path, allow_pickle=False) as file:
+        if "x" not in file.files:
+            raise ValueError(f"has {listed(file.files)}, expected an array x")
+        sizes = {info.filename: info.file_size for info in file.zip.infolist()}
+        check_memory(_COPIES * max(sizes.get(name, 0) for name in ("x", "x.npy")))
+        return np.asarray(file["x"])
+
+
+def _read_csv(path: Path) -> np.ndarray:
+    check_memory(_COPIES * path.stat().st_size)
+    return _numbers(pd.read_csv(path))
+
+
+def _read_parquet(path: Path) -> np.ndarray:
+    about = pq.read_metadata(path)
+    # The same number in all rows takes no room in the file.
+    check_memory(_COPIES * 8 * about.num_rows * about.num_columns)
+    return _numbers(pd.read_parquet(path))
+
+
+def _numbers(table: pd.DataFrame) -> np.ndarray:
     return table.drop(columns=[name for name in _OTHERS if name in table]).to_numpy(np.float32)
+
+
+_READERS = {".csv": _read_csv, ".npz": _read_npz, ".parquet": _read_parquet}
 
 
 def main() -> None:
@@ -69,7 +112,10 @@ def main() -> None:
     parser.add_argument("--trust", action="store_true", help="run a network of somebody's own")
     given = parser.parse_args()
     try:
-        table = predict(load(given.file, given.trust), _features(given.data))
+        network = load(given.file, given.trust)
+        # Names come from a file, and may hold what terminals obey.
+        network.about["class_names"] = [*map(plain, network.about["class_names"])]
+        table = predict(network, _features(given.data))
     except (ValueError, OSError) as error:
         raise SystemExit(str(error)) from error
     table.to_csv(sys.stdout, index=False, float_format="%.6g")

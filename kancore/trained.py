@@ -1,14 +1,27 @@
 """Trained networks from their files, as modules that take a data set's own features."""
 
+import json
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from annotated_types import MinLen
+from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 
 from kancore import networks
-from kancore.schemes import Architecture
+from kancore.data.labels import listed
+from kancore.machine.messages import reason
+from kancore.schemes import Architecture, Count
 from kancore.training.stored import read_networks
+
+# What a network is built of, by what its file says.
+_BUILT_OF: dict[str, TypeAdapter] = {
+    "architecture": TypeAdapter(Architecture),
+    "features": TypeAdapter(Count),
+    "class_names": TypeAdapter(Annotated[list[str], MinLen(2)]),
+}
 
 
 class Trained(nn.Module):
@@ -76,25 +89,75 @@ def load(path: str | Path, trust: bool = False, **chosen: Any) -> Trained:
 
     Raises
     ------
+    FileNotFoundError
+        If there is no such file.
     ValueError
         If the file is damaged, has no such network, or one that is not trusted.
     """
-    held = read_networks(Path(path))
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file; expected one of networks")
+    try:
+        return _chosen(read_networks(path), trust, chosen)
+    except ValueError as error:
+        raise ValueError(f"{path}: {reason(error).removeprefix(f'{path}: ')}") from error
+    except Exception as error:  # whatever damage makes of the readers
+        raise ValueError(f"{path}: not a file of networks ({reason(error)})") from error
+
+
+def _chosen(held: list[dict[str, Any]], trust: bool, chosen: dict[str, Any]) -> Trained:
+    """Build the first of some networks of which something holds."""
     found = [each for each in held if all(each.get(name) == chosen[name] for name in chosen)]
     if not found:
         wanted = ", ".join(f"{name} = {value!r}" for name, value in chosen.items())
-        raise ValueError(f"{path}: holds {len(held)} networks, none with {wanted or 'any values'}")
+        raise ValueError(f"holds {len(held)} networks, none with {wanted or 'any values'}")
     about = found[0]
+    state, mean, std = (about.pop(name) for name in ("network", "mean", "std"))
+    for name in _BUILT_OF:
+        _check(name, about.get(name))
     architecture = Architecture.from_dict(about.pop("architecture"))
+    features, classes = about["features"], len(about["class_names"])
     if architecture.own and not trust:
         raise ValueError(
-            f"{path}: a network of {architecture.model}, which loading it would import and run; "
+            f"a network of {architecture.model}, which loading it would import and run; "
             "expected trust=True"
         )
-    features, classes = about["features"], len(about["class_names"])
     about["outputs"] = architecture.outputs or classes
+    _check_tensors(architecture, architecture.widths(features, classes), state, mean, std)
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         network = networks.build(architecture, features, classes, 1)
-    state = {name: each[None] for name, each in about.pop("network").items()}
-    network.load_state_dict(state, assign=True)  # whatever type is PyTorch's default
-    return Trained(network, about.pop("mean"), about.pop("std"), about).eval()
+    # Whatever type is PyTorch's default.
+    network.load_state_dict({name: each[None] for name, each in state.items()}, assign=True)
+    return Trained(network, mean, std, about).eval()
+
+
+def _check(name: str, value: Any) -> None:
+    try:
+        _BUILT_OF[name].validate_json(json.dumps(value), strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, (name, *first["loc"])))
+        raise ValueError(f"not a file of networks ({where}: {first['msg']})") from error
+
+
+def _check_tensors(
+    architecture: Architecture,
+    widths: tuple[int, ...],
+    state: dict[str, Tensor],
+    mean: Tensor,
+    std: Tensor,
+) -> None:
+    """Refuse tensors that do not fit together, before memory is taken for what they claim to be."""
+    if not mean.shape == std.shape == widths[:1]:
+        shapes = tuple(mean.shape), tuple(std.shape)
+        raise ValueError(f"mean and std have shapes {shapes}, expected {widths[:1]} for both")
+    if architecture.own:
+        return
+    # Counts of batches alone are whole numbers.
+    kinds = {mean.dtype, std.dtype, *(each.dtype for each in state.values() if each.dim())}
+    if len(kinds) > 1 or not mean.is_floating_point():
+        raise ValueError(f"has tensors of {listed(map(str, kinds))}, expected one real type")
+    there = sum(each.numel() for each in state.values())
+    edges = sum(before * after for before, after in pairwise(widths))
+    if (needed := edges * (architecture.grid_size or 1)) > there:
+        raise ValueError(f"holds {there:,} weights, expected {needed:,} at least of {widths}")

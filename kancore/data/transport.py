@@ -194,4 +194,5 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         new = urlsplit(newurl)
         if new.scheme not in ("https", req.type) or "@" in new.netloc:
             raise _RefusedError(f"redirects from {req.type} to {shown(newurl)}, which is refused")
+        fp.close()  # or else all that comes with the redirect would be read, to whatever length
         return super().redirect_request(req, fp, code, msg, headers, newurl)

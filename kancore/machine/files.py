@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from kancore.machine import slurm
+from kancore.machine.messages import plain
 
 # Ends the log of a program that would fail again, so that nobody waits for it to try.
 HOPELESS = "not tried again: it would fail again"
@@ -77,7 +78,7 @@ def read_json(path: str | os.PathLike) -> Any:
     """
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DamagedFileError(f"{path}: not a whole JSON file ({error}); {AGAIN}") from error
 
 
@@ -124,8 +125,17 @@ def run_plainly(main: Callable[[], None]) -> None:
     ------
     SystemExit
         With the message of a `DamagedFileError` in place of its traceback; a `MayPass` with that of
-        an `OSError` or `MemoryError`.
+        an `OSError` or `MemoryError`. Its words have no character that terminals obey.
     """
+    try:
+        _run_plainly(main)
+    except SystemExit as end:
+        if isinstance(end.code, str):
+            end.code = plain(end.code)
+        raise
+
+
+def _run_plainly(main: Callable[[], None]) -> None:
     gc.freeze()  # what was imported is no garbage
     gc.enable()  # which workflow_scripts/run.py puts off until here
     try:

@@ -13,7 +13,6 @@ from types import NoneType, UnionType
 from typing import Any, Literal, get_args, get_origin
 
 from kancore.machine.files import run_plainly
-from kancore.machine.messages import plain
 from kancore.machine.provenance import check_code
 
 
@@ -46,12 +45,7 @@ def program(
     SystemExit
         In one line, if an argument, the code, a file or the memory is the matter.
     """
-    try:
-        run_plainly(partial(_run, main, modules, planned))
-    except SystemExit as end:
-        if isinstance(end.code, str):
-            end.code = plain(end.code)
-        raise
+    run_plainly(partial(_run, main, modules, planned))
 
 
 def _run(

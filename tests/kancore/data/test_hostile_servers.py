@@ -194,6 +194,20 @@ def test_a_loop_of_redirects_ends(hostile, fetch_toy):
         fetch_toy(f"{hostile.url}/a")
 
 
+@pytest.mark.parametrize("length", [[], [("Content-Length", str(10**12))]], ids=["none", "huge"])
+def test_what_comes_with_a_redirect_is_not_read(length, hostile, fetch_toy):
+    def answer(handler):
+        handler.send_response(302)
+        for header in [("Location", "/b"), *length]:
+            handler.send_header(*header)
+        handler.end_headers()
+        endless(b"x" * 8192, head=False)(handler)
+
+    hostile.answers = {"a": answer, "b": serves(CONTENT)}
+    assert fetch_toy(f"{hostile.url}/a").read_bytes() == CONTENT
+    assert getattr(hostile, "sent", 0) < 20_000_000  # sockets hold some
+
+
 def test_secrets_of_a_mirror_are_used_and_not_told(hostile, fetch_toy, tmp_path, capsys):
     with HostileServer() as other:
         other.answers["elsewhere"] = serves(CONTENT)
