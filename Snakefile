@@ -63,9 +63,11 @@ from kancore.machine import memory, slurm
 from kancore.machine.checksums import content_digest
 from kancore.machine.files import HOPELESS, write_atomically, write_json
 from kancore.machine.locks import lock
+from kancore.machine.messages import shown
 from kancore.machine.provenance import planned_digest, set_environment
 from kancore.studies import changes, experiments, plans, trials
 from kancore.studies.config import ConfigError, resolve
+from kancore.studies.settings import SHARED
 from kancore.training import resources
 
 

@@ -6,22 +6,51 @@ works wherever the results can be read, on the machine that trains, or on a clus
 """
 
 import argparse
-import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from annotated_types import Ge, Interval
+from pydantic import BaseModel, ConfigDict
+
+from kancore.machine.files import run_plainly
 from kancore.machine.locks import is_locked
 from kancore.machine.messages import plain
+from kancore.schemes import Count
 
 _COLUMNS = ("sweep", "epoch", "schemes", "best", "steps/s", "left", "heard of")
-# What jobs tell.
-_TOLD = {"sweep", "sweeps", "epoch", "epochs", "schemes", "best_accuracy", "steps_per_second"}
-_TOLD |= {"seconds_left", "written"}
 # What a job ends with: the table of a training job, or of a landscape.
 _TABLES = ("history.parquet", "landscape.parquet")
+
+
+_FromZero = Annotated[int, Interval(ge=0, le=10**9)]
+
+
+class _Plan(BaseModel):
+    """What the plan of a study must say."""
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+
+    jobs: dict[str, str] | list[str]
+    work: dict[str, Annotated[float, Ge(0)]] = {}
+
+
+class _Progress(BaseModel):
+    """What a job tells, while it runs, of how far it is."""
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+
+    sweep: Count
+    sweeps: Count
+    epoch: _FromZero
+    epochs: Count
+    schemes: _FromZero
+    best_accuracy: float | None
+    steps_per_second: float
+    seconds_left: float | None
+    written: float
 
 
 @dataclass(frozen=True)
@@ -62,8 +91,8 @@ def read_status(folder: Path) -> StudyStatus:
     folder
         Folder of the study.
     """
-    plan = json.loads((folder / "plan.json").read_text())
-    jobs, work = plan["jobs"], plan.get("work", {})
+    plan = _Plan.model_validate_json(_text(folder / "plan.json"))
+    jobs, work = plan.jobs, plan.work
     status = StudyStatus(folder.name, 0, 0, {}, {})
     finished, done, timed, seconds = 0, 0.0, 0.0, 0.0
     for job in jobs:
@@ -108,10 +137,16 @@ def ended(place: Path) -> bool:
 def _progress(place: Path) -> dict[str, Any]:
     """Read how far a job is; nothing of one that has told nothing yet, or is of another version."""
     try:
-        found = json.loads((place / "progress.json").read_text())
+        return _Progress.model_validate_json(_text(place / "progress.json")).model_dump()
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) and set(found) >= _TOLD else {}
+
+
+def _text(path: Path) -> str:
+    """Read a file, and nothing that never ends."""
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file")
+    return path.read_text(encoding="utf-8")
 
 
 def lines(status: StudyStatus, now: float) -> Iterator[str]:
@@ -181,10 +216,11 @@ def main() -> None:
         now = time.time()
         try:
             status = read_status(plan.parent)
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError):
             raise SystemExit(f"{plan}: not the plan of a study; call snakemake again") from None
-        print(*map(plain, lines(status, now)), sep="\n")
+        # A name of a job may hold a newline, too.
+        print(*(plain(line).replace("\n", "\\n") for line in lines(status, now)), sep="\n")
 
 
 if __name__ == "__main__":
-    main()
+    run_plainly(main)

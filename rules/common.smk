@@ -9,9 +9,6 @@ except ConfigError as error:
 
 OUT = f"results/{STUDY.name}"
 
-# Folders of results that belong to no study.
-SHARED = {"bench", "data", "manifolds", "raw"}
-
 # What is asked for of another study, no rule would make. Snakemake knows it later than this.
 for option, target in zip(sys.argv, sys.argv[1:]) if workflow.is_main_process else ():
     folder, *inner = target.split("/")
@@ -25,7 +22,9 @@ for option, target in zip(sys.argv, sys.argv[1:]) if workflow.is_main_process el
 for name in STUDY.settings["datasets"] if workflow.is_main_process else ():
     file = STUDY.settings["data"]["own"].get(name)
     if file and not Path(file).exists():
-        raise WorkflowError(f"config: data.own.{name} is {file!r}, and there is no such file")
+        raise WorkflowError(
+            f"config: data.own.{name} is {shown(file)!r}, and there is no such file"
+        )
 
 set_environment(alone=workflow.modifier.is_main_snakefile())
 

@@ -1,6 +1,7 @@
 """Features, labels and parts from the columns of a CSV or Parquet file, or of a folder of parts."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from math import isfinite
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as csv
 import pyarrow.parquet as pq
 import torch
-from pyarrow.dataset import HivePartitioning, dataset
+from pyarrow.dataset import Dataset, HivePartitioning, ParquetFileFormat, dataset
 from pyarrow.fs import LocalFileSystem
 
 from kancore.data.dataset import subset
@@ -24,6 +25,8 @@ from kancore.schemes import derive_seed
 _UNNAMED_INDEX = "__index_level_"
 # Bytes that a value takes meanwhile: as it is read, and in float64.
 _BYTES = 16
+# Bytes that a letter of a label takes meanwhile, in some copies; and of a line of a CSV file.
+_BYTES_OF_LETTERS, _LONGEST_LINE = 20, 1 << 26
 # Of examples without parts.
 _TEST_SHARE = 0.2
 
@@ -64,22 +67,26 @@ def read_columns(
     ValueError
         If it is no such file, lacks a column, has one twice, or a column holds something else.
     """
-    table = _read_csv(path) if path.suffix == ".csv" else _read(path, files)
-    if label not in table.column_names:
-        raise ValueError(f"lacks the column {label}, whose values are the classes")
-    y = _labels(label, table[label])
+    if path.suffix == ".csv":
+        table = _read_csv(path)
+        names = _feature_names(table.schema, label, split)
+    else:
+        parts = _open(path, files, [label, split])
+        names = _feature_names(parts.schema, label, split)
+        # No text but these is read, as the same text in all rows takes no room in the file.
+        texts = [each for each in (label, split) if each in parts.schema.names]
+        table = _load(path, parts, [*names, *texts])
+    if not len(table):
+        raise ValueError("has no rows")
+    y = _labels(label, _dense(table[label]))
     check_classes(label, y)
     notes = []
     if split in table.column_names:
-        rows = _rows(split, table[split])
+        rows = _rows(split, _dense(table[split]))
     else:
         rows = _drawn(y, name)
         counts = " and ".join(f"{rows[part].sum():,} for {part}ing" for part in ("train", "test"))
         notes.append(f"there is no column {split}: of its rows {counts} are drawn at random")
-    index = set(_index(table)) | {label, split}
-    names = [name for name in table.column_names if name not in index]
-    if not names:
-        raise ValueError(f"has no column of features beside {label} and {split}")
     x = _features(table.select(names))
     return (
         {part: x[chosen] for part, chosen in rows.items()},
@@ -106,7 +113,7 @@ def _drawn(y: np.ndarray, name: str) -> dict[str, np.ndarray]:
 def _read_csv(path: Path) -> pa.Table:
     try:
         check_memory(_BYTES * path.stat().st_size)
-        table = csv.read_csv(path)
+        table = csv.read_csv(path, csv.ReadOptions(block_size=_LONGEST_LINE))
     except (MemoryError, TooLargeError):
         raise
     except Exception as error:  # whatever damage makes of the reader
@@ -116,43 +123,76 @@ def _read_csv(path: Path) -> pa.Table:
     return table
 
 
-def _read(path: Path, files: list[Path]) -> pa.Table:
+def _open(path: Path, files: list[Path], texts: list[str]) -> Dataset:
+    """Open Parquet files as one table, of which `texts` are read as dictionaries."""
     base = path if path.is_dir() else path.parent
-    try:
+    with _naming(path):
         if twice := doubled(pq.read_schema(files[0]).names):
             raise ValueError(f"columns are there twice: {listed(twice)}")
-        parts = dataset(
+        return dataset(
             [str(file.absolute()) for file in files],
-            format="parquet",
+            format=ParquetFileFormat(dictionary_columns=texts),
             filesystem=LocalFileSystem(),
             partitioning=HivePartitioning.discover(infer_dictionary=True),
             partition_base_dir=str(base.absolute()),
         )
+
+
+def _load(path: Path, parts: Dataset, names: list[str]) -> pa.Table:
+    with _naming(path):
         # The same number in all rows takes no room in the file.
-        check_memory(_BYTES * parts.count_rows() * len(parts.schema))
-        table = parts.to_table()
-        columns = [
-            column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
-            for column in table.columns
-        ]
+        check_memory(_BYTES * parts.count_rows() * len(names))
+        return parts.to_table(names)
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Say of whatever damage makes of the readers of Parquet what the files are not."""
+    try:
+        yield
     except (MemoryError, TooLargeError):
         raise
-    except Exception as error:  # whatever damage makes of the readers
+    except Exception as error:
         what = "folder of Parquet files" if path.is_dir() else "whole Parquet file"
-        raise ValueError(f"not a {what} ({reason(error)})") from error
-    return pa.table(columns, names=table.column_names).replace_schema_metadata(
-        table.schema.metadata
-    )
+        said = reason(error).replace(f"{path.absolute().parent}/", "")
+        raise ValueError(f"not a {what} ({said})") from error
 
 
-def _index(table: pa.Table) -> list[str]:
+def _feature_names(schema: pa.Schema, label: str, split: str) -> list[str]:
+    """Name the columns of features, all of which hold numbers."""
+    if label not in schema.names:
+        raise ValueError(f"lacks the column {label}, whose values are the classes")
+    other = {label, split, *_index(schema)}
+    features = [field for field in schema if field.name not in other]
+    if not features:
+        raise ValueError(f"has no column of features beside {label} and {split}")
+    kinds = {field.name: _type_of_values(field.type) for field in features}
+    unlike = {name: kind for name, kind in kinds.items() if not _is_number(kind)}
+    if unlike:
+        types = listed(dict.fromkeys(map(str, unlike.values())))
+        raise ValueError(f"the columns {listed(unlike)} are not numbers: {types}")
+    return [*kinds]
+
+
+def _index(schema: pa.Schema) -> list[str]:
     """Columns that were the index of a data frame."""
     try:
-        described = [*(table.schema.pandas_metadata or {}).get("index_columns", [])]
-    except (ValueError, TypeError, AttributeError) as error:
+        described = [*(schema.pandas_metadata or {}).get("index_columns", [])]
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"pandas' notes on its columns are damaged ({reason(error)})") from error
-    unnamed = [name for name in table.column_names if name.startswith(_UNNAMED_INDEX)]
+    unnamed = [name for name in schema.names if name.startswith(_UNNAMED_INDEX)]
     return [*(name for name in described if isinstance(name, str)), *unnamed]
+
+
+def _dense(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Give a column with its values in place of a dictionary, if memory has room for its text."""
+    kind = _type_of_values(column.type)
+    if _is_text(kind):
+        texts = (getattr(chunk, "dictionary", chunk) for chunk in column.chunks)
+        longest = max((pc.max(pc.binary_length(text)).as_py() or 0 for text in texts), default=0)
+        # NumPy gives each as much room as the longest.
+        check_memory(_BYTES_OF_LETTERS * longest * len(column))
+    return column.cast(kind) if kind != column.type else column
 
 
 def _rows(what: str, column: pa.ChunkedArray) -> dict[str, np.ndarray]:
@@ -174,13 +214,15 @@ def _labels(what: str, column: pa.ChunkedArray) -> np.ndarray:
         raise ValueError(f"{what} has {column.null_count:,} missing values")
     kind = column.type
     if _is_text(kind):
+        if empty := pc.sum(pc.equal(pc.binary_length(column), 0)).as_py():
+            raise ValueError(f"{what} has {empty:,} missing values")
         return np.array(column.to_pylist(), dtype=str)
     if pa.types.is_integer(kind) or pa.types.is_boolean(kind):
         return column.to_numpy()
     if _is_real(kind):
         # Whole numbers beside missing values are real ones to pandas, and stay so.
         values = column.to_pylist()
-        if all(isfinite(value) and value == int(value) for value in values):
+        if all(isfinite(value) and value == int(value) and abs(value) < 2**63 for value in values):
             return np.array(list(map(int, values)))
     raise ValueError(
         f"{what} is {kind}, expected whole numbers, text or booleans: only classes are predicted"
@@ -188,17 +230,9 @@ def _labels(what: str, column: pa.ChunkedArray) -> np.ndarray:
 
 
 def _features(table: pa.Table) -> np.ndarray:
-    unlike = {
-        field.name: field.type
-        for field in table.schema
-        if not (_is_real(field.type) or _any(field.type, pa.types.is_integer, pa.types.is_boolean))
-    }
-    if unlike:
-        types = listed(dict.fromkeys(map(str, unlike.values())))
-        raise ValueError(f"the columns {listed(unlike)} are not numbers: {types}")
     x = np.empty((len(table), table.num_columns))
     for place, column in enumerate(table.columns):
-        x[:, place] = _to_float64(column)
+        x[:, place] = _to_float64(column.cast(_type_of_values(column.type)))
     return x
 
 
@@ -217,6 +251,14 @@ def _from_decimal(column: pa.ChunkedArray) -> pa.ChunkedArray:
         return column.cast(pa.float64())
     values = column.to_pylist()
     return pa.chunked_array([[None if v is None else float(v - lowest) for v in values]])
+
+
+def _type_of_values(kind: pa.DataType) -> pa.DataType:
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return _is_real(kind) or _any(kind, pa.types.is_integer, pa.types.is_boolean)
 
 
 def _is_real(kind: pa.DataType) -> bool:

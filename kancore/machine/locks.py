@@ -9,6 +9,7 @@ import fcntl
 import json
 import os
 import platform
+import secrets
 import sys
 import threading
 import time
@@ -16,6 +17,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
+
+from kancore.machine.files import read_kept
 
 POLL_SECONDS = 0.2
 # What file systems without locks answer.
@@ -55,8 +58,10 @@ def _owner_file(path: str | os.PathLike) -> Path:
 def _own(path: str | os.PathLike) -> _Owned | None:
     """Lock a file by a file that names its owner; ``None`` if another process has."""
     owner = _owner_file(path)
-    own = owner.with_name(f".{owner.name}.{platform.node()}.{os.getpid()}")
-    own.write_text(json.dumps({"host": platform.node(), "boot": _boot(), "pid": os.getpid()}))
+    # Nobody can have put a link there, to a file that would be written in its place.
+    own = owner.with_name(f".{owner.name}.{secrets.token_hex(6)}")
+    with open(own, "x") as file:
+        json.dump({"host": platform.node(), "boot": _boot(), "pid": os.getpid()}, file)
     try:
         for _ in range(2):
             with suppress(FileExistsError):
@@ -74,18 +79,18 @@ def _own(path: str | os.PathLike) -> _Owned | None:
 def _lives(owner: Path, now: float) -> bool:
     """Whether the process that a file names lives."""
     try:
-        named = json.loads(owner.read_text())
         age = now - owner.stat().st_mtime
     except FileNotFoundError:
         return False
-    if named["host"] == platform.node():
-        if named["boot"] != _boot():
+    named = read_kept(owner)
+    if named.get("host") == platform.node():
+        if named.get("boot") != _boot():
             return False
         try:
             os.kill(named["pid"], 0)
         except ProcessLookupError:
             return False
-        except PermissionError:  # of another user
+        except (PermissionError, KeyError, TypeError, OverflowError):  # of another user, or damaged
             pass
     return age < _SILENCE
 
@@ -133,14 +138,14 @@ def lock(path: str | os.PathLike) -> IO | _Owned | None:
 
 
 def _unlinked(path: str, flags: int) -> int:
-    """Open a file, but no link: that might lead to a file of anybody's."""
-    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
+    """Open a file, but no link, which might lead to a file of anybody's, nor wait at a pipe."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
 
 
 def is_locked(path: Path) -> bool:
     """Whether a process holds the lock of a file."""
     try:
-        with open(path) as file:
+        with open(path, opener=_unlinked) as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True

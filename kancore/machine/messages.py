@@ -3,7 +3,9 @@
 import os
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 _LONGEST = 1000  # characters of an error
@@ -39,6 +41,16 @@ def _without_secrets(url: str) -> str:
         return url.partition("://")[0] + "://..."
     host = parts.netloc.rpartition("@")[2]
     return urlunsplit((parts.scheme, host, parts.path, "", ""))
+
+
+def told(value: Any) -> Any:
+    """Give a value of a configuration as a message may show it: each URL and path by `shown`."""
+    if isinstance(value, Mapping):
+        return {told(key): told(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [told(part) for part in value]
+    hidden = isinstance(value, str) and (is_address(value) or os.path.isabs(value))
+    return shown(value) if hidden else value
 
 
 def plain(text: str) -> str:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from kancore.data.known import DATASETS
 from kancore.intrinsic_dimension.subspaces import REFERENCE
+from kancore.machine.messages import told
 from kancore.schemes import AXES, BASELINE, COMBINED, MODELS, Architecture, Sweep, settings_of
 from kancore.studies.changes import audit_plan, audited, changed_by
 from kancore.studies.expected import expected, keys
@@ -286,8 +287,8 @@ def _validated(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _error(path: list, value: Any, expected: str) -> ConfigError:
-    key = ".".join(map(str, path)) or "(the whole file)"
-    return ConfigError(f"config: {key} is {value!r}; expected {expected}")
+    key = ".".join(str(told(step)) for step in path) or "(the whole file)"
+    return ConfigError(f"config: {key} is {told(value)!r}; expected {expected}")
 
 
 def _no_such_key(path: list, value: Any, allowed: Sequence[str]) -> ConfigError:

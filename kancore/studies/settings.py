@@ -10,7 +10,7 @@ key here by itself; the others are typed here. What they mean is documented in `
 from dataclasses import MISSING
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
-from annotated_types import Ge, Interval, MinLen
+from annotated_types import Interval, MinLen
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -174,7 +174,9 @@ _SETTINGS = {
     "intrinsic_dimension": _keys(
         networks=_some(Literal["reference", "architectures"]),
         seeds=_SEEDS,
-        dimensions=_keys(lowest=Count, highest=Count, count=Annotated[int, Ge(2)]),
+        dimensions=_keys(
+            lowest=Count, highest=Count, count=Annotated[int, Interval(ge=2, le=1000)]
+        ),
         **_OF_LANDSCAPES,
     ),
     # The data.
@@ -215,18 +217,29 @@ _SETTINGS = {
 }
 
 Settings = _named("Settings", "keys of a study", _SETTINGS)
-_STUDY = _text("^[a-z0-9][a-z0-9_-]{0,99}$")
+# Folders of results that belong to no study.
+SHARED = ("bench", "data", "manifolds", "raw")
+
+
+def _of_a_study(name: str) -> str:
+    if name in SHARED:
+        raise ValueError("the name of a folder of all studies")
+    return name
+
+
+_STUDY = Annotated[_text("^[a-z0-9][a-z0-9_-]{0,99}$"), AfterValidator(_of_a_study)]
+_NAMED = f"of lower-case letters, digits, _ and -, other than {', '.join(SHARED)}"
 # A configuration holds four more keys, and any of a study for the study that it picks.
 Config = create_model(
     "Config",
     __base__=Settings,
     __doc__="the keys study, defaults and studies, or a key of a study",
     study=_said(str, "the name of one of the studies"),
-    name=(_said(_STUDY | None, "a name of lower-case letters, digits, _ and -"), None),
+    name=(_said(_STUDY | None, f"a name {_NAMED}"), None),
     defaults=_said(Settings, "a value for every key of a study"),
     studies=_said(
         Annotated[dict[_STUDY, Settings], MinLen(1)],
-        "studies by name; names of lower-case letters, digits, _ and -",
+        f"studies by name; names {_NAMED}",
     ),
 )
 

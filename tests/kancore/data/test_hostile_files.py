@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import json
 import os
 import re
 import struct
@@ -311,6 +312,36 @@ def test_whatever_is_damaged_is_one_sentence_or_harmless(name, tmp_path):
     assert len(told) > 10
 
 
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_a_label_without_text_is_missing(kind, tmp_path):
+    path = tmp_path / f"d.{kind}"
+    table = pd.DataFrame({"a": np.arange(40.0), "label": ["x", "y"] * 19 + ["", ""]})
+    table.to_csv(path, index=False) if kind == "csv" else table.to_parquet(path)
+    refused(path, "label has 2 missing values")
+
+
+def test_a_table_without_rows_is_told(tmp_path):
+    pq.write_table(pa.table({"a": [1.0], "label": ["x"]}).slice(0, 0), tmp_path / "d.parquet")
+    refused(tmp_path / "d.parquet", "has no rows")
+
+
+def test_no_reason_tells_the_folders_above(tmp_path):
+    (tmp_path / "private" / "d").mkdir(parents=True)
+    for path in (tmp_path / "private" / "d.parquet", tmp_path / "private" / "d" / "e.parquet"):
+        path.write_bytes(b"x")
+    for path in ("private/d.parquet", "private/d"):
+        with pytest.raises(ValueError, match="Parquet") as error:
+            own.prepare(tmp_path / path)
+        assert "private" not in str(error.value)
+
+
+def test_the_names_of_a_csv_file_may_be_long(tmp_path):
+    names = [f"{number:0200d}" for number in range(6000)]
+    rows = [",".join(["1"] * 6000 + [name]) for name in "ab" * 5]
+    (tmp_path / "d.csv").write_text("\n".join([",".join([*names, "label"]), *rows]))
+    assert own.prepare(tmp_path / "d.csv").features == 6000
+
+
 # ---- sizes ----
 
 
@@ -335,6 +366,30 @@ def test_rows_beyond_memory_are_not_read(small_memory, tmp_path):
     pq.write_table(table, path, compression="zstd")
     assert path.stat().st_size < 20_000
     refused(path, "takes 48 MB unpacked, of 10 MB")
+
+
+def test_text_of_a_label_beyond_memory_is_not_unpacked(small_memory, tmp_path):
+    labels = ["x" * 10_000, "y"] * 100
+    for kind in ("parquet", "csv"):
+        path = tmp_path / f"d.{kind}"
+        table = pd.DataFrame({"a": np.arange(200.0), "label": labels})
+        table.to_csv(path, index=False) if kind == "csv" else table.to_parquet(path)
+        refused(path, "takes (40|16) MB unpacked, of 10 MB")  # a CSV file has a megabyte itself
+    labels = ["x" * 100, "y"] * 50
+    pd.DataFrame({"a": np.arange(100.0), "label": labels}).to_parquet(
+        path := tmp_path / "d.parquet"
+    )
+    assert own.prepare(path).class_names == ("x" * 100, "y")
+
+
+def test_text_that_is_no_label_is_not_read(small_memory, tmp_path):
+    path = tmp_path / "d.parquet"
+    table = pa.table({"a": np.arange(1000.0), "t": ["x" * 10**5] * 1000, "label": ["a", "b"] * 500})
+    pq.write_table(table, path)
+    refused(path, "the columns t are not numbers: string")
+    notes = {"pandas": json.dumps({"index_columns": ["t"]})}
+    pq.write_table(table.replace_schema_metadata(notes), path)
+    assert own.prepare(path).features == 1
 
 
 def test_archives_beyond_memory_are_not_read(small_memory, tmp_path):
