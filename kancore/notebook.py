@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 from matplotlib.figure import Figure
 
 from kancore.figures.declared import FIGURES
 from kancore.figures.style import STYLE, apply
+from kancore.machine.files import DamagedFileError
+from kancore.machine.messages import reason
 from kancore.tables import read_table
 
 # What a column's metadata say of it.
@@ -55,7 +58,7 @@ class Results(Mapping[str, pd.DataFrame]):
 
     def __getitem__(self, name: str) -> pd.DataFrame:
         path = self._path(name)
-        return read_table(path, pq.read_schema(path))
+        return read_table(path, _schema(path))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._paths)
@@ -65,7 +68,7 @@ class Results(Mapping[str, pd.DataFrame]):
 
     def columns(self, name: str) -> pd.DataFrame:
         """Say what the columns of a table are: ``type``, ``unit`` and ``description`` of each."""
-        schema = pq.read_schema(self._path(name))
+        schema = _schema(self._path(name))
         rows = [
             {"type": str(field.type)}
             | {key: (field.metadata or {}).get(key.encode(), b"").decode() for key in _ABOUT}
@@ -102,6 +105,13 @@ class Results(Mapping[str, pd.DataFrame]):
             table = self[_OF_FIGURES.get(source, source)]
         with apply({**STYLE, **style}):
             return import_module(f"kancore.figures.{figure}").draw(table)
+
+
+def _schema(path: Path) -> pa.Schema:
+    try:
+        return pq.read_schema(path)
+    except pa.ArrowException as error:
+        raise DamagedFileError(f"{path}: not a Parquet table ({reason(error)})") from error
 
 
 def results(folder: str | Path) -> Results:

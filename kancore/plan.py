@@ -20,6 +20,7 @@ import yaml
 from kancore.data.preparation import make_dataset
 from kancore.machine import memory
 from kancore.machine.files import run_plainly
+from kancore.machine.messages import reason, told
 from kancore.machine.provenance import ROOT
 from kancore.schemes import Sweep
 from kancore.status import duration
@@ -34,6 +35,8 @@ from kancore.training.resources import Shape
 
 # Seconds for which steps of a sweep are timed; weights of a stack that is timed, and its examples.
 _SECONDS, _WEIGHTS, _EXAMPLES = 1.0, 5e6, 1024
+# Numbers of a network, or of what it makes of a batch, that are timed at most.
+_MOST = 2e8
 # Seconds in which a job starts, reads its data and writes its tables.
 _START = 3.0
 _COUNTS = "jobs", "networks"
@@ -92,6 +95,7 @@ def rate(sweep: Sweep, size: Shape, device: str) -> float:
     for axis in ("initializations", "learning_rates", "optimizers"):
         if weights * len(small.schemes) > _WEIGHTS:
             small = replace(small, **{axis: getattr(small, axis)[:1]})  # type: ignore[arg-type]
+    small, size = _narrowed(small, size)
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(2 * batch, size.features, generator=generator)
     y = torch.arange(2 * batch) % size.classes
@@ -108,6 +112,23 @@ def rate(sweep: Sweep, size: Shape, device: str) -> float:
         torch.cuda.synchronize()
     seconds = (time.perf_counter() - begun) / steps
     return resources.work_of_step(small, replace(size, train=batch)) / seconds
+
+
+def _narrowed(sweep: Sweep, size: Shape) -> tuple[Sweep, Shape]:
+    """Give networks of the same speed that memory has room for, narrower if need be."""
+    most = 1024
+    while not sweep.architecture.own:
+        widths = sweep.architecture.widths(size.features, size.classes)
+        batches = 2 * sweep.batch_size * max(widths)
+        if max(resources.parameters(sweep, size), batches) <= _MOST:
+            break
+        narrow: dict[str, Any] = {"hidden_widths": tuple(min(each, most) for each in widths[1:-1])}
+        if sweep.architecture.outputs is not None:
+            narrow["outputs"] = max(size.classes, min(sweep.architecture.outputs, most))
+        sweep = replace(sweep, architecture=replace(sweep.architecture, **narrow))
+        size = replace(size, features=min(size.features, most))
+        most //= 2
+    return sweep, size
 
 
 def parts(study: Study, planned: Mapping[str, Job], device: str) -> dict[str, Part]:
@@ -222,18 +243,37 @@ def configured(files: Sequence[Path], changes: Sequence[str]) -> dict[str, Any]:
     ConfigError
         If a file or a change cannot be read.
     """
-    config = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
+    config = _mapping("config.yaml", (ROOT / "config.yaml").read_text(encoding="utf-8"))
     for file in files:
         try:
-            config = merge(config, yaml.safe_load(file.read_text(encoding="utf-8")))
-        except (OSError, yaml.YAMLError) as error:
-            raise ConfigError(f"config: {file}: {error}") from error
+            text = file.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"config: {file}: {reason(error)}") from error
+        config = merge(config, _mapping(str(file), text))
     for change in changes:
         key, equals, value = change.partition("=")
         if not equals:
-            raise ConfigError(f"config: {change!r}; expected KEY=VALUE, such as study=paper")
-        config = merge(config, {key: yaml.safe_load(value)})
+            raise ConfigError(f"config: {told(change)!r}; expected KEY=VALUE, such as study=paper")
+        config = merge(config, {key: _yaml(key, value)})
     return config
+
+
+def _mapping(name: str, text: str) -> dict[str, Any]:
+    """Read the keys of a file; an empty one has none."""
+    found = _yaml(name, text)
+    if not isinstance(found, dict | None):
+        raise ConfigError(f"config: {name} holds {type(found).__name__}, expected keys of a study")
+    return found or {}
+
+
+def _yaml(name: str, text: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:  # without the line, which may hold a password
+        line = f" in line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise ConfigError(f"config: {name} is not YAML{line}: {error.problem}") from error
+    except (yaml.YAMLError, ValueError) as error:
+        raise ConfigError(f"config: {name} is not YAML: {reason(error)}") from error
 
 
 def main() -> None:
@@ -246,6 +286,8 @@ def main() -> None:
     parser.add_argument("--configfile", type=Path, nargs="+", default=[], help="files of keys")
     parser.add_argument("--cores", type=int, default=os.cpu_count(), help="default: all")
     given = parser.parse_intermixed_args()
+    if given.cores < 1:
+        parser.error(f"--cores is {given.cores}, expected at least 1")
     try:
         study = resolve(configured(given.configfile, given.config + given.changes))
         planned = jobs(study)
@@ -254,6 +296,8 @@ def main() -> None:
         found = parts(study, planned, "cuda" if gpu else "cpu")
     except ConfigError as error:
         raise SystemExit(str(error)) from error
+    except RecursionError as error:
+        raise SystemExit("config: its values hold one another without end") from error
     print(*lines(study, found, kept_bytes(study, planned), given.cores), sep="\n")
 
 

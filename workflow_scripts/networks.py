@@ -4,7 +4,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Literal
 
-from kancore.machine.files import read_json
+from kancore.machine.files import AGAIN, DamagedFileError, read_json
 from kancore.machine.program import program
 from kancore.schemes import Architecture
 from kancore.training.stored import read_networks, write_networks
@@ -29,7 +29,11 @@ def main(jobs: Path, folder: Path, keep: Literal["best", "all", "none"], out: li
     for _, names in families:
         found: dict[str, list[dict]] = {}
         for name in names:
-            for network in read_networks(folder / name / f"networks.{keep}.safetensors"):
+            try:
+                held = read_networks(folder / name / f"networks.{keep}.safetensors")
+            except ValueError as error:
+                raise DamagedFileError(f"{error}; {AGAIN}") from error
+            for network in held:
                 architecture = Architecture.from_dict(network["architecture"]).name
                 place = f"{network['dataset']}/{network['objective']}/{architecture}"
                 found.setdefault(place, []).append(network)

@@ -48,10 +48,12 @@ def _digest(file: Path, kept: Path) -> str:
     name = str(file.resolve())
     stamp = [status.st_size, status.st_mtime_ns, status.st_ctime_ns]
     known = read_kept(kept)
-    if name not in known or known[name]["stamp"] != stamp:
-        known[name] = {"stamp": stamp, "digest": _read(file)}
-        with suppress(OSError):  # it is read again next time
-            write_json(kept, known)
+    match known.get(name):
+        case {"stamp": before, "digest": str(digest)} if before == stamp:
+            return digest
+    known[name] = {"stamp": stamp, "digest": _read(file)}
+    with suppress(OSError):  # it is read again next time
+        write_json(kept, known)
     return known[name]["digest"]
 
 

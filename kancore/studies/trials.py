@@ -9,10 +9,11 @@ import subprocess
 import sys
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import fields, replace
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from kancore import networks
 from kancore.machine.files import HOPELESS, read_json, read_kept, write_json
@@ -92,16 +93,16 @@ def _size(study: Study, dataset: str, data: Path) -> tuple[Shape, bool]:
     size = shape(dataset, study.settings["data"])
     if dataset not in study.settings["data"]["own"]:
         return size, True
-    try:
-        summary = json.loads((data / f"{dataset}.json").read_text())
-    except (OSError, ValueError):
+    summary = read_kept(data / f"{dataset}.json")
+    features, names = summary.get("features"), summary.get("class_names")
+    if not isinstance(features, int) or features < 1 or not isinstance(names, list):
         return size, False
-    return replace(size, features=summary["features"], classes=len(summary["class_names"])), True
+    return replace(size, features=features, classes=len(names)), True
 
 
 def _try(wanted: Iterable[tuple[str, tuple[int, ...]]], kept: Path) -> dict[tuple, Needs | None]:
     """Give what is known of models and widths, and try what is not."""
-    known = read_kept(kept)
+    known = {key: each for key, each in read_kept(kept).items() if _are_needs(each)}
     keys = {(model, widths): _key(model, widths) for model, widths in wanted}
     todo = [pair for pair, key in keys.items() if key not in known]
     if todo:
@@ -111,6 +112,12 @@ def _try(wanted: Iterable[tuple[str, tuple[int, ...]]], kept: Path) -> dict[tupl
             write_json(kept, known)
     needs = {pair: known[key] for pair, key in keys.items()}
     return {pair: Needs(**each) if each else None for pair, each in needs.items()}
+
+
+def _are_needs(value: Any) -> bool:
+    """Whether what was kept is what a model needs, or nothing, of one that was imported alone."""
+    names = {each.name for each in fields(Needs)}
+    return value is None or (isinstance(value, dict) and set(value) == names)
 
 
 def _key(model: str, widths: Sequence[int]) -> str:

@@ -129,7 +129,7 @@ def npy(header):
     return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header
 
 
-TABLE = pa.table(dict.fromkeys("wxyz", [1.0]))
+TABLE = pa.table({name: [1.0] for name in "wxyz"})
 EXAMPLES = {
     "text.npz": lambda path: np.savez(path, x=np.array([["a"] * 4])),
     "one axis.npz": lambda path: np.savez(path, x=np.zeros(4)),

@@ -68,6 +68,62 @@ def test_changes_are_read_as_after_config_and_files_lie_over_the_project_s(tmp_p
         configured([tmp_path / "nowhere.yaml"], [])
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("data: {mirror: 'https://me:s3cret@h/m'\nb: [", "in line 2"),
+        ("[1, 2]", "holds list, expected keys"),
+        ("a: !!python/object/apply:os.system ['true']", "in line 1"),
+        ("a: \x07", "not YAML"),
+        (b"\xff\xfe", "can't decode"),
+    ],
+)
+def test_what_is_no_configuration_is_one_sentence_without_what_it_holds(text, words, tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(ConfigError, match=rf"^config: .*mine\.yaml.*{words}") as error:
+        configured([file], [])
+    assert str(error.value).isprintable()
+    assert "s3cret" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "change", ["data={", "data={mirror: 'https://me:s3cret@h", "https://me:s3@h"]
+)
+def test_a_change_that_is_none_is_one_sentence(change):
+    with pytest.raises(ConfigError) as error:
+        configured([], [change])
+    assert str(error.value).isprintable()
+    assert "s3" not in str(error.value)
+
+
+def test_an_empty_file_changes_nothing(tmp_path):
+    (tmp_path / "mine.yaml").write_text("")
+    assert configured([tmp_path / "mine.yaml"], []) == configured([], [])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"hidden_widths": {"default": {"2layers": [10**9]}}},
+        {"outputs": 10**9},
+        {
+            "models": ["kan"],
+            "grid_sizes": [1000],
+            "hidden_widths": {"default": {"2layers": [10**6]}},
+        },
+        {"datasets": ["imdb"], "data": {"imdb": {"words": 10**9}}},
+    ],
+    ids=lambda changes: "-".join(changes),
+)
+def test_the_rate_of_networks_that_memory_has_no_room_for_is_that_of_narrower_ones(changes):
+    given = {"study": "quick", "models": ["mlp"], "depths": ["2layers"], **changes}
+    study = resolve(configured([], []) | given)
+    sweep = next(iter(jobs(study).values())).sweeps[0]
+    found = rate(sweep, resources.shape(sweep.dataset, study.settings["data"]), "cpu")
+    assert 1e6 < found < 1e13
+
+
 def test_command():
     command = [sys.executable, "-m", "kancore.plan", "--config", *SMALL, "--cores", "4"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from kancore.machine.locks import lock
-from kancore.status import StudyStatus, duration, lines, read_status
+from kancore.status import StudyStatus, duration, lines, main, read_status
 
 ROOT = Path(__file__).parents[2]
 AT = {
@@ -73,6 +73,42 @@ def test_a_plan_that_is_none_is_one_sentence(study):
         assert done.returncode != 0
         assert done.stderr.count("\n") == 1
         assert "plan.json: not the plan of a study" in done.stderr
+
+
+@pytest.mark.parametrize("key", AT)
+@pytest.mark.parametrize("value", ["x", [], True, 10**400, float("nan"), float("inf")])
+def test_what_a_job_never_tells_is_not_understood(key, value, study):
+    path = study / "jobs/grid/a/two/progress.json"
+    path.write_text(json.dumps(AT | {key: value}))
+    status = read_status(study)
+    assert status.running == {"grid/a/two": {}}
+    assert len([*lines(status, 1003)]) == 5
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
+        *({"jobs": jobs} for jobs in (3, "abc", [3], {"a": 3}, None)),
+        *({"jobs": {}, "work": work} for work in (None, [1], {"a": "x"}, {"a": float("nan")})),
+    ],
+)
+def test_a_plan_of_other_values_is_one_sentence(plan, study, monkeypatch):
+    (study / "plan.json").write_text(json.dumps(plan))
+    monkeypatch.setattr(sys, "argv", ["status", str(study.parent)])
+    with pytest.raises(SystemExit, match=r"plan\.json: not the plan of a study"):
+        main()
+
+
+def test_pipes_are_not_waited_for(study):
+    for name in ("progress.json", "job.lock"):
+        path = study / "jobs/grid/a/two" / name
+        path.unlink()
+        os.mkfifo(path)
+    assert read_status(study).waiting == 2
+    (study / "plan.json").unlink()
+    os.mkfifo(study / "plan.json")
+    with pytest.raises(FileNotFoundError):
+        read_status(study)
 
 
 def test_a_job_that_has_its_table_is_finished_whatever_it_left(study):

@@ -1,3 +1,4 @@
+import json
 import os
 
 from kancore.data.own_files import data_files
@@ -55,3 +56,7 @@ def test_large_files_are_read_once(tmp_path, monkeypatch):
     kept.write_text("{")  # cut
     assert digest(path, kept) == digest(path, kept)
     assert len(read) == 3
+    for damage in (3, {"stamp": 3}, {}):
+        kept.write_text(json.dumps({str(path): damage}))
+        assert digest(path, kept) == digest(path, kept)
+    assert len(read) == 6

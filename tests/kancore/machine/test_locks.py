@@ -259,6 +259,33 @@ def test_a_removed_lock_is_not_owned_by_who_waited_for_it(tmp_path):
     other.close()
 
 
+@pytest.mark.parametrize("named", ["{", "[]", "{}", '{"host": "h", "boot": "b", "pid": "x"}'])
+def test_a_damaged_owner_is_judged_by_its_age(named, tmp_path, monkeypatch):
+    monkeypatch.setattr(locks, "_boot", lambda: "b")
+    monkeypatch.setattr(locks.platform, "node", lambda: "h")
+    owner = tmp_path / "lock.owner"
+    owner.write_text(named)
+    assert locks._own(tmp_path / "lock") is None
+    os.utime(owner, (0, 0))
+    locks._own(tmp_path / "lock").close()
+    assert not [*tmp_path.iterdir()]
+
+
+def test_a_link_in_the_place_of_an_owner_s_file_is_not_followed(tmp_path, monkeypatch):
+    monkeypatch.setattr(locks.secrets, "token_hex", lambda length: "0")
+    (tmp_path / ".lock.owner.0").symlink_to(tmp_path / "mine")
+    with pytest.raises(FileExistsError):
+        locks._own(tmp_path / "lock")
+    assert not (tmp_path / "mine").exists()
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "lock")
+    with pytest.raises(OSError, match="No such device"):
+        lock(tmp_path / "lock")
+    assert not locks.is_locked(tmp_path / "lock")
+
+
 def test_a_link_is_no_lock(tmp_path):
     (tmp_path / "lock").symlink_to(tmp_path / "mine")
     with pytest.raises(OSError, match="symbolic links"):

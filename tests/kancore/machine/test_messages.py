@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kancore.machine.messages import is_address, plain, reason, shown, tell
+from kancore.machine.messages import is_address, plain, reason, shown, tell, told
 
 
 @pytest.mark.parametrize(
@@ -30,6 +30,15 @@ from kancore.machine.messages import is_address, plain, reason, shown, tell
 )
 def test_what_is_shown_of_a_source(source, expected):
     assert shown(source) == expected
+
+
+def test_values_are_told_without_secrets():
+    value = {
+        "mirror": ["https://me:s3cret@h/m?t=1"],
+        "https://me:s3cret@h": "/home/me/a.csv",
+        "n": 1,
+    }
+    assert told(value) == {"mirror": ["https://h/m"], "https://h": ".../a.csv", "n": 1}
 
 
 def test_paths_below_the_working_folder_are_relative(tmp_path, monkeypatch):

@@ -431,6 +431,15 @@ def changed(path, value):
     ("path", "value", "words"),
     [
         (["study"], "fast", ["study", "'fast'", "quick, laptop, paper"]),
+        (["name"], "data", ["name is 'data'", "other than bench, data, manifolds, raw"]),
+        (
+            ["intrinsic_dimension"],
+            {"dimensions": {"count": 10**9}},
+            ["dimensions.count is 1000000000", "from 2 to 1000"],
+        ),
+        (["data"], {"mirror": ["https://me:s3cret@h/m?t"]}, ["mirror is ['https://h/m']"]),
+        (["data"], {"mirorr": "https://me:s3cret@h/m"}, ["mirorr is 'https://h/m'"]),
+        (["data"], {"own": {"a": "/home/me/a.txt"}}, ["own.a is '.../a.txt'"]),
         (["epoch"], 3, ["epoch is 3", "no such key", "did you mean epochs?"]),
         (["studies", "quick", "sedes"], 1, ["studies.quick.sedes", "did you mean seeds?"]),
         (["defaults", "xyz"], 1, ["defaults.xyz", "one of datasets"]),

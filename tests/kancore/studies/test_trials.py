@@ -51,6 +51,14 @@ def test_networks_are_tried_once_for_a_code(study, monkeypatch):
     found = plan(study(models=models))
     sizes = {dataset: size.own.parameters for (dataset, _), size in found.items()}
     assert sizes == {"digits": 64 * 10 + 10, "mnist": 784 * 10 + 10}
+    kept = Path("kept.json").read_text()
+    for damage in (
+        "[]",
+        kept.replace("parameters", "weights"),
+        kept.replace("{", "[").replace("}", "]"),
+    ):
+        Path("kept.json").write_text(damage)
+        assert plan(study(models=models)) == found
     monkeypatch.setattr(trials, "_run", None)
     assert plan(study(models=models)) == found
 
@@ -62,6 +70,9 @@ def test_on_unknown_data_of_ones_own_needs_are_guessed(study):
     (size,) = plan(mine).values()
     assert size.own == needs_of_unknown((3072, 32, 2))
     Path("results", "data").mkdir(parents=True)
+    for damage in ("[]", "{}", '{"features": "x", "class_names": 3}'):
+        Path("results", "data", "a.json").write_text(damage)
+        assert [*plan(mine).values()] == [size]
     text = json.dumps({"features": 5, "class_names": ["x", "y"]})
     Path("results", "data", "a.json").write_text(text)
     (size,) = plan(mine).values()
