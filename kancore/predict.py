@@ -23,8 +23,8 @@ from kancore.trained import Trained, load
 # Columns of a table that are no features, and examples that are computed together.
 _OTHERS = ("label", "split")
 _BATCH = 4096
-# So many times what is read is in memory: as it is in the file, and as float32.
-_COPIES = 2
+# So many times what is read is in memory: as it is in the file, and as float64.
+_COPIES = 3
 
 
 def predict(network: Trained, x: np.ndarray) -> pd.DataFrame:
@@ -52,7 +52,7 @@ def predict(network: Trained, x: np.ndarray) -> pd.DataFrame:
     if bad := int((~features.isfinite()).sum()):
         raise ValueError(f"x has {bad:,} values that are NaN, missing or infinite, expected none")
     with torch.inference_mode():
-        parts = [network(part).softmax(-1) for part in features.float().split(_BATCH)]
+        parts = [network(part).softmax(-1) for part in features.split(_BATCH)]
     names = network.class_names
     table = pd.DataFrame(torch.cat(parts).numpy(), columns=names)
     found = [names[place] for place in torch.cat(parts).argmax(-1)]
@@ -73,7 +73,7 @@ def _features(path: Path) -> np.ndarray:
         raise ValueError(f"{path}: holds no examples that can be read ({reason(error)})") from error
     if x.ndim < 2 or x.dtype.kind not in "fiub":
         raise ValueError(f"{path}: x is {x.dtype} {x.shape}, expected numbers [examples, features]")
-    return x.astype(np.float32)
+    return x
 
 
 def _read_npz(path: Path) -> np.ndarray:
@@ -98,7 +98,7 @@ def _read_parquet(path: Path) -> np.ndarray:
 
 
 def _numbers(table: pd.DataFrame) -> np.ndarray:
-    return table.drop(columns=[name for name in _OTHERS if name in table]).to_numpy(np.float32)
+    return table.drop(columns=[name for name in _OTHERS if name in table]).to_numpy(np.float64)
 
 
 _READERS = {".csv": _read_csv, ".npz": _read_npz, ".parquet": _read_parquet}

@@ -32,7 +32,9 @@ class Trained(nn.Module):
     network : kancore.networks.network.Stack
         The network, a stack of one: a `kancore.KAN`, a `kancore.MLP`, or one of the user's own.
     mean, std : Tensor
-        ``[features]``, by which features become its inputs.
+        ``[features]``, by which prepared features become its inputs.
+    offset : Tensor or None
+        float64 ``[features]``, what is taken from features to prepare them, if anything.
     about : dict
         What the file says of it: ``dataset``, ``model``, ``depth``, ``optimizer``,
         ``learning_rate``, ``initialization``, ``seed``, ``epoch``, ``test_accuracy`` and others.
@@ -40,12 +42,21 @@ class Trained(nn.Module):
 
     mean: Tensor
     std: Tensor
+    offset: Tensor | None
 
-    def __init__(self, network: nn.Module, mean: Tensor, std: Tensor, about: dict[str, Any]):
+    def __init__(
+        self,
+        network: nn.Module,
+        mean: Tensor,
+        std: Tensor,
+        about: dict[str, Any],
+        offset: Tensor | None = None,
+    ):
         super().__init__()
         self.network, self.about = network, about
         self.register_buffer("mean", mean)
         self.register_buffer("std", std)
+        self.register_buffer("offset", offset)
 
     @property
     def class_names(self) -> list[str]:
@@ -59,12 +70,25 @@ class Trained(nn.Module):
         Raises
         ------
         ValueError
-            If there are other than the network's features.
+            If there are other than the network's features, or one had too many digits for float64
+            when it was prepared.
         """
         if x.dim() != 2 or x.shape[1] != len(self.mean):
             raise ValueError(
                 f"features have shape {tuple(x.shape)}, expected [batch, {len(self.mean)}]"
             )
+        if self.offset is None:
+            return self.prepared(x)
+        if unknown := self.offset.isnan().nonzero().flatten().tolist():
+            raise ValueError(
+                f"features {listed(map(str, unknown))} had numbers beyond 2**53 in training, where "
+                "they were counted from their lowest, which is not kept; expected features that are "
+                "counted from a number of your own"
+            )
+        return self.prepared(x.double() - self.offset)
+
+    def prepared(self, x: Tensor) -> Tensor:
+        """Map features as they lie in a prepared data set, without `offset`, to logits."""
         inputs = (x.to(self.mean.dtype) - self.mean) / self.std
         return self.network(inputs)[0]
 
@@ -113,6 +137,7 @@ def _chosen(held: list[dict[str, Any]], trust: bool, chosen: dict[str, Any]) -> 
         raise ValueError(f"holds {len(held)} networks, none with {wanted or 'any values'}")
     about = found[0]
     state, mean, std = (about.pop(name) for name in ("network", "mean", "std"))
+    offset = about.pop("offset", None)
     for name in _BUILT_OF:
         _check(name, about.get(name))
     architecture = Architecture.from_dict(about.pop("architecture"))
@@ -124,11 +149,15 @@ def _chosen(held: list[dict[str, Any]], trust: bool, chosen: dict[str, Any]) -> 
         )
     about["outputs"] = architecture.outputs or classes
     _check_tensors(architecture, architecture.widths(features, classes), state, mean, std)
+    if offset is not None and (offset.dtype != torch.float64 or offset.shape != mean.shape):
+        raise ValueError(
+            f"offset is {offset.dtype} {tuple(offset.shape)}, expected float64 {tuple(mean.shape)}"
+        )
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         network = networks.build(architecture, features, classes, 1)
     # Whatever type is PyTorch's default.
     network.load_state_dict({name: each[None] for name, each in state.items()}, assign=True)
-    return Trained(network, mean, std, about).eval()
+    return Trained(network, mean, std, about, offset).eval()
 
 
 def _check(name: str, value: Any) -> None:

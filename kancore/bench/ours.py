@@ -43,7 +43,7 @@ def inputs(kind: str, features: int, classes: int, batch: int) -> Dataset:
     """
     generator = torch.Generator().manual_seed(0)
     y = torch.arange(batch) % classes
-    options = {}
+    options: dict[str, Any] = {}
     if kind == "pixels":
         sample = mnist_sample.prepare()
         x = sample.x_train[torch.randint(len(sample.x_train), (batch,), generator=generator)]

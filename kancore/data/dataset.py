@@ -50,6 +50,10 @@ class Dataset:
         Name of each label.
     source : str
         Where the data came from.
+    offset : torch.Tensor or None
+        float64 ``[features]``, what was taken from features before they were stored, as they vary
+        little around a number far from 0; NaN where it is not known to the last digit. ``None`` for
+        nothing.
     """
 
     name: str
@@ -62,6 +66,7 @@ class Dataset:
     image_shape: tuple[int, ...] | None
     class_names: tuple[str, ...]
     source: str
+    offset: torch.Tensor | None = None
 
     @property
     def features(self) -> int:
@@ -110,6 +115,8 @@ class Dataset:
 def _to_arrays(dataset: Dataset) -> dict[str, torch.Tensor]:
     """Dense tensors of the file, by name; a CSR tensor gives three."""
     arrays = {"mean": dataset.mean, "std": dataset.std}
+    if dataset.offset is not None:
+        arrays["offset"] = dataset.offset
     for part in PARTS:
         x = getattr(dataset, f"x_{part}")
         if dataset.sparse:
@@ -179,6 +186,7 @@ def load(path: str | os.PathLike) -> Dataset:
             x_test=_from_arrays(arrays, "test"),
             **{name: arrays[name] for name in ("y_train", "y_test", "mean", "std")},
             **{name: metadata[name] for name in _METADATA},
+            offset=arrays.get("offset"),
         )
         if dataset.checksum != metadata["checksum"]:
             raise ValueError("its arrays do not have the checksum in its header")

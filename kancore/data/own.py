@@ -66,7 +66,7 @@ def prepare(
         what = "no such file; expected a data set as .csv, .npz or .parquet"
         raise FileNotFoundError(f"{shown(raw)}: {what}")
     try:
-        labels, class_names, features, image_shape, warnings = _read(
+        labels, class_names, features, image_shape, offset, warnings = _read(
             raw, label, split, name or raw.stem
         )
     except ValueError as error:
@@ -84,6 +84,7 @@ def prepare(
         class_names=class_names,
         source=f"{raw.name} ({'; '.join(warnings)})" if warnings else raw.name,
         image_shape=image_shape,
+        offset=offset,
     )
 
 
@@ -94,14 +95,15 @@ def _read(
     tuple[str, ...],
     list[torch.Tensor],
     tuple[int, ...] | None,
+    torch.Tensor | None,
     list[str],
 ]:
-    """Labels of both parts, names of classes, features, shape of images if they are, warnings."""
+    """Labels of both parts, names of classes, features, shape of images, offset, warnings."""
     files = data_files(path)
     names: list[str] | None = None
-    notes: list[str] = []
+    counted, notes = np.zeros(1, bool), list[str]()
     if path.is_dir() or path.suffix in (".parquet", ".csv"):
-        x, y, columns, notes = read_columns(path, files, label, split, name)
+        x, y, columns, counted, notes = read_columns(path, files, label, split, name)
         names, given, channels = [f"column {each}" for each in columns], None, None
     elif path.suffix == ".npz":
         x, y, given, channels = _read_npz(path)
@@ -110,9 +112,9 @@ def _read(
     labels, class_names = encode({f"y_{part}": y[part] for part in PARTS}, given)
     if x["train"].ndim in (3, 4) and x["train"].dtype == np.uint8:
         features, image_shape = _images(x, channels)
-        return labels, class_names, features, image_shape, notes
-    features, warnings = _tables(x, names)
-    return labels, class_names, features, None, [*notes, *warnings]
+        return labels, class_names, features, image_shape, None, notes
+    features, offset, warnings = _tables(x, names, counted)
+    return labels, class_names, features, None, offset, [*notes, *warnings]
 
 
 def _read_npz(
@@ -151,9 +153,9 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
 
 
 def _tables(
-    x: dict[str, np.ndarray], names: list[str] | None
-) -> tuple[list[torch.Tensor], list[str]]:
-    """Features of both parts, float32 ``[examples, features]``, and what that cannot tell apart."""
+    x: dict[str, np.ndarray], names: list[str] | None, counted: np.ndarray
+) -> tuple[list[torch.Tensor], torch.Tensor | None, list[str]]:
+    """Features of both parts, float32 ``[examples, features]``, offset, and what it merges."""
     for part, values in x.items():
         if values.ndim != 2 or 0 in values.shape or values.dtype.kind not in "fiub":
             raise ValueError(
@@ -166,9 +168,11 @@ def _tables(
         raise ValueError(f"x_test has {x['test'].shape[1]} features, x_train {features}")
     names = names or [f"feature {number}" for number in range(features)]
     check_memory(_BYTES * sum(values.size for values in x.values()))
-    train, test = to_float64(*x.values())
-    train, test, warnings = to_float32(train, test, names)
-    return [torch.from_numpy(train), torch.from_numpy(test)], warnings
+    (train, test), counted_here = to_float64(*x.values())
+    train, test, offset, warnings = to_float32(train, test, names)
+    offset[counted | counted_here] = np.nan
+    taken = torch.from_numpy(offset) if offset.any() else None
+    return [torch.from_numpy(train), torch.from_numpy(test)], taken, warnings
 
 
 def _images(

@@ -33,7 +33,7 @@ _TEST_SHARE = 0.2
 
 def read_columns(
     path: Path, files: list[Path], label: str, split: str, name: str
-) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], list[str], list[str]]:
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], list[str], np.ndarray, list[str]]:
     """Read a table of one's own.
 
     The index of a data frame is no feature; dictionaries stand for their values. Without a column
@@ -59,6 +59,8 @@ def read_columns(
         ``[examples]``: whole numbers, text or booleans, by part.
     names : list of str
         Names of the features.
+    counted : ndarray
+        Whether each feature is counted from its lowest.
     notes : list of str
         What the user should know.
 
@@ -87,11 +89,12 @@ def read_columns(
         rows = _drawn(y, name)
         counts = " and ".join(f"{rows[part].sum():,} for {part}ing" for part in ("train", "test"))
         notes.append(f"there is no column {split}: of its rows {counts} are drawn at random")
-    x = _features(table.select(names))
+    x, counted = _features(table.select(names))
     return (
         {part: x[chosen] for part, chosen in rows.items()},
         {part: y[chosen] for part, chosen in rows.items()},
         names,
+        counted,
         notes,
     )
 
@@ -229,28 +232,30 @@ def _labels(what: str, column: pa.ChunkedArray) -> np.ndarray:
     )
 
 
-def _features(table: pa.Table) -> np.ndarray:
-    x = np.empty((len(table), table.num_columns))
+def _features(table: pa.Table) -> tuple[np.ndarray, np.ndarray]:
+    """Columns as float64, and whether each is counted from its lowest."""
+    x, counted = np.empty((len(table), table.num_columns)), np.zeros(table.num_columns, bool)
     for place, column in enumerate(table.columns):
-        x[:, place] = _to_float64(column.cast(_type_of_values(column.type)))
-    return x
+        x[:, place], counted[place] = _to_float64(column.cast(_type_of_values(column.type)))
+    return x, counted
 
 
-def _to_float64(column: pa.ChunkedArray) -> np.ndarray:
+def _to_float64(column: pa.ChunkedArray) -> tuple[np.ndarray, bool]:
     if pa.types.is_decimal(column.type):
-        column = _from_decimal(column)
-    elif pa.types.is_boolean(column.type):
+        return _from_decimal(column)
+    if pa.types.is_boolean(column.type):
         column = column.cast(pa.uint8())
-    return to_float64(column.to_numpy()[:, None])[0][:, 0]
+    (x,), counted = to_float64(column.to_numpy()[:, None])
+    return x[:, 0], bool(counted[0])
 
 
-def _from_decimal(column: pa.ChunkedArray) -> pa.ChunkedArray:
+def _from_decimal(column: pa.ChunkedArray) -> tuple[np.ndarray, bool]:
     """Decimal numbers as float64, counted from the lowest where they have more digits than that."""
     lowest, highest = (bound.as_py() for bound in pc.min_max(column).values())
     if lowest is None or max(-lowest, highest).scaleb(column.type.scale) <= EXACT:
-        return column.cast(pa.float64())
+        return column.cast(pa.float64()).to_numpy(), False
     values = column.to_pylist()
-    return pa.chunked_array([[None if v is None else float(v - lowest) for v in values]])
+    return np.array([np.nan if v is None else float(v - lowest) for v in values]), True
 
 
 def _type_of_values(kind: pa.DataType) -> pa.DataType:

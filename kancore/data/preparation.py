@@ -20,6 +20,7 @@ def make_dataset(
     class_names: tuple[str, ...],
     source: str,
     image_shape: tuple[int, ...] | None = None,
+    offset: torch.Tensor | None = None,
 ) -> Dataset:
     """Fit the standardisation on the training part, check the arrays and put them together.
 
@@ -39,6 +40,7 @@ def make_dataset(
         image_shape=image_shape,
         class_names=tuple(class_names),
         source=source,
+        offset=offset,
     )
     checks(dataset)
     mean, std = _moments(x_train, image_shape)

@@ -15,25 +15,34 @@ _KEPT = 0.99
 _LISTED = 5
 
 
-def to_float64(*parts: np.ndarray) -> list[np.ndarray]:
+def to_float64(*parts: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
     """Real numbers ``[examples, features]`` of any type as float64.
 
     Whole numbers beyond 2**53 are counted from the lowest of their feature in all `parts`, as
     float64 would round them.
+
+    Returns
+    -------
+    parts : list of ndarray
+        The same in float64.
+    counted : ndarray
+        Whether each feature is counted from its lowest.
     """
     wide = [part.astype(np.float64) for part in parts]
+    counted = np.zeros(wide[0].shape[1], bool)
     if all(part.dtype.kind in "iu" for part in parts):
-        for feature in np.flatnonzero(np.any([np.abs(x).max(0) > EXACT for x in wide], axis=0)):
+        counted = np.any([np.abs(x).max(0) > EXACT for x in wide], axis=0)
+        for feature in np.flatnonzero(counted):
             columns = [part[:, feature].astype(object) for part in parts]
             lowest = min(column.min() for column in columns)
             for x, column in zip(wide, columns, strict=True):
                 x[:, feature] = column - lowest
-    return wide
+    return wide, counted
 
 
 def to_float32(
     x_train: np.ndarray, x_test: np.ndarray, names: Sequence[str]
-) -> tuple[np.ndarray, np.ndarray, list[str]]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[str]]:
     """Store a table in single precision.
 
     Features that vary little around a number far from 0, such as dates and coordinates, are
@@ -50,6 +59,8 @@ def to_float32(
     -------
     x_train, x_test : ndarray
         float32 ``[examples, features]``.
+    offset : ndarray
+        float64 ``[features]``, what was taken from each feature.
     warnings : list of str
         What float32 cannot tell apart.
 
@@ -65,12 +76,18 @@ def to_float32(
         mean, std = x_train.mean(0), x_train.std(0)
         narrow = (std < _NARROW * np.abs(mean)) & (std > _NOISE * np.abs(mean))
         far = narrow | (np.abs(mean) > np.finfo(np.float32).max)
+        offset = np.where(far, mean, 0.0)
         for part, x in parts.items():
-            x[:, far] -= mean[far]
+            x[:, far] -= offset[far]
             large = np.abs(x) > np.finfo(np.float32).max
             _refuse(part, large, "beyond 3.4e38, more than float32 holds", names)
     train, test = (x.astype(np.float32) for x in parts.values())
-    return train, test, [*_merged_values(x_train, train, names), *_merged_rows(x_train, train)]
+    return (
+        train,
+        test,
+        offset,
+        [*_merged_values(x_train, train, names), *_merged_rows(x_train, train)],
+    )
 
 
 def _refuse(part: str, bad: np.ndarray, how: str, names: Sequence[str]) -> None:

@@ -46,13 +46,15 @@ def described(training: Training, dataset: Dataset, **origin: Any) -> list[dict]
         "version": kancore.__version__,
     }
     mean, std = (each.cpu() for each in splits.moments)
+    scaling = {"mean": mean, "std": std}
+    if dataset.offset is not None:
+        scaling["offset"] = dataset.offset
     return [
         {
             **common,
             **{name: value for name, value in kept.items() if name != "scheme"},
             **kept["scheme"],
-            "mean": mean,
-            "std": std,
+            **scaling,
         }
         for kept in training.state.kept
     ]
@@ -61,7 +63,8 @@ def described(training: Training, dataset: Dataset, **origin: Any) -> list[dict]
 def write_networks(path: Path, networks: Sequence[Mapping[str, Any]]) -> None:
     """Write networks as one safetensors file, best first.
 
-    Tensors of network ``n`` are ``n.mean``, ``n.std`` and ``n.network.NAME``. The header's entry
+    Tensors of network ``n`` are ``n.mean``, ``n.std``, ``n.network.NAME`` and, where features were
+    counted from another number than 0, ``n.offset``. The header's entry
     ``networks`` says in JSON what each is; `kancore.load` reads it.
     """
     ranked = sorted(networks, key=lambda each: each["rank"], reverse=True)

@@ -23,8 +23,9 @@ def test_standardized_as_in_double_precision(feature):
     train, test = feature[:150, None], feature[150:, None]
     scaler = StandardScaler().fit(train)
     expected = scaler.transform(train), scaler.transform(test)
-    *stored, warnings = to_float32(train.copy(), test.copy(), ["f"])
+    *stored, offset, warnings = to_float32(train.copy(), test.copy(), ["f"])
     assert warnings == []
+    np.testing.assert_array_equal(stored[0], (train - offset).astype(np.float32))
     again = StandardScaler().fit(stored[0].astype(float))
     for found, value in zip(stored, expected, strict=True):
         assert found.dtype == np.float32
@@ -35,7 +36,7 @@ def test_numbers_that_float32_holds_stay_as_they_are():
     x = RANDOM.normal(size=(50, 3)).astype(np.float32)
     x[:, 1] = np.arange(50)
     x[:, 2] = 0.1
-    train, test, warnings = to_float32(x[:40].astype(float), x[40:].astype(float), list("abc"))
+    train, test, _, warnings = to_float32(x[:40].astype(float), x[40:].astype(float), list("abc"))
     assert np.array_equal(train, x[:40])
     assert np.array_equal(test, x[40:])
     assert warnings == []
@@ -44,14 +45,14 @@ def test_numbers_that_float32_holds_stay_as_they_are():
 @pytest.mark.parametrize("start", [2**62, -(2**63), 0])
 def test_large_whole_numbers_differ_by_what_they_differ_by(start):
     ids = np.array([[start + 3], [start + 1], [start + 2**20]])
-    (x,) = to_float64(ids)
+    (x,), _ = to_float64(ids)
     assert (x - x[1]).ravel().tolist() == [2.0, 0.0, 2.0**20 - 1]
     *_, warnings = to_float32(x, x[:1].copy(), ["id"])
     assert warnings == []
 
 
 def test_unsigned_and_signed_parts_are_counted_from_one_number():
-    low, high = to_float64(np.array([[2**63]], np.uint64), np.array([[2**63 - 1]]))
+    (low, high), _ = to_float64(np.array([[2**63]], np.uint64), np.array([[2**63 - 1]]))
     assert (low - high).item() == 1
 
 
@@ -73,12 +74,12 @@ def test_lost_values_are_told(feature, kept):
 def test_ordinary_numbers_are_no_reason_to_warn():
     x = np.random.default_rng(0).normal(size=(200_000, 1))
     assert len(np.unique(x.astype(np.float32))) < len(x)
-    assert to_float32(x, x[:1].copy(), ["f"])[2] == []
+    assert to_float32(x, x[:1].copy(), ["f"])[3] == []
 
 
 def test_examples_that_were_equal_before_are_not_told():
     x = np.tile(RANDOM.normal(size=(20, 2)), (2, 1))
-    assert to_float32(x, x[:1].copy(), list("ab"))[2] == []
+    assert to_float32(x, x[:1].copy(), list("ab"))[3] == []
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,17 @@
 """Networks that are kept: those of the best evaluations, as they were, from whatever stack."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
 import kancore
-from kancore.data import digits
+from kancore.data import digits, own
+from kancore.data.dataset import load, save
 from kancore.data.preparation import make_dataset
-from kancore.predict import predict
+from kancore.predict import _features, predict
 from kancore.schemes import Architecture, HsicBottleneck, Sweep
 from kancore.training.loop import Training
 from kancore.training.stored import described, read_networks, write_networks
@@ -81,6 +84,34 @@ def test_predictions_name_the_classes_and_add_up(tmp_path):
     assert share == network.about["test_accuracy"]
     with pytest.raises(ValueError, match=r"features have shape .2, 3., expected .batch, 64."):
         network(torch.zeros(2, 3))
+
+
+def test_features_counted_from_their_mean_are_predicted_as_they_are_in_the_file(tmp_path):
+    """Such as dates, of which float32 has no digits left."""
+    x = np.random.default_rng(0).normal(size=(300, 3))
+    y = (x[:, 0] + x[:, 1] > 0).astype(int)
+    x[:, 0] = 1.7e9 + np.round(1000 * x[:, 0])
+    table = pd.DataFrame(x, columns=["date", "b", "c"]).assign(label=y)
+    table["split"] = np.where(np.arange(300) < 200, "train", "test")
+    table.to_csv(tmp_path / "own.csv", index=False)
+    data = own.prepare(tmp_path / "own.csv")
+    save(tmp_path / "own.safetensors", data)
+    data = load(tmp_path / "own.safetensors")
+    assert data.offset.tolist()[1:] == [0, 0]
+    training = Training(replace(sweep(MLP), dataset="own", epochs=20), data, keep="best")
+    training.run()
+    write_networks(tmp_path / "n.safetensors", described(training, data, study="s"))
+    network = kancore.load(tmp_path / "n.safetensors")
+    assert network.about["test_accuracy"] > 0.9
+    for name in ("own.csv", "own.parquet"):
+        table.to_parquet(tmp_path / "own.parquet")
+        features = _features(tmp_path / name)[200:]
+        found = predict(network, features)["label"].astype(int)
+        assert (found == y[200:]).mean() == network.about["test_accuracy"]
+    assert accuracy(network.prepared, data.x_test, data.y_test) == network.about["test_accuracy"]
+    network.offset[1] = torch.nan
+    with pytest.raises(ValueError, match=r"features 1 had numbers beyond 2\*\*53 in training"):
+        predict(network, features)
 
 
 def test_networks_are_loaded_as_they_were_whatever_is_the_default(tmp_path):
