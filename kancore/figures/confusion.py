@@ -41,8 +41,8 @@ def draw(table: pd.DataFrame) -> Figure:
             own = rows[rows["model"] == model]
             _draw_panel(axes, own, _classes(rows))
             network = own.iloc[0]
-            title = f"{style.display_name(model)}, {style.display_name(network['depth'])}: "
-            title = style.fold(title + style.origin(network), width / columns - 0.6, size)
+            title = f"{style.display_name(model)}, {style.display_name(network['depth'])}\n"
+            title += style.fold(style.origin(network), width / columns - 0.35, size)
             axes.set_title(title, loc="left", fontsize=size)
             axes.tick_params(labelleft=axes is row[0], labelsize=size)
         for axes in row[len(models) :]:

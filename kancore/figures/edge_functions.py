@@ -45,7 +45,7 @@ def draw(table: pd.DataFrame) -> Figure:
         for axes in panels[len(row) :]:
             axes.remove()
         if name != shown:
-            panels[0].set_ylabel(style.fold(style.display_name(name), 1.2), fontweight="bold")
+            panels[0].set_ylabel(style.fold(style.display_name(name), 1.4), fontweight="bold")
         shown = name
     figure.supxlabel("Input of the network", fontsize="medium")
     lines = [Line2D([], [], label=name, **look) for name, look in _LINES.items()]
@@ -64,9 +64,9 @@ def _draw_panel(axes: Axes, points: pd.DataFrame) -> None:
     across = axes.get_xaxis_transform()
     axes.fill_between(points["x"], height, step="mid", transform=across, **_DENSITY)
     first = points.iloc[0]
-    title = f"{first['input']} to unit {first['unit']}"
+    title = f"{first['input']} \N{RIGHTWARDS ARROW} unit {first['unit']}"
     size = mpl.rcParams["font.size"] - 2
-    axes.set_title(style.fold(title, 1.45, size), loc="left", fontsize=size)
+    axes.set_title(style.fold(title, 1.7, size), loc="left", fontsize=size)
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(MaxNLocator(3))
     axes.tick_params(labelsize=size)

@@ -865,7 +865,7 @@ def test_confusions_are_shares_of_true_classes_or_counts_of_few_examples(confusi
     figure = draw("confusion", confusion)
     assert len(figure.axes) == 3
     mlp = figure.axes[0]
-    assert "MLP, 3 layers: SGD, momentum" in mlp.get_title(loc="left").replace("\n", " ")
+    assert "MLP, 3 layers SGD, momentum" in mlp.get_title(loc="left").replace("\n", " ")
     assert cells(mlp)[3, 3] == f"{100 * 187 / 200:.0f}"
     assert cells(mlp)[0, 9] == f"{100 * 19 / 200:.0f}"  # the last class is taken for the first
     few = confusion.assign(count=confusion["count"] // 5)
