@@ -201,10 +201,11 @@ def _strengths(layer: KALayer | Linear, x: Tensor) -> Tensor:
     """Measure the standard deviation of each edge over examples, ``[in, out]``."""
     if isinstance(layer, Linear):
         return layer.weight[0].abs().T * x.std(0, correction=0).unsqueeze(1)
-    columns = enumerate(x.unbind(1))
-    return torch.stack(
-        [sum(edge_functions(layer, place, own)).std(0, correction=0) for place, own in columns]
-    )
+    strengths = []
+    for place, values in enumerate(x.unbind(1)):
+        base, spline = edge_functions(layer, place, values)
+        strengths.append((base + spline).std(0, correction=0))
+    return torch.stack(strengths)
 
 
 def _spline_weights(layer: KALayer) -> Tensor:

@@ -60,9 +60,10 @@ def _draw_panel(axes: Axes, points: pd.DataFrame) -> None:
         axes.plot(points["x"], points[column], **look)
     low, high = axes.get_ylim()
     axes.set_ylim(low - _BELOW * (high - low), high)
-    height = 0.9 * _BELOW * points["density"] / points["density"].max()
-    across = axes.get_xaxis_transform()
-    axes.fill_between(points["x"], height, step="mid", transform=across, **_DENSITY)
+    steps = points[points["density"].diff() != 0]  # where an interval of the density begins
+    height = 0.9 * _BELOW * steps["density"] / steps["density"].max()
+    ends = [*steps["x"], points["x"].iloc[-1]]
+    axes.stairs(height, ends, fill=True, transform=axes.get_xaxis_transform(), **_DENSITY)
     first = points.iloc[0]
     title = f"{first['input']} \N{RIGHTWARDS ARROW} unit {first['unit']}"
     size = mpl.rcParams["font.size"] - 2

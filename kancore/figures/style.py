@@ -325,7 +325,10 @@ def setting_name(variation: str, setting: str) -> str:
         return words.format(_CHOICES.get(setting, setting))
     if variation in ("alone", "without", "objective", "initialization", "optimizer"):
         return words.format(display_name(setting))
-    return words.format(f"{100 * float(setting):g}") if "{" in words else words
+    if "{" not in words:
+        return words
+    number = f"{100 * float(setting):g}"
+    return words.format(number).replace(" points", " point" if number == "1" else " points")
 
 
 def in_order(names: Iterable[str]) -> list[str]:

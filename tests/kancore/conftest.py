@@ -336,7 +336,7 @@ def edges():
         {
             **_best_network("kan"),
             **{"edge": edge, "input": f"pixel 12, {edge}, channel 3", "unit": 101, "strength": 0.5},
-            **{"x": at, "base": at / 4, "spline": at**2 / edge, "density": 1 - abs(at)},
+            **{"x": at, "base": at / 4, "spline": at**2 / edge, "density": 0.25 + 0.5 * (at > 0)},
         }
         for edge, at in product(range(1, 9), x)
     ]
