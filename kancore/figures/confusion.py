@@ -30,7 +30,7 @@ def draw(table: pd.DataFrame) -> Figure:
         for start in range(0, len(models), _COLUMNS)
     ]
     columns = max(len(models) for _, models in lines)
-    inches = [0.17 * min(30, by_name[name]["label"].nunique()) + 0.9 for name, _ in lines]
+    inches = [0.17 * min(_NUMBERED, by_name[name]["label"].nunique()) + 0.9 for name, _ in lines]
     width, _ = mpl.rcParams["figure.figsize"]
     figure = Figure(figsize=(width, sum(inches) + 0.3), layout="constrained")
     grid = figure.subplots(len(lines), columns, squeeze=False, height_ratios=inches)
@@ -99,4 +99,5 @@ def _describe(by_name: dict[str, pd.DataFrame]) -> str:
         true, told = pairs.idxmax()
         share = pairs.max() / rows["count"].sum()
         found.append(f"{style.display_name(name)}: {true} taken for {told} ({share:.2%})")
-    return f"The most common error of all networks together: {'; '.join(found)} of all examples."
+    names = "; ".join(found)
+    return f"The most common error of all networks together, and its share of examples: {names}."

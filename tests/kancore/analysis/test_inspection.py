@@ -129,7 +129,7 @@ def test_the_strongest_edges_are_sampled_over_the_data_with_their_density(traine
         assert edge["x"].iloc[-1] + width / 2 == pytest.approx(values.max(), abs=1e-5)
         assert (edge["density"] * width).sum() == pytest.approx(1)
         held = x[:1].repeat(100, 1)
-        held[:, 8 * (row - 1) + column - 1] = torch.from_numpy(edge["x"].to_numpy())
+        held[:, 8 * (row - 1) + column - 1] = torch.tensor(edge["x"].to_numpy())
         with torch.no_grad():
             unit = layer(held)[0, :, edge["unit"].iloc[0] - 1].numpy()
         function = (edge["base"] + edge["spline"]).to_numpy()
