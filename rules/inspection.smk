@@ -23,7 +23,7 @@ rule inspection:
     threads: 1
     resources:
         mem_mb=growing(whole_job(4000)),
-        runtime=growing(60),
+        runtime=growing(240, resources.MAX_MINUTES),
     params:
         code=lambda wildcards: planned_digest(
             "workflow_scripts/inspection.py",
