@@ -79,6 +79,7 @@ include: "rules/efficiency.smk"
 include: "rules/claims.smk"
 include: "rules/audit.smk"
 include: "rules/stability.smk"
+include: "rules/inspection.smk"
 include: "rules/figures.smk"
 include: "rules/report.smk"
 include: "rules/bench.smk"
@@ -147,6 +148,7 @@ rule all:
         ),
         sorted({f"{OUT}/{job.choice}" for job in JOBS.values() if job.choice}),
         KEPT,
+        rules.inspection.output if KEPT else [],
         rules.intrinsic_dimension.output,
         rules.efficiency.output,
         rules.claims.output,

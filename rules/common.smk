@@ -172,16 +172,14 @@ def training_code(wildcards):
 
 
 KEEP = STUDY.settings["keep"]
-# Files of the networks that are kept, one an architecture.
-KEPT = [
-    f"{OUT}/networks/{dataset}/{objective}/{architecture}.safetensors"
-    for dataset, objective, architecture in dict.fromkeys(
-        (sweep.dataset, sweep.objective, sweep.architecture.name)
-        for job in JOBS.values()
-        if job.experiment == "grid" and KEEP != "none"
-        for sweep in job.sweeps
-    )
-]
+# Sweeps of the networks that are kept, one for each file, which is one an architecture.
+KEPT_SWEEPS = {
+    f"{OUT}/networks/{sweep.dataset}/{sweep.objective}/{sweep.architecture.name}.safetensors": sweep
+    for job in JOBS.values()
+    if job.experiment == "grid" and KEEP != "none"
+    for sweep in job.sweeps
+}
+KEPT = [*KEPT_SWEEPS]
 
 
 def networks_memory(wildcards, input, attempt):
@@ -218,12 +216,16 @@ def job_list(wildcards):
 
 
 def listed(experiment):
-    """File with the names of an experiment's jobs; a command line has no room for ten thousand.
+    """File with the names of an experiment's jobs."""
+    return filed([job.name for job in JOBS.values() if job.experiment == experiment])
 
-    It is named by its content: as a parameter of the rule it makes tables again if jobs change.
+
+def filed(values):
+    """File with plain values; a command line has no room for ten thousand.
+
+    It is named by its content: as a parameter of a rule it makes tables again if that changes.
     """
-    names = [job.name for job in JOBS.values() if job.experiment == experiment]
-    text = json.dumps(names)
+    text = json.dumps(values)
     path = Path(".snakemake", "jobs", f"{sha256(text.encode()).hexdigest()[:16]}.json")
     if not path.exists():
         write_atomically(path, lambda part: part.write_text(text))

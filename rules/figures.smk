@@ -12,6 +12,10 @@ TABLES = {
     "stability": rules.stability.output.table,
     "firmness": rules.firmness_table.output.table,
     "verdicts": rules.claims.output.table,
+    **{
+        table: f"{OUT}/tables/{table}.parquet"
+        for table in ("confusion", "class_accuracy", "edges", "first_layers")
+    },
 }
 
 

@@ -4,6 +4,7 @@
 CONDUCTED = {
     *STUDY.settings["objectives"],
     *(["landscapes"] if LANDSCAPES else []),
+    *(["networks"] if KEPT else []),
     *(job.label for job in JOBS.values()),
 }
 REPORTED = {

@@ -178,6 +178,70 @@ VERDICTS = pa.schema(
     ]
 )
 
+# Which trained network a row is of: the best of its model on its data set.
+_NETWORK = (
+    *KEY,
+    column("epoch", pa.int64(), "epochs completed when it was kept", "epochs"),
+    column("validation_accuracy", pa.float64(), "accuracy on its validation split", "fraction"),
+    column("test_accuracy", pa.float64(), "accuracy on its test examples", "fraction"),
+)
+_LABEL = (
+    column("label", pa.int64(), "true class, counted from 0"),
+    column("label_name", pa.string(), "its name"),
+)
+
+# One row a network and pair of classes that it takes for each other, or a class for itself.
+CONFUSION = pa.schema(
+    [
+        *_NETWORK,
+        *_LABEL,
+        column("predicted", pa.int64(), "class that the network says"),
+        column("predicted_name", pa.string(), "its name; none: an output of no class"),
+        column("count", pa.int64(), "test examples", "examples"),
+    ]
+)
+
+# One row a network and class.
+CLASS_ACCURACY = pa.schema(
+    [
+        *_NETWORK,
+        *_LABEL,
+        column("correct", pa.int64(), "test examples of the class told as such", "examples"),
+        column("examples", pa.int64(), "test examples of the class", "examples"),
+        column("accuracy", pa.float64(), "correct / examples", "fraction"),
+        column("low", pa.float64(), "lower bound of Wilson's 95% interval", "fraction"),
+        column("high", pa.float64(), "upper bound of Wilson's 95% interval", "fraction"),
+    ]
+)
+
+# One row a point at which an edge of a KAN's first layer is sampled.
+EDGES = pa.schema(
+    [
+        *_NETWORK,
+        column("edge", pa.int64(), "rank of the edge by its strength, from 1"),
+        column("input", pa.string(), "feature, or row and column of a pixel, from 1"),
+        column("unit", pa.int64(), "unit of the first layer, from 1"),
+        column("strength", pa.float64(), "standard deviation of the edge over training examples"),
+        column("x", pa.float64(), "the network's input: a scaled value of the feature"),
+        column("base", pa.float64(), "base branch there"),
+        column("spline", pa.float64(), "splines there; the edge is the sum of both"),
+        column("density", pa.float64(), "of training examples, in the interval of x", "1 / x"),
+    ]
+)
+
+# One row a unit of a first layer, and branch of its edges.
+FIRST_LAYERS = pa.schema(
+    [
+        *_NETWORK,
+        column("branch", pa.string(), "weight; of a KAN base: its weight, spline: their norm"),
+        column("unit", pa.int64(), "unit of the first layer, from 1"),
+        column("channels", pa.int64(), "channels of an image", "pixels"),
+        column("height", pa.int64(), "height of an image", "pixels"),
+        column("width", pa.int64(), "width of an image", "pixels"),
+        column("values", pa.list_(pa.float64()), "of each pixel, channel by channel, row by row"),
+    ]
+)
+
 # Schemas of the tables that figures are drawn from.
 SCHEMAS = {
     "history": HISTORY,
@@ -191,4 +255,8 @@ SCHEMAS = {
     "stability": STABILITY,
     "firmness": FIRMNESS,
     "verdicts": VERDICTS,
+    "confusion": CONFUSION,
+    "class_accuracy": CLASS_ACCURACY,
+    "edges": EDGES,
+    "first_layers": FIRST_LAYERS,
 }

@@ -29,6 +29,14 @@ FIGURES = {
     "best_epochs": Declared("runs", "Training", "best epochs"),
     "parameters_accuracy": Declared("runs", "Accuracy", "parameters against accuracy"),
     "time_parameters": Declared("timings", "Training", "time and parameters"),
+    "confusion": Declared(
+        "confusion", "Networks", "which classes are taken for which", needs="networks"
+    ),
+    "class_accuracy": Declared(
+        "class_accuracy", "Networks", "accuracy on each class", needs="networks"
+    ),
+    "edge_functions": Declared("edges", "Networks", "learned splines", needs="networks"),
+    "first_layers": Declared("first_layers", "Networks", "first-layer weights", needs="networks"),
     "dimension_accuracy": Declared(
         "landscapes", "Intrinsic dimension", "accuracy in random subspaces", needs="landscapes"
     ),

@@ -31,6 +31,7 @@ def draw(table: pd.DataFrame) -> Figure:
         for axes in (left, right):
             axes.set_xticks(range(len(pairs)), [depth.removesuffix("layers") for _, depth in pairs])
             axes.tick_params(axis="x", length=0, labelbottom=True)
+            axes.margins(y=0.12)  # as much as a mark needs
     step = 0.86 / len(objectives)
     for row in best.itertuples():
         shift = (objectives.index(row.objective) - (len(objectives) - 1) / 2) * step

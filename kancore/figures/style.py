@@ -154,6 +154,8 @@ _METADATA: dict[str, dict[str, None]] = {
 }
 # Where a format has what a figure says of itself.
 _DESCRIPTION = {".svg": "Description", ".png": "Description", ".pdf": "Subject"}
+# How what a figure says of itself begins where there is nothing to draw.
+NOTHING = "Nothing to draw"
 # As in config.yaml, for figures that are drawn outside the workflow.
 STYLE = {"dpi": 200, "font_size": 9, "font_family": "DejaVu Sans", "width_inches": 7}
 
@@ -323,7 +325,10 @@ def setting_name(variation: str, setting: str) -> str:
         return words.format(_CHOICES.get(setting, setting))
     if variation in ("alone", "without", "objective", "initialization", "optimizer"):
         return words.format(display_name(setting))
-    return words.format(f"{100 * float(setting):g}") if "{" in words else words
+    if "{" not in words:
+        return words
+    number = f"{100 * float(setting):g}"
+    return words.format(number).replace(" points", " point" if number == "1" else " points")
 
 
 def in_order(names: Iterable[str]) -> list[str]:
@@ -344,6 +349,14 @@ def network_names(rows: pd.DataFrame, said: Callable[[Any], str]) -> str:
         for name in in_order(by_name.index)
         for row in [by_name.loc[name]]
     )
+
+
+def origin(row: Any) -> str:
+    """Say by which scheme and seed a network was trained, and its test accuracy."""
+    objective = "" if row.objective == "backprop" else f"{display_name(row.objective)}, "
+    scheme = f"{display_name(row.optimizer)}, {row.learning_rate:g}"
+    scheme += f", {display_name(row.initialization)}, seed {row.seed}"
+    return f"{objective}{scheme}, {100 * row.test_accuracy:.1f}%"
 
 
 def palette(count: int) -> list[str]:
@@ -475,7 +488,7 @@ def nothing(text: str) -> Figure:
     """Make a figure that says why there is nothing to draw."""
     figure = Figure(layout="constrained")
     figure.text(0.5, 0.5, text, ha="center", va="center", color=GREY)
-    describe(figure, f"Nothing to draw: {text}.")
+    describe(figure, f"{NOTHING}: {text}.")
     return figure
 
 

@@ -18,7 +18,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from kancore.analysis.statistics import SCHEME, best_schemes
-from kancore.figures.style import display_name, in_order
+from kancore.figures.style import NOTHING, display_name, in_order
 from kancore.report import audit as audit_tables
 from kancore.report import firmness as firmness_table
 from kancore.report import stability as stability_tables
@@ -66,7 +66,8 @@ def contents(
         Summaries of the data sets, from `kancore.data.dataset.summary`.
     figures
         For each figure its ``name``, its ``caption`` (reStructuredText, a title and then text), its
-        image ``svg`` (the text of the file) and the ``experiment`` that it shows.
+        image ``svg`` (the text of the file) and the ``experiment`` that it shows. A figure with
+        nothing to draw is left out.
     audit
         If the study has one: its ``runs``; ``effects``, with the columns of
         `kancore.analysis.tables.AUDIT`; and ``claims``, verdicts by protocol.
@@ -101,7 +102,9 @@ def contents(
         "own_models": verdicts.own_models(own_models) if own_models else None,
         "summary": tables.summary(best, keys),
         "figures": [
-            {**figure, "sample": _sample(by_experiment[figure["experiment"]])} for figure in figures
+            {**figure, "sample": _sample(by_experiment[figure["experiment"]])}
+            for figure in figures
+            if not _shows(figure["svg"]).startswith(NOTHING)
         ],
         "datasets": tables.table(sizes, tables.DATASET_COLUMNS),
         "sections": [_section(row, follow_ups, claims) for row in sizes.itertuples()],

@@ -10,7 +10,17 @@ import torch
 
 from kancore.analysis.stability import effects
 from kancore.analysis.statistics import SCHEME, summarize_runs
-from kancore.analysis.tables import AUDIT, FIRMNESS, RUNS, STABILITY, VERDICTS
+from kancore.analysis.tables import (
+    AUDIT,
+    CLASS_ACCURACY,
+    CONFUSION,
+    EDGES,
+    FIRMNESS,
+    FIRST_LAYERS,
+    RUNS,
+    STABILITY,
+    VERDICTS,
+)
 from kancore.data.preparation import make_dataset
 from kancore.schemes import INITIALIZATIONS, MODELS, OPTIMIZERS, derive_seed
 from kancore.tables import HISTORY, KEY_NAMES, TIMINGS, read_table, write_table
@@ -273,6 +283,80 @@ def stability(stability_history):
     residual = stability_history[stability_history["protocol"] == "residual"]
     history = pd.concat([stability_history, residual.assign(protocol="combined")])
     return _as_read(effects(history, _as_read(summarize_runs(history), RUNS)), STABILITY)
+
+
+def _best_network(model, dataset="mnist"):
+    """Columns that say which network it is."""
+    return {
+        **{"study": "made_up", "experiment": "grid", "protocol": "clean", "dataset": dataset},
+        **{"objective": "backprop", "model": model, "depth": "3layers", "hidden_widths": "64x32"},
+        **{"activation": "gelu", "degree": 3, "grid_size": 5, "initialization": "kaiming_normal"},
+        **{"optimizer": "sgd_momentum", "learning_rate": 0.0005, "seed": 1, "epoch": 10},
+        **{"validation_accuracy": 0.95, "test_accuracy": 0.94},
+    }
+
+
+CLASSES = ("T-shirt/top", "Ankle boot", *map(str, range(2, 10)))
+
+
+@pytest.fixture(scope="session")
+def confusion():
+    """Ten classes of 200 examples, a few of which are taken for the next one."""
+    rows = [
+        {
+            **_best_network(model),
+            **{"label": label, "label_name": name, "count": count},
+            **{"predicted": told, "predicted_name": CLASSES[told]},
+        }
+        for model, (label, name) in product(MODELS, enumerate(CLASSES))
+        for told, count in ((label, 190 - label), ((label + 1) % 10, 10 + label))
+    ]
+    return _as_read(rows, CONFUSION)
+
+
+@pytest.fixture(scope="session")
+def class_accuracy():
+    """Accuracies on ten classes, with intervals."""
+    rows = [
+        {
+            **_best_network(model),
+            **{"label": label, "label_name": name, "correct": 190 - label, "examples": 200},
+            **{"accuracy": (190 - label) / 200, "low": 0.88, "high": 0.97},
+        }
+        for model, (label, name) in product(MODELS, enumerate(CLASSES))
+    ]
+    return _as_read(rows, CLASS_ACCURACY)
+
+
+@pytest.fixture(scope="session")
+def edges():
+    """Eight edges, all of one shape."""
+    x = np.linspace(-0.99, 0.99, 100)
+    rows = [
+        {
+            **_best_network("kan"),
+            **{"edge": edge, "input": f"pixel 12, {edge}, channel 3", "unit": 101, "strength": 0.5},
+            **{"x": at, "base": at / 4, "spline": at**2 / edge, "density": 0.25 + 0.5 * (at > 0)},
+        }
+        for edge, at in product(range(1, 9), x)
+    ]
+    return _as_read(rows, EDGES)
+
+
+@pytest.fixture(scope="session")
+def first_layers():
+    """Weights of six units on images of 4 by 5 pixels."""
+    rows = [
+        {
+            **_best_network(model),
+            **{"branch": branch, "unit": unit, "channels": 1, "height": 4, "width": 5},
+            "values": [unit * (place - 9) / 10 for place in range(20)],
+        }
+        for model in MODELS
+        for branch in (("base", "spline") if model == "kan" else ("weight",))
+        for unit in range(101, 107)
+    ]
+    return _as_read(rows, FIRST_LAYERS)
 
 
 @pytest.fixture(scope="session")

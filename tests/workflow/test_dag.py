@@ -26,12 +26,13 @@ OF_CLAIMS = {"claims": 1, "verdicts": 1}
 OF_FIRMNESS = {"firmness_table": 1, "firmness": 1}
 OF_AUDIT = {"audit": 1, "departures": 1}
 OF_STABILITY = {"combination": 1, "stability": 1, "stability_effects": 1}
+OF_NETWORKS = {name: 1 for name, figure in FIGURES.items() if figure.needs == "networks"}
 GRID = "results/tiny/tables/grid/runs.parquet"
 APART = {**OF_DIMENSIONS, **OF_AUDIT, **OF_STABILITY}
 OF_RUNS = {name: 1 for name in FIGURES if name not in APART}
 # New tables of runs may name another best scheme, so follow-ups and all below them are due too.
 DOWNSTREAM = {
-    **{"efficiency": 1, "best_scheme": 1, "networks": 1, "claims": 1},
+    **{"efficiency": 1, "best_scheme": 1, "networks": 1, "inspection": 1, "claims": 1},
     **OF_FIRMNESS,
     **{**OF_RUNS, "report": 1},
 }
@@ -174,6 +175,11 @@ def test_every_network_and_seed_of_a_landscape_is_a_job(project):
 def test_an_edit_in_the_report_re_runs_the_report(project):
     project.append("kancore/report/tables.py")
     assert project.plan() == {"report": 1}
+
+
+def test_an_edit_in_how_networks_are_looked_into_does_so_again(project):
+    project.append("kancore/analysis/inspection.py")
+    assert project.plan() == {"inspection": 1, **OF_NETWORKS, "report": 1}
 
 
 def test_a_style_setting_redraws_from_the_table(project):

@@ -139,9 +139,22 @@ def drawn_texts(figure, monkeypatch):
 
 
 @pytest.fixture
-def own_tables(follow_ups, timings, audit, firmness, stability, verdicts):
+def own_tables(
+    follow_ups,
+    timings,
+    audit,
+    firmness,
+    stability,
+    verdicts,
+    confusion,
+    class_accuracy,
+    edges,
+    first_layers,
+):
     """Tables of figures that are not drawn of the grid."""
     return {
+        **{"confusion": confusion, "class_accuracy": class_accuracy},
+        **{"edges": edges, "first_layers": first_layers},
         **{"follow_ups": follow_ups, "timings": timings, "audit": audit},
         **{"firmness": firmness, "stability": stability, "verdicts": verdicts},
     }
@@ -666,12 +679,12 @@ def test_verdicts_by_other_choices_are_cells(firmness):
     assert [label.get_text() for label in rows] == ["C1"]
     names = [label.get_text() for label in axes.get_xticklabels()]
     assert names[0] == "as declared"
-    assert {"without MNIST", "after 25% of the epochs", "comparable within 1 points"} < set(names)
+    assert {"without MNIST", "after 25% of the epochs", "comparable within 1 point"} < set(names)
     marks = cells(axes)
     assert len(marks) == (firmness["part"] == 0).sum()
     assert marks[names.index("as declared"), 0] == "\N{CHECK MARK}"
     assert marks[names.index("without MNIST"), 0] == "?"
-    assert (names.index("comparable within 1 points"), 1) not in marks  # which cannot change C2
+    assert (names.index("comparable within 1 point"), 1) not in marks  # which cannot change C2
 
 
 def test_ten_depths_of_a_grid_size_have_looks_of_their_own(follow_ups):
@@ -754,7 +767,7 @@ def bright(colours):
 # Their colours are of something else than models.
 OF_NO_MODEL = {
     *("scheme_heatmaps", "dimension_estimates", "stability_effects", "verdicts"),
-    *("firmness", *FOLLOW_UPS),
+    *("firmness", "confusion", "edge_functions", "first_layers", *FOLLOW_UPS),
 }
 
 
@@ -846,6 +859,79 @@ def test_verdicts_stand_at_their_effects_beside_bounds_and_published_values(verd
     assert figure.get_label() == said
     nothing = draw("verdicts", verdicts.assign(verdict="not tested", claim_verdict="not tested"))
     assert "no claim" in nothing.texts[0].get_text()
+
+
+def test_confusions_are_shares_of_true_classes_or_counts_of_few_examples(confusion):
+    figure = draw("confusion", confusion)
+    assert len(figure.axes) == 3
+    mlp = figure.axes[0]
+    assert "MLP, 3 layers SGD, momentum" in mlp.get_title(loc="left").replace("\n", " ")
+    assert cells(mlp)[3, 3] == f"{100 * 187 / 200:.0f}"
+    assert cells(mlp)[0, 9] == f"{100 * 19 / 200:.0f}"  # the last class is taken for the first
+    few = confusion.assign(count=confusion["count"] // 5)
+    assert cells(draw("confusion", few).axes[0])[0, 9] == str(19 // 5)
+    assert "9 taken for T-shirt/top" in figure.get_label()
+
+
+def test_accuracies_of_classes_are_marks_with_intervals(class_accuracy):
+    axes = draw("class_accuracy", class_accuracy).axes[0]
+    names = [label.get_text() for label in axes.get_yticklabels()]
+    assert names[:2] == ["T-shirt/top", "Ankle boot"]
+    colour = style.colours(["kan"])["kan"]
+    drawn = [line.get_xdata()[0] for line in axes.lines if line.get_color() == colour]
+    own = class_accuracy[class_accuracy["model"] == "kan"]
+    assert drawn == own["accuracy"].tolist()
+    ends = {tuple(lines.get_segments()[0][:, 0]) for lines in axes.collections}
+    assert ends == {(0.88, 0.97)}
+
+
+def test_of_many_classes_the_hardest_are_drawn(class_accuracy):
+    more = [class_accuracy.assign(label=class_accuracy["label"] + 10 * n) for n in range(3)]
+    axes = draw("class_accuracy", pd.concat(more, ignore_index=True)).axes[0]
+    assert len(axes.get_yticklabels()) == 20
+    assert "T-shirt/top" not in [label.get_text() for label in axes.get_yticklabels()]
+
+
+def test_edges_are_base_spline_and_sum_above_the_density(edges):
+    figure = draw("edge_functions", edges)
+    assert len(figure.axes) == 8
+    base, spline, whole = figure.axes[1].lines
+    x = whole.get_xdata()
+    assert whole.get_ydata() == pytest.approx(x / 4 + x**2 / 2)
+    assert whole.get_ydata() == pytest.approx(base.get_ydata() + spline.get_ydata())
+    (density,) = figure.axes[1].patches
+    heights, ends, _ = density.get_data()
+    assert (ends[0], ends[-1]) == pytest.approx((-0.99, 0.99))
+    assert heights.max() == pytest.approx(0.18)  # of the panel
+    fewer = draw("edge_functions", edges[edges["edge"] <= 3])
+    assert len(fewer.axes) == 3
+    assert "seed 1, 94.0%" in figure.get_label()
+
+
+def test_first_layers_have_a_scale_that_is_symmetric(first_layers):
+    images = [axes.images[0] for axes in draw("first_layers", first_layers).axes if axes.images]
+    assert len(images) == 4 * 6
+    low, high = images[0].get_clim()
+    assert (low, high) == (-106, 106)  # of the whole line
+    own = np.array(first_layers["values"].iloc[0]).reshape(4, 5)
+    np.testing.assert_allclose(images[0].get_array(), own)
+
+
+def test_first_layers_of_colour_images_are_coloured_with_grey_for_zero(first_layers):
+    colours = first_layers.assign(
+        channels=3, values=[np.arange(60) * 1.0 for _ in first_layers["values"]]
+    )
+    images = [axes.images[0] for axes in draw("first_layers", colours).axes if axes.images]
+    weights, norms = images[0].get_array(), images[12].get_array()
+    assert weights.shape == (4, 5, 3)
+    assert weights[0, 0, 0] == 0.5
+    assert weights[3, 4, 2] == 1
+    assert norms[0, 1] == pytest.approx(np.sqrt(1**2 + 21**2 + 41**2))
+
+
+@pytest.mark.parametrize("name", ["confusion", "class_accuracy", "edge_functions", "first_layers"])
+def test_without_networks_there_is_nothing_to_draw(name, table_of):
+    assert draw(name, table_of(name).iloc[:0]).get_label().startswith(style.NOTHING)
 
 
 def blacks(figure):

@@ -13,6 +13,7 @@ from kancore.analysis.statistics import best_schemes, summarize_runs
 from kancore.analysis.tables import FIRMNESS
 from kancore.claims.comparisons import measured
 from kancore.claims.verdicts import ANSWERS, judge
+from kancore.figures import style
 from kancore.figures.declared import FIGURES
 from kancore.figures.style import display_name
 from kancore.intrinsic_dimension.estimates import paper_dimensions
@@ -414,6 +415,13 @@ def test_captions_say_what_the_figure_says_of_itself(runs, timings):
     assert "<p>In 3 of 4 pairs &amp; more.</p>" in page
     assert 'alt="A &lt;title&gt;. In 3 of 4 pairs &amp; more."' in page
     assert "**In 3 of 4 pairs & more.**" in markdown(MARKDOWN, found)
+
+
+def test_a_figure_with_nothing_to_draw_is_left_out(runs, timings, tmp_path):
+    style.save(style.nothing("no network is kept"), tmp_path / "a.svg", style.STYLE)
+    found = contents_of(runs, timings, figures=[figure(svg=(tmp_path / "a.svg").read_text())])
+    assert found["figures"] == []
+    assert "<figure" not in html(TEMPLATE, found)
 
 
 def test_markdown_says_the_same(shown):
