@@ -379,5 +379,8 @@ def test_of_equally_good_schemes_the_earlier_is_chosen_and_ties_are_told(runs):
     assert set(found["optimizer"]) == {"sgd"}
     assert set(found["initialization"]) == {"orthogonal"}
     assert (found["tied"] == tied.groupby("depth").size().to_numpy()).all()
+    on_test = tied.groupby("depth")["test_accuracy"]
+    assert (found["tied_low"] == on_test.min().to_numpy()).all()
+    assert (found["tied_high"] == on_test.max().to_numpy()).all()
     trained = tied.assign(best_epoch=8, train_accuracy=first.astype(float))
     assert set(best_schemes(trained)["initialization"]) == {"orthogonal"}
