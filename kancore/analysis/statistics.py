@@ -1,7 +1,8 @@
 """From evaluations to runs, and from runs to the schemes and numbers that figures show."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -248,6 +249,20 @@ def best_kan_scheme(runs: pd.DataFrame, dataset: str) -> Scheme:
     schemes = schemes.agg(diverged=("diverged", "sum"), score=("score", "mean"))
     ranked = schemes.sort_values(["diverged", "score"], ascending=[True, False], kind="stable")
     return Scheme(**ranked.iloc[0][list(SCHEME)])
+
+
+def choice_of_scheme(runs: pd.DataFrame, dataset: str) -> dict[str, Any]:
+    """Give `best_kan_scheme` as jobs take it that wait for it, in plain values.
+
+    Beside a scheme with an optimizer or initialization of the user's own stands the code that
+    trained it: new code is another choice, by which these jobs train again.
+    """
+    chosen = asdict(best_kan_scheme(runs, dataset))
+    if any(":" in str(value) for value in chosen.values()):
+        same = {"dataset": dataset, "model": "kan", "objective": "backprop", **chosen}
+        trained = runs[(runs[list(same)] == pd.Series(same)).all(axis=1)]
+        chosen["code"] = sorted(set(trained["code"]))
+    return chosen
 
 
 def median_interval(
