@@ -110,7 +110,8 @@ def test_schemes_of_ones_own_are_trained_beside_those_that_have_ended(project):
     theirs = (runs["optimizer"] == "mine:Lion") | (runs["initialization"] == "splines:lecun")
     assert runs[~theirs].reset_index(drop=True).equals(before)
     assert theirs.sum() == 2 * (3 + 3 + 1)
-    assert runs.loc[theirs, "test_accuracy"].min() > 0.1
+    lion = runs["optimizer"] == "mine:Lion"
+    assert runs.loc[lion, "test_accuracy"].max() > 0.4
     assert set(runs.loc[theirs, "code"]).isdisjoint(before["code"])
     assert planned() == set()
     project.append("mine.py", "# a comment")
