@@ -75,13 +75,14 @@ def derive_seed(*identity: Any) -> int:
 class Scheme:
     """One way to train a network.
 
+    Optimizer and initialization are names that there are, or ``module:function`` of the user's own.
     The field order is the order of schemes in a stack: schemes that share optimizer and learning
     rate are neighbours, so that one optimizer update works on one contiguous slice.
     """
 
-    optimizer: Optimizer
+    optimizer: str
     learning_rate: float
-    initialization: Initialization
+    initialization: str
 
 
 # The axes of a sweep, by the field of a scheme that each gives values for.
@@ -352,10 +353,11 @@ class Sweep(Trained):
     """
 
     _: KW_ONLY
-    optimizers: tuple[Optimizer, ...]
-    """sgd_momentum is Nesterov with momentum 0.9; adam is AdamW, as in the published runs."""
+    optimizers: tuple[str, ...]
+    """sgd_momentum is Nesterov with momentum 0.9; adam is AdamW, as in the published runs.
+    ``module:function`` is one of your own."""
     learning_rates: tuple[Positive, ...]
-    initializations: tuple[Initialization, ...]
+    initializations: tuple[str, ...]
 
     def __post_init__(self) -> None:
         for axis in AXES.values():
@@ -382,7 +384,8 @@ class Sweep(Trained):
     def part(self) -> str:
         """Name of the schemes that this sweep holds: what they have in common, or ``all``."""
         axes = [getattr(self, axis) for axis in AXES.values()]
-        common = [str(values[0]) for values in axes if len(values) == 1]
+        # With a dot in place of the colon, which not all files may have.
+        common = [str(values[0]).replace(":", ".") for values in axes if len(values) == 1]
         return "-".join(common) or "all"
 
     @property
@@ -407,6 +410,23 @@ class Sweep(Trained):
         )
         return [replace(self, **combination) for combination in combinations]
 
+    @property
+    def own(self) -> tuple[str, ...]:
+        """Optimizers and initializations of the user's own."""
+        return tuple(name for name in (*self.optimizers, *self.initializations) if ":" in name)
+
+    def own_apart(self) -> list["Sweep"]:
+        """Split off each optimizer and initialization of the user's own.
+
+        The others are then the sweeps that they are without it, and train as fast.
+        """
+        return [
+            replace(self, optimizers=optimizers, initializations=initializations)
+            for optimizers, initializations in product(
+                _apart(self.optimizers), _apart(self.initializations)
+            )
+        ]
+
     def stages(self) -> list["Sweep"]:
         """Sweeps to train in turn, each from the networks of the one before: one, if not warm."""
         if not self.warm_start:
@@ -423,6 +443,12 @@ class Sweep(Trained):
         architecture = Architecture.from_dict(values["architecture"])
         hsic = values["hsic"] and HsicBottleneck(**values["hsic"])
         return cls(**{**tuples(values), "architecture": architecture, "hsic": hsic})
+
+
+def _apart(names: Sequence[str]) -> list[tuple[str, ...]]:
+    """Give those of the user's own each alone, after all others together."""
+    named = tuple(name for name in names if ":" not in name)
+    return [*([named] if named else []), *((name,) for name in names if ":" in name)]
 
 
 def _plain(value: Any) -> Any:

@@ -40,8 +40,10 @@ KEY = (
     column("activation", pa.string(), "activation; a KAN's base activation; null of one's own"),
     column("degree", pa.int64(), "degree of the B-splines; null unless a KAN"),
     column("grid_size", pa.int64(), "intervals of the spline grid; null unless a KAN"),
-    column("initialization", pa.string(), "initialization of every layer"),
-    column("optimizer", pa.string(), "sgd, sgd_momentum (Nesterov) or adam (AdamW)"),
+    column("initialization", pa.string(), "initialization of every layer, or module:function"),
+    column(
+        "optimizer", pa.string(), "sgd, sgd_momentum (Nesterov), adam (AdamW) or module:function"
+    ),
     column("learning_rate", pa.float64(), "learning rate"),
     column("seed", pa.int64(), "seed of the study that this run belongs to"),
 )

@@ -28,8 +28,8 @@ for name in STUDY.settings["datasets"] if workflow.is_main_process else ():
 
 set_environment(alone=workflow.modifier.is_main_snakefile())
 
-# What networks of the user's own need: tried before anything is planned, so that one that cannot
-# train is one error.
+# What networks of the user's own need: tried before anything is planned, with all parts of one's own,
+# so that one that cannot train is one error.
 try:
     OWN = trials.own_networks(
         STUDY, JOBS.values(), Path("results", "data"), Path(".snakemake", "own_models.json")
@@ -166,6 +166,7 @@ def training_code(wildcards):
     return planned_digest(
         "workflow_scripts/train.py",
         *networks.modules(sweep.architecture.model),
+        *sweep.own,
         objectives.MODULES[sweep.objective],
         device=STUDY.settings["device"],
     )

@@ -91,9 +91,10 @@ def main(
 
 
 def modules(job: dict) -> tuple[str, ...]:
-    """Modules of the job's model and objective."""
+    """Modules of the job's model and objective, and optimizers or initializations of one's own."""
     sweep = Job.from_dict(job).sweeps[0]
-    return *modules_of(sweep.architecture.model), objectives.MODULES[sweep.objective]
+    model = sweep.architecture.model
+    return *modules_of(model), *sweep.own, objectives.MODULES[sweep.objective]
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """From evaluations to runs, and from runs to the schemes and numbers that figures show."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -173,8 +174,8 @@ def best_schemes(runs: pd.DataFrame) -> pd.DataFrame:
         One row a setting, with the columns of `average_seeds` for the scheme whose mean validation
         accuracy is best (test accuracy where there is no validation data) among schemes of which
         no seed diverged; of equally good ones that with the earlier best epoch, then with the
-        higher training accuracy; ``tied`` counts them. Where all diverged the scheme and its
-        values are null. ``median``,
+        higher training accuracy; ``tied`` counts them, whose test accuracies are from ``tied_low``
+        to ``tied_high``. Where all diverged the scheme and its values are null. ``median``,
         ``median_low``, ``median_high`` are the median test accuracy over schemes and the bounds of
         its interval (`median_interval`); ``schemes`` counts schemes, ``diverged_schemes`` those of
         which a seed diverged.
@@ -208,14 +209,19 @@ def choose(schemes: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        The rows of those chosen, with ``tied``.
+        The rows of those chosen, with ``tied``, ``tied_low`` and ``tied_high``.
     """
     # Means of equal accuracies may differ in rounding.
     score = schemes["validation_accuracy"].fillna(schemes["test_accuracy"]).astype(float).round(9)
     order = ["score", "best_epoch", "train_accuracy"]
     ranked = schemes.assign(score=score).sort_values(order, ascending=[False, True, False])
-    tied = ranked.groupby([*SETTING, "score"], dropna=False)["score"].transform("size")
-    return ranked.assign(tied=tied).drop_duplicates(list(SETTING)).drop(columns="score")
+    tied = ranked.groupby([*SETTING, "score"], dropna=False)["test_accuracy"]
+    ranked = ranked.assign(
+        tied=tied.transform("size"),
+        tied_low=tied.transform("min"),
+        tied_high=tied.transform("max"),
+    )
+    return ranked.drop_duplicates(list(SETTING)).drop(columns="score")
 
 
 def best_kan_scheme(runs: pd.DataFrame, dataset: str) -> Scheme:
@@ -243,6 +249,20 @@ def best_kan_scheme(runs: pd.DataFrame, dataset: str) -> Scheme:
     schemes = schemes.agg(diverged=("diverged", "sum"), score=("score", "mean"))
     ranked = schemes.sort_values(["diverged", "score"], ascending=[True, False], kind="stable")
     return Scheme(**ranked.iloc[0][list(SCHEME)])
+
+
+def choice_of_scheme(runs: pd.DataFrame, dataset: str) -> dict[str, Any]:
+    """Give `best_kan_scheme` as jobs take it that wait for it, in plain values.
+
+    Beside a scheme with an optimizer or initialization of the user's own stands the code that
+    trained it: new code is another choice, by which these jobs train again.
+    """
+    chosen = asdict(best_kan_scheme(runs, dataset))
+    if any(":" in str(value) for value in chosen.values()):
+        same = {"dataset": dataset, "model": "kan", "objective": "backprop", **chosen}
+        trained = runs[(runs[list(same)] == pd.Series(same)).all(axis=1)]
+        chosen["code"] = sorted(set(trained["code"]))
+    return chosen
 
 
 def median_interval(

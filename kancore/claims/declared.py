@@ -537,7 +537,7 @@ def _on_schemes(thresholds: Thresholds) -> tuple[Claim, ...]:
             "Kaiming-normal",
             {"kaiming_uniform": "Kaiming-uniform", "orthogonal": "orthogonal"},
         ),
-        "optimizer": ("Adam", {"sgd": "SGD", "sgd_momentum": "SGD with momentum"}),
+        "optimizer": ("AdamW", {"sgd": "SGD", "sgd_momentum": "SGD with momentum"}),
         "learning_rate": ("A low learning rate", {"0.005": "0.005", "0.05": "0.05"}),
     }
 
@@ -565,7 +565,7 @@ def _on_schemes(thresholds: Thresholds) -> tuple[Claim, ...]:
         ),
         _claim(
             "C26",
-            "KANs and MLPs of one depth, by other schemes than Adam at a low rate",
+            "KANs and MLPs of one depth, by other schemes than AdamW at a low rate",
             Part(
                 "Gap of a KAN less that of the MLP with the same scheme, without these schemes",
                 comparing(_gaps_of_schemes, recommended=False, low=low),
@@ -781,7 +781,7 @@ def _contrast(evidence: Evidence, axis: str, rival: str, low: float, least: floa
 
 
 def _gaps_of_schemes(evidence: Evidence, recommended: bool, low: float) -> pd.DataFrame:
-    """Gaps of KANs less those of MLPs by Adam at a low rate, or by all other schemes."""
+    """Gaps of KANs less those of MLPs by AdamW at a low rate, or by all other schemes."""
     runs = backprop(evidence.runs)
     own = (runs["optimizer"] == "adam") & (runs["learning_rate"] <= low * (1 + 1e-9))
     runs = runs[own == recommended]

@@ -74,7 +74,7 @@ STATEMENTS = {
         ),
     ),
     "C4": Statement(
-        "Large KANs do best with Kaiming-normal, Adam and a low learning rate (at most 5e-4).",
+        "Large KANs do best with Kaiming-normal, AdamW and a low learning rate (at most 5e-4).",
         (
             (
                 "large KANs seem to perform best when utilizing a Kaiming Normal [25] weight "
@@ -305,7 +305,7 @@ STATEMENTS = {
         HYPOTHESIS,
     ),
     "C26": Statement(
-        "Without Adam and a low learning rate KANs overfit more than MLPs by the same scheme.",
+        "Without AdamW and a low learning rate KANs overfit more than MLPs by the same scheme.",
         (
             (
                 "Without such training schemes, KANs tend to overfit and exhibit high "
@@ -319,7 +319,7 @@ STATEMENTS = {
         (("even when the number of parameters and number of layers is held constant", "7"),),
     ),
     "C28": Statement(
-        "KANs, large or not, do best with Adam and a low learning rate (at most 5e-4).",
+        "KANs, large or not, do best with AdamW and a low learning rate (at most 5e-4).",
         (
             (
                 "For optimal performance KAN architectures must be trained using adaptive "

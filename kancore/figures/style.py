@@ -45,7 +45,7 @@ _SCHEMES = {
     "kaiming_uniform": "Kaiming-uniform",
     "sgd": "SGD",
     "sgd_momentum": "SGD, momentum",
-    "adam": "Adam",
+    "adam": "AdamW",
 }
 _ACTIVATIONS = {"gelu": "GELU", "silu": "SiLU", "elu": "ELU", "relu": "ReLU", "cosine": "Cosine"}
 _DIMENSIONS = {

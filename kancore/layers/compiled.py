@@ -8,6 +8,7 @@ What all kernels share is beside this module.
 import ctypes
 import importlib.machinery
 from collections.abc import Callable, Iterable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from kancore.layers import transforms
+from kancore.layers.initialization import check_filled, drawn, of_layers
 from kancore.machine.cpp import source_digest
 
 # Compiled forms, widest first, by what PyTorch calls the processors that can run them.
@@ -353,8 +355,27 @@ class KernelLayer(nn.Module):
         """Names of the parameters that the kernels take, in their order."""
         raise NotImplementedError
 
+    @torch.no_grad()
     def initialize(self, index: int, initialization: str, generator: Generator) -> None:
         """Draw the parameters of network `index`."""
+        function = of_layers(initialization)
+        if function is None:
+            self.draw(index, initialization, generator)
+            return
+        alone: dict[int, object] = {
+            id(parameter): nn.Parameter(drawn((1, *parameter.shape[1:])).fill_(torch.nan))
+            for parameter in self.parameters()
+        }
+        alone |= {id(buffer): buffer[index : index + 1].cpu() for buffer in self.buffers()}
+        layer = deepcopy(self, alone)
+        function(layer, generator)
+        filled = dict(layer.named_parameters())
+        for name, parameter in self.named_parameters():
+            check_filled(initialization, name, filled[name], (1, *parameter.shape[1:]))
+            parameter[index] = filled[name][0].to(parameter)
+
+    def draw(self, index: int, initialization: str, generator: Generator) -> None:
+        """Draw the parameters of network `index` by an initialization of matrices."""
         raise NotImplementedError
 
     def has_kernels(self) -> bool:

@@ -127,7 +127,7 @@ class KALayer(KernelLayer):
         return Edges(self.coefficients, self.base_weight, self.spline_scale)
 
     @torch.no_grad()
-    def initialize(self, index: int, initialization: str, generator: Generator) -> None:
+    def draw(self, index: int, initialization: str, generator: Generator) -> None:
         """Draw base weights and spline scales; fit the coefficients to small noise."""
         grid_size, _, _ = self.grid
         shape = self.outputs, self.inputs

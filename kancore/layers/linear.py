@@ -41,7 +41,7 @@ class Linear(KernelLayer):
         self.bias = nn.Parameter(torch.empty(stack, outputs))
 
     @torch.no_grad()
-    def initialize(self, index: int, initialization: str, generator: Generator) -> None:
+    def draw(self, index: int, initialization: str, generator: Generator) -> None:
         """Draw the weights and the biases of network `index`."""
         weight, bias = drawn(self.weight.shape[1:]), drawn(self.bias.shape[1:]).zero_()
         self.weight[index] = fill(weight, initialization, generator, self.gain).to(self.weight)

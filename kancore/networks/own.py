@@ -6,14 +6,9 @@ allows that, else with one network after the other.
 """
 
 import random
-import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from importlib import import_module
-from importlib.util import module_from_spec, spec_from_file_location
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 from warnings import catch_warnings, filterwarnings
 
@@ -23,6 +18,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 from torch.func import functional_call, vmap
 
+from kancore import networks
 from kancore.layers.compiled import KernelLayer
 from kancore.layers.initialization import fill
 from kancore.layers.linear import BatchNorm, LayerNorm
@@ -35,52 +31,6 @@ from kancore.schemes import INITIALIZATIONS, Architecture
 _TRIED = 4
 
 Build = Callable[[tuple[int, ...]], nn.Module]
-
-
-def load(model: str) -> Build:
-    """Import the function ``module:function``.
-
-    Raises
-    ------
-    ValueError
-        If there is none, or its module cannot be imported.
-    """
-    name, _, function = model.partition(":")
-    file = own_code.source(model)
-    if file is None and not own_code.code_files(model):
-        folders = " or ".join(dict.fromkeys(map(str, own_code.folders())))
-        files = "" if "." in name else f"{name}.py in {folders}, and no "
-        raise ValueError(f"{model}: there is no {files}installed module {name}")
-    try:
-        module = import_module(name) if file is None else _load_file(file)
-    except (Exception, SystemExit) as error:
-        reason = _reason(error, file)
-        raise ValueError(f"{model}: {file or name} cannot be imported: {reason}") from error
-    build = getattr(module, function, None)
-    if not callable(build):
-        raise ValueError(f"{model}: {file or name} has no function {function}")
-    return build
-
-
-def _load_file(file: Path) -> ModuleType:
-    # Under a name that no other module has: that of the file may be one of Python's.
-    spec = spec_from_file_location(f"kancore_own_{file.stem}", file)
-    assert spec is not None  # as of every file that ends in .py
-    module = module_from_spec(spec)
-    # Compiled anew: compiled files are known by their time and size, which two versions may share.
-    exec(compile(file.read_bytes(), str(file), "exec", dont_inherit=True), module.__dict__)
-    return module
-
-
-def _reason(error: BaseException, file: Path | None) -> str:
-    """Say what went wrong, and in which line of the user's file."""
-    lines = [
-        frame.lineno
-        for frame in traceback.extract_tb(error.__traceback__)
-        if frame.filename == str(file)
-    ]
-    place = f" ({file.name}, line {lines[-1]})" if file is not None and lines else ""
-    return f"{type(error).__name__}: {error}{place}"
 
 
 @contextmanager
@@ -299,7 +249,7 @@ def _inputs(widths: Sequence[int], examples: int = _TRIED) -> Tensor:
 
 def from_architecture(architecture: Architecture, widths: Sequence[int], stack: int) -> OwnStack:
     """Build a stack for an architecture."""
-    return OwnStack(load(architecture.model), widths, stack)
+    return OwnStack(own_code.load(architecture.model), widths, stack)
 
 
 def measure(model: str, widths: Sequence[int]) -> Needs:
@@ -325,13 +275,13 @@ def measure(model: str, widths: Sequence[int]) -> Needs:
         or gives another network or other outputs for the same seed.
     """
     widths = tuple(widths)
-    build, file = load(model), own_code.source(model)
+    build, file = own_code.load(model), own_code.source(model)
 
     def attempt(what: str, work: Callable[[], Any]) -> Any:
         try:
             return work()
         except Exception as error:
-            raise ValueError(f"{model}: {what} fails: {_reason(error, file)}") from error
+            raise ValueError(f"{model}: {what} fails: {own_code.reason(error, file)}") from error
 
     def make() -> nn.Module:
         generator = Generator().manual_seed(0)
@@ -379,6 +329,33 @@ def measure(model: str, widths: Sequence[int]) -> Needs:
         activations=_activations(first, widths),
         together=_can_stack(first, x),
     )
+
+
+def check_initialization(name: str, architecture: Architecture, inputs: int, outputs: int) -> None:
+    """Try an initialization of the user's own on a network.
+
+    Parameters
+    ----------
+    name
+        ``module:function``.
+    architecture, inputs, outputs
+        Of the network, as for `kancore.networks.build`.
+
+    Raises
+    ------
+    ValueError
+        In one sentence that names the function, if it cannot be imported or fails, or leaves a
+        parameter without finite numbers or of another shape.
+    """
+    own_code.load(name)
+    network = networks.build(architecture, inputs, outputs, 1)
+    try:
+        network.initialize(0, name, Generator().manual_seed(0))
+    except Exception as error:
+        if isinstance(error, ValueError) and str(error).startswith(f"{name}: "):
+            raise
+        why = own_code.reason(error, own_code.source(name))
+        raise ValueError(f"{name} fails: {why}") from error
 
 
 def _unlike(first: nn.Module, second: nn.Module) -> str | None:

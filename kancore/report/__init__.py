@@ -24,6 +24,7 @@ from kancore.report import firmness as firmness_table
 from kancore.report import stability as stability_tables
 from kancore.report import tables, verdicts
 from kancore.status import duration
+from kancore.studies.study import choose
 
 _ARCHITECTURE = ("model", "depth", "activation", "degree", "grid_size")
 
@@ -101,6 +102,7 @@ def contents(
         "firmness": firmness_table.variations(firmness),
         "own_models": verdicts.own_models(own_models) if own_models else None,
         "summary": tables.summary(best, keys),
+        "cautions": tables.cautions(best, _tested(settings, sizes)),
         "figures": [
             {**figure, "sample": _sample(by_experiment[figure["experiment"]])}
             for figure in figures
@@ -109,7 +111,9 @@ def contents(
         "datasets": tables.table(sizes, tables.DATASET_COLUMNS),
         "sections": [_section(row, follow_ups, claims) for row in sizes.itertuples()],
         "schemes": tables.schemes(runs),
-        "best": tables.table(best, {**keys, **tables.BEST_COLUMNS}, tables.highest(best)),
+        "best": tables.table(
+            tables.with_ties(best), {**keys, **tables.BEST_COLUMNS}, tables.highest(best)
+        ),
         "runs": tables.table(tables.in_reading_order(runs), {**keys, **tables.RUN_COLUMNS}),
         "common": tables.common(runs),
         "follow_ups": _follow_ups(follow_ups),
@@ -232,6 +236,16 @@ def _sizes(datasets: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     )
 
 
+def _tested(settings: Mapping[str, Any], sizes: pd.DataFrame) -> dict[str, int]:
+    """Count the test examples of each data set that a study takes: the fewest of any model."""
+    taken = settings.get("test_examples")
+    found = {}
+    for row in sizes.itertuples():
+        wanted = [choose(taken, model, row.name) for model in settings.get("models", ("",))]
+        found[row.name] = min([row.test, *filter(None, wanted)])
+    return found
+
+
 def _section(row: Any, follow_ups: pd.DataFrame, claims: Sequence) -> dict[str, Any]:
     """Collect what a report shows of one data set."""
     facts = [
@@ -340,13 +354,18 @@ def _provenance(
         "Python": "python",
         "Device": "device",
     }
-    code = pd.concat([runs, follow_ups]).groupby(["model", "objective"])["code"].unique()
+    trained = pd.concat([runs, follow_ups])
+    trained["own"] = [
+        "".join(f", {name}" for name in names if ":" in name)
+        for names in zip(trained["optimizer"], trained["initialization"], strict=True)
+    ]
+    code = trained.groupby(["model", "objective", "own"])["code"].unique()
     return [
         *((heading, ", ".join(sorted(set(timings[name])))) for heading, name in versions.items()),
         ("Seeds", ", ".join(map(str, sorted(set(runs["seed"]) | set(follow_ups["seed"]))))),
         *(
-            (f"Training code, {display_name(model)} ({objective})", ", ".join(sorted(digests)))
-            for (model, objective), digests in code.items()
+            (f"Training code, {display_name(model)} ({objective}{own})", ", ".join(sorted(digests)))
+            for (model, objective, own), digests in code.items()
         ),
         *((f"Data, {display_name(data['name'])}", data["checksum"][:16]) for data in datasets),
     ]

@@ -5,10 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
+from scipy.stats import binomtest
 
 from kancore.analysis.statistics import SCHEME, SETTING, average_seeds, counted, main_grid
 from kancore.figures.style import display_name, in_order
 
+# Half of the interval of an accuracy that needs no caution.
+_PRECISE = 0.01
 MISSING = "\N{EN DASH}"
 
 # How a column is written: its heading, and how one of its values is.
@@ -53,6 +56,8 @@ BEST_COLUMNS = {
     "test_accuracy": ("Test, %", "percent"),
     "best_on_test": ("Best on test, %", "percent"),
     "validation_accuracy": ("Validation, %", "percent"),
+    "tied": ("Tied", "count"),
+    "tied_range": ("Test of tied, %", "text"),
     "median": ("Median, %", "percent"),
     "generalization_gap": ("Gap, %", "percent"),
     "best_epoch": ("Best epoch", "number"),
@@ -169,6 +174,21 @@ def with_best_on_test(best: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     return best.merge(highest.reset_index(), on=list(SETTING), how="left")
 
 
+def with_ties(best: pd.DataFrame) -> pd.DataFrame:
+    """Say of rows whose scheme is not the only best one what all of these reach on test data."""
+    several = _tied(best)
+    if not several.any():
+        return best.drop(columns="tied")
+    bounds = zip(best["tied_low"], best["tied_high"], strict=True)
+    ranges = pd.Series([f"{100 * low:.2f} to {100 * high:.2f}" for low, high in bounds], best.index)
+    return best.assign(tied=best["tied"].where(several), tied_range=ranges.where(several))
+
+
+def _tied(best: pd.DataFrame) -> pd.Series:
+    # Without validation data they tie in the very number that is shown.
+    return (best["tied"] > 1) & best["validation_accuracy"].notna()
+
+
 def published(figures: pd.DataFrame, runs: pd.DataFrame, timings: pd.DataFrame) -> Table:
     """Write the published figures, and beside them ours, of test data as published.
 
@@ -204,12 +224,51 @@ def highest(best: pd.DataFrame) -> pd.Series:
     return best["test_accuracy"] == group.transform("max")
 
 
-def summary(best: pd.DataFrame, keys: Mapping[str, tuple[str, str]]) -> Table:
-    """Put side by side what the best architecture of each model reaches on each data set."""
+def _of_models(best: pd.DataFrame) -> pd.DataFrame:
+    """Keep the best architecture of each model."""
     score = best["validation_accuracy"].fillna(best["test_accuracy"])
     ranked = best.assign(score=score).sort_values("score", ascending=False, kind="stable")
-    ranked = ranked.drop_duplicates(["dataset", "objective", "model"])
-    wide = ranked.pivot(index=["dataset", "objective"], columns="model", values="test_accuracy")
+    return in_reading_order(ranked.drop_duplicates(["dataset", "objective", "model"]))
+
+
+def cautions(best: pd.DataFrame, tested: Mapping[str, int]) -> list[str]:
+    """Say how far the numbers of `summary` are to be trusted, where that is not far.
+
+    Parameters
+    ----------
+    best
+        As for `summary`.
+    tested
+        Test examples of each data set.
+    """
+    ranked, found = _of_models(best), []
+    for row in ranked[_tied(ranked)].itertuples():
+        of = ", ".join(map(display_name, (row.dataset, row.objective, row.model)))
+        found.append(
+            f"{of}: {row.tied:.0f} schemes are the best on validation data, with "
+            f"{100 * row.validation_accuracy:.2f}%; on test data they reach "
+            f"{100 * row.tied_low:.2f} to {100 * row.tied_high:.2f}%."
+        )
+    for name, accuracy in ranked.groupby("dataset", sort=False)["test_accuracy"].max().items():
+        if pd.isna(accuracy) or name not in tested:
+            continue
+        count = tested[name]
+        right = binomtest(round(accuracy * count), count)
+        low, high = right.proportion_ci(method="wilson")
+        if high - low > 2 * _PRECISE:
+            found.append(
+                f"{display_name(name)}: one of its {count:,} test examples is "
+                f"{100 / count:.2f} points, and {100 * accuracy:.2f}% may well be "
+                f"{100 * low:.1f} to {100 * high:.1f}% on others (95% interval)."
+            )
+    return found
+
+
+def summary(best: pd.DataFrame, keys: Mapping[str, tuple[str, str]]) -> Table:
+    """Put side by side what the best architecture of each model reaches on each data set."""
+    wide = _of_models(best).pivot(
+        index=["dataset", "objective"], columns="model", values="test_accuracy"
+    )
     columns = {name: KEY_COLUMNS[name] for name in ("dataset", "objective") if name in keys}
     columns = {"dataset": KEY_COLUMNS["dataset"], **columns, **_models(best)}
     return table(in_reading_order(wide.reset_index()), columns)

@@ -10,7 +10,16 @@ from pydantic import BaseModel, ValidationError
 from kancore.data.known import DATASETS
 from kancore.intrinsic_dimension.subspaces import REFERENCE
 from kancore.machine.messages import told
-from kancore.schemes import AXES, BASELINE, COMBINED, MODELS, Architecture, Sweep, settings_of
+from kancore.schemes import (
+    AXES,
+    BASELINE,
+    COMBINED,
+    MODELS,
+    OPTIMIZERS,
+    Architecture,
+    Sweep,
+    settings_of,
+)
 from kancore.studies.changes import audit_plan, audited, changed_by
 from kancore.studies.expected import expected, keys
 from kancore.studies.protocols import CLEAN, PUBLISHED, departures
@@ -174,6 +183,14 @@ def _check_together(settings: Mapping[str, Any]) -> None:
         expected = "optimizer and learning_rate among them, as warm_start is true"
         raise _error(["stack"], settings["stack"], expected)
     _check_choices(settings)
+    for names in product(settings["models"], settings["datasets"]):
+        own = [name for name in choose(settings["optimizers"], *names) if ":" in name]
+        if own and choose(settings["warm_start"], *names):
+            expected = (
+                f"{', '.join(OPTIMIZERS)}, as warm_start is true and trains by these in turn; in "
+                "an audit, audit.settings may have other optimizers than the grid"
+            )
+            raise _error(["optimizers"], own[0], expected)
     ours = [model for model in settings["models"] if ":" not in model]
     for model, dataset in product(ours, settings["datasets"]):
         if all(choose(settings[key], model, dataset) for key in ("batch_norm", "layer_norm")):

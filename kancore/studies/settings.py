@@ -24,14 +24,15 @@ from pydantic import (
 from kancore.data.known import BUNDLED, PUBLISHED
 from kancore.intrinsic_dimension.subspaces import Landscape
 from kancore.schemes import (
-    MODELS,
     Activation,
     Architecture,
     Count,
     HsicBottleneck,
+    Initialization,
     Keep,
     Model,
     Objective,
+    Optimizer,
     Sweep,
     settings_of,
 )
@@ -119,7 +120,20 @@ _OWN_FILE = _said(
     "the path of a .csv, .npz or .parquet file, or of a folder of .parquet files, which ends in /",
 )
 
-_OF_SWEEPS = _fields(Sweep)
+
+def _or_own(kind: Any, what: str) -> Any:
+    """Make the type of lists of names, of these or of the user's own functions."""
+    words = (
+        f"a list of different {what}: {', '.join(get_args(kind))}, or module:function of your own"
+    )
+    return _said(_axis(kind | _MODULE), words)
+
+
+_OF_SWEEPS = {
+    **_fields(Sweep),
+    "optimizers": _by_name(_or_own(Optimizer, "optimizers")),
+    "initializations": _by_name(_or_own(Initialization, "initializations")),
+}
 _OF_LANDSCAPES = {
     key: kind
     for key, kind in _fields(Landscape).items()
@@ -133,10 +147,7 @@ _SETTINGS = {
         f"a list of different data sets: {', '.join((*PUBLISHED, *BUNDLED))}, or names under "
         "data.own, in quotes where they look like numbers or null",
     ),
-    "models": _said(
-        _axis(Model | _MODULE),
-        f"a list of different models: {', '.join(MODELS)}, or module:function of your own",
-    ),
+    "models": _or_own(Model, "models"),
     "depths": _by_name(_DEPTHS),
     "objectives": _axis(Objective),
     "seeds": _SEEDS,

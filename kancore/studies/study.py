@@ -96,7 +96,8 @@ class Study:
             # Layers of the user's own networks are not known, so backpropagation alone trains them.
             if objective == "backprop" or not architecture.own
             for seed in self.settings["seeds"]
-            for part in self.sweep(dataset, objective, architecture, seed).split_by(split_axes)
+            for split in self.sweep(dataset, objective, architecture, seed).split_by(split_axes)
+            for part in split.own_apart()
         ]
 
     def landscapes(self) -> list[Landscape]:

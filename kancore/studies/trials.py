@@ -1,4 +1,4 @@
-"""Trials of the user's own networks when a study is planned: do they train, and what do they need.
+"""Trials of the user's own parts when a study is planned: do they train, and what do they need.
 
 A trial takes PyTorch, which planning does without; so it is a process of its own, and what it found
 is kept for as long as the code is the same.
@@ -7,10 +7,11 @@ is kept for as long as the code is the same.
 import json
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from importlib.metadata import version
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -19,24 +20,29 @@ from kancore import networks
 from kancore.machine.files import HOPELESS, read_json, read_kept, write_json
 from kancore.machine.provenance import ROOT, code_digest
 from kancore.networks.parts import Needs
-from kancore.schemes import Architecture
+from kancore.schemes import Architecture, Sweep
 from kancore.studies.config import ConfigError
 from kancore.studies.jobs import Job
 from kancore.studies.study import Study
 from kancore.training.resources import Shape, needs_of_unknown, shape
 
-_SCRIPT = "workflow_scripts/try_models.py"
+_SCRIPT = "workflow_scripts/try_own_parts.py"
+# Inputs of networks that initializations are tried on, at most; but of those of the user's own.
+_INPUTS = 64
+
+# The key of a study that names a part, its name, and what else its trial takes.
+_Part = tuple[Hashable, ...]
 
 
 def own_networks(
     study: Study, jobs: Iterable[Job], data: Path, kept: Path
 ) -> dict[tuple[str, Architecture], Shape]:
-    """Try all networks of the user's own that a study trains.
+    """Try all networks, optimizers and initializations of the user's own that a study trains.
 
     Parameters
     ----------
     study
-        The study. One without such models costs little.
+        The study. One without such parts costs little.
     jobs
         Its training jobs.
     data
@@ -53,9 +59,10 @@ def own_networks(
     Raises
     ------
     ConfigError
-        If one of them cannot be built or trained; see `kancore.networks.own.measure`.
+        If one of them cannot be built or trained; see `kancore.networks.own.measure` and
+        `check_initialization` there, and `kancore.training.own_optimizers.check`.
     """
-    sweeps = (sweep for job in jobs for sweep in job.sweeps)
+    sweeps = [sweep for job in jobs for sweep in job.sweeps]
     trained = [
         (each.dataset, each.architecture)
         for each in (*sweeps, *study.landscapes())
@@ -63,7 +70,8 @@ def own_networks(
     ]
     models = [*study.settings["models"], *(architecture.model for _, architecture in trained)]
     own = [model for model in dict.fromkeys(models) if ":" in model]
-    if not own:
+    schemes = [part for sweep in sweeps if sweep.own for part in _of_schemes(study, sweep, data)]
+    if not own and not schemes:
         return {}
     sizes = {
         (dataset, architecture): _size(study, dataset, data) for dataset, architecture in trained
@@ -72,10 +80,10 @@ def own_networks(
         key: key[1].widths(size.features, size.classes) if known else None
         for key, (size, known) in sizes.items()
     }
-    tried = [(key[1].model, widths) for key, widths in wanted.items() if widths]
+    tried = [("models", key[1].model, widths) for key, widths in wanted.items() if widths]
     # Those that no data set is known for are imported, at least.
-    alone = [(model, ()) for model in own if model not in dict(tried)]
-    found = _try([*dict.fromkeys(tried), *alone], kept)
+    alone = [("models", model, ()) for model in own if model not in {name for _, name, _ in tried}]
+    found = _try(dict.fromkeys([*tried, *alone, *schemes]), kept)
     return {
         key: replace(size, own=_needs(found, key[1], wanted[key], size))
         for key, (size, _) in sizes.items()
@@ -85,7 +93,21 @@ def own_networks(
 def _needs(found: dict, architecture: Architecture, widths: Sequence[int] | None, size: Shape):
     if widths is None:
         return needs_of_unknown(architecture.widths(size.features, size.classes))
-    return found[architecture.model, widths]
+    return Needs(**found["models", architecture.model, widths])
+
+
+def _of_schemes(study: Study, sweep: Sweep, data: Path) -> Iterator[_Part]:
+    """Give what is tried of the optimizers and initializations of a sweep."""
+    for optimizer, rate in product(sweep.optimizers, sweep.learning_rates):
+        if ":" in optimizer:
+            yield "optimizers", optimizer, rate, sweep.weight_decay
+    size, known = _size(study, sweep.dataset, data)
+    architecture = sweep.architecture
+    if known or not architecture.own:
+        inputs = size.features if architecture.own else min(size.features, _INPUTS)
+        for initialization in sweep.initializations:
+            if ":" in initialization:
+                yield "initializations", initialization, architecture, inputs, size.classes
 
 
 def _size(study: Study, dataset: str, data: Path) -> tuple[Shape, bool]:
@@ -100,43 +122,45 @@ def _size(study: Study, dataset: str, data: Path) -> tuple[Shape, bool]:
     return replace(size, features=features, classes=len(names)), True
 
 
-def _try(wanted: Iterable[tuple[str, tuple[int, ...]]], kept: Path) -> dict[tuple, Needs | None]:
-    """Give what is known of models and widths, and try what is not."""
+def _try(wanted: Iterable[_Part], kept: Path) -> dict[_Part, Any]:
+    """Give what is known of parts, and try what is not."""
     known = {key: each for key, each in read_kept(kept).items() if _are_needs(each)}
-    keys = {(model, widths): _key(model, widths) for model, widths in wanted}
-    todo = [pair for pair, key in keys.items() if key not in known]
+    keys = {part: _key(part) for part in wanted}
+    todo = [part for part, key in keys.items() if key not in known]
     if todo:
         found = _run(todo)
-        known |= {keys[pair]: needs for pair, needs in zip(todo, found, strict=True)}
+        known |= {keys[part]: each for part, each in zip(todo, found, strict=True)}
         with suppress(OSError):  # it is tried again next time
             write_json(kept, known)
-    needs = {pair: known[key] for pair, key in keys.items()}
-    return {pair: Needs(**each) if each else None for pair, each in needs.items()}
+    return {part: known[key] for part, key in keys.items()}
 
 
 def _are_needs(value: Any) -> bool:
-    """Whether what was kept is what a model needs, or nothing, of one that was imported alone."""
+    """Whether what was kept is what a model needs, or nothing, as of parts that need nothing."""
     names = {each.name for each in fields(Needs)}
     return value is None or (isinstance(value, dict) and set(value) == names)
 
 
-def _key(model: str, widths: Sequence[int]) -> str:
-    code = code_digest(_SCRIPT, *networks.modules(model))
-    return f"{model} {'x'.join(map(str, widths))} {code} torch {version('torch')}"
+def _key(part: _Part) -> str:
+    models = [each.model for each in part if isinstance(each, Architecture)]
+    names = [each for each in part if isinstance(each, str) and ":" in each]
+    modules = [module for model in models for module in networks.modules(model)]
+    code = code_digest(_SCRIPT, networks.OWN, *names, *modules)
+    return f"{json.dumps(part, default=asdict)} {code} torch {version('torch')}"
 
 
-def _run(wanted: Sequence[tuple[str, tuple[int, ...]]]) -> list[dict | None]:
+def _run(wanted: Sequence[_Part]) -> list[dict | None]:
     with TemporaryDirectory() as folder:
         out = Path(folder, "needs.json")
         command = [sys.executable, "-P", str(ROOT / "workflow_scripts" / "run.py"), _SCRIPT]
         done = subprocess.run(
-            [*command, "--models", json.dumps(wanted), "--out", out],
+            [*command, "--parts", json.dumps(wanted, default=asdict), "--out", out],
             capture_output=True,
             text=True,
             check=False,
         )
         if done.returncode:
             said = done.stderr.strip().removesuffix(HOPELESS).strip()
-            *_, reason = ["it cannot be tried", *said.splitlines()]
-            raise ConfigError(f"config: models: {reason}")
+            *_, reason = ["functions of your own cannot be tried", *said.splitlines()]
+            raise ConfigError(f"config: {reason}")
         return read_json(out)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from kancore.layers.compiled import Fused, KernelLayer
 from kancore.schemes import Scheme
+from kancore.training.own_optimizers import OwnGroup
 
 # The published code's optimizers: plain SGD, SGD with Nesterov momentum, and AdamW where the paper
 # says Adam, each with PyTorch's other defaults.
@@ -102,6 +103,22 @@ class _Group:
                 is_first_step=False,  # buffers begin as zeros
             )
 
+    def state(self) -> dict[str, list[Tensor]]:
+        """Buffers of the updates."""
+        return self.buffers
+
+    def load(self, state: dict[str, list[Tensor]]) -> None:
+        """Take over what `state` gave, for the same schemes."""
+        for key, tensors in state.items():
+            for buffer, saved in zip(self.buffers[key], tensors, strict=True):
+                buffer.copy_(saved)
+
+    def take_over(self, old: "_Group", members: list[int]) -> None:
+        """Take over the buffers that some members of a group have there."""
+        for key, buffers in old.buffers.items():
+            for buffer, mine in zip(buffers, self.buffers[key], strict=True):
+                mine.copy_(buffer[members])
+
     def describe(self, places: Sequence[int]) -> Iterator[dict]:
         """Describe the updates of a layer with parameters at these places, scheme by scheme."""
         buffers = [[tensors[place] for place in places] for tensors in self.buffers.values()]
@@ -129,8 +146,9 @@ class StackedOptimizer:
     schemes
         The S schemes in stack order; those with one optimizer and learning rate side by side.
     weight_decay
-        Of all parameters: decoupled from gradients in AdamW, added to them in SGD. ``None`` for
-        PyTorch's defaults, which are 0.01 and 0.
+        Of all parameters: decoupled from gradients in AdamW, added to them in SGD; in optimizers of
+        the user's own as they have it. ``None`` for PyTorch's defaults, which are 0.01 and 0, and
+        for theirs.
     clip_norm
         Norm that the gradients of a network by all its parameters together are scaled down to;
         ``None`` for none.
@@ -149,11 +167,14 @@ class StackedOptimizer:
         # Of all learning rates, at the step that comes next; and the layers that read it.
         self._factor = 1.0
         self._fused: list[Fused] = []
-        self._groups: list[_Group] = []
+        self._groups: list[_Group | OwnGroup] = []
         start = 0
         for (name, rate), members in groupby(schemes, lambda s: (s.optimizer, s.learning_rate)):
             part = slice(start, start := start + len(list(members)))
             values = [parameter.detach()[part] for parameter in self.parameters]
+            if ":" in name:
+                self._groups.append(OwnGroup(part, name, rate, weight_decay, values))
+                continue
             buffers = {key: [torch.zeros_like(value) for value in values] for key in _BUFFERS[name]}
             decay = WEIGHT_DECAY[name] if weight_decay is None else weight_decay
             self._groups.append(_Group(part, name, rate, decay, values, buffers))
@@ -183,7 +204,8 @@ class StackedOptimizer:
     def fuse(self, network: nn.Module) -> None:
         """Let layers that have kernels for it update their weights in the backward pass.
 
-        Where gradients are clipped they cannot: the norm is known only when all gradients are.
+        Where gradients are clipped they cannot: the norm is known only when all gradients are. Nor
+        where an optimizer is of the user's own, which takes gradients.
 
         Parameters
         ----------
@@ -191,27 +213,26 @@ class StackedOptimizer:
             The stack, whose parameters are those of this optimizer, in their order.
         """
         _, clip_norm = self._options
-        if clip_norm is not None:
+        groups = [group for group in self._groups if isinstance(group, _Group)]
+        if clip_norm is not None or len(groups) < len(self._groups):
             return
         places = {id(parameter): place for place, parameter in enumerate(self.parameters)}
         for layer in network.modules():
             if isinstance(layer, KernelLayer):
                 own = [places[id(parameter)] for parameter in layer.parameters()]
-                updates = [u for group in self._groups for u in group.describe(own)]
+                updates = [u for group in groups for u in group.describe(own)]
                 if (fused := layer.fuse(updates, self._steps)) is not None:
                     self._fused.append(fused)
 
     def state_dict(self) -> dict:
         """State of all updates, of tensors and plain values."""
-        return {"steps": self._steps, "buffers": [group.buffers for group in self._groups]}
+        return {"steps": self._steps, "buffers": [group.state() for group in self._groups]}
 
     def load_state_dict(self, state: dict) -> None:
         """Take over a state made by `state_dict` for the same schemes."""
         self._steps.copy_(state["steps"])
-        for group, buffers in zip(self._groups, state["buffers"], strict=True):
-            for key, tensors in buffers.items():
-                for buffer, saved in zip(group.buffers[key], tensors, strict=True):
-                    buffer.copy_(saved)
+        for group, saved in zip(self._groups, state["buffers"], strict=True):
+            group.load(saved)
 
     def select(self, keep: Sequence[int], parameters: Sequence[Tensor]) -> "StackedOptimizer":
         """Go on with some of the schemes only.
@@ -232,11 +253,9 @@ class StackedOptimizer:
         chosen = StackedOptimizer(parameters, schemes, *self._options)
         for group in chosen._groups:
             members = keep[group.part]
+            old: Any  # of the same kind
             (old,) = (g for g in self._groups if g.part.start <= members[0] < g.part.stop)
-            local = [member - old.part.start for member in members]
-            for key, buffers in old.buffers.items():
-                for buffer, mine in zip(buffers, group.buffers[key], strict=True):
-                    mine.copy_(buffer[local])
+            group.take_over(old, [member - old.part.start for member in members])
         chosen._steps.copy_(self._steps)
         return chosen
 

@@ -34,7 +34,7 @@ MAX_MINUTES = 24 * 60
 # are shared.
 CORE_RATE, GPU_RATE = 1.5e10, 2e12
 STEP_SECONDS = 0.02
-# Numbers that an optimizer keeps for each weight.
+# Numbers that an optimizer keeps for each weight; one of the user's own as many as AdamW.
 _MOMENTS = {"sgd": 0, "sgd_momentum": 1, "adam": 2}
 # What freed activations of a part of a stack take up beside those of the next.
 _PIECES = 2.5
@@ -184,7 +184,7 @@ def gpu_mb(sweep: Trained, size: Shape, schemes: Sequence[Scheme], gpu_bytes: in
 
 def _moments(sweep: Trained, size: Shape, schemes: Sequence[Scheme]) -> int:
     """Numbers that the optimizers of a stack keep."""
-    return sum(_layers(sweep, size)) * sum(_MOMENTS[scheme.optimizer] for scheme in schemes)
+    return sum(_layers(sweep, size)) * sum(_MOMENTS.get(scheme.optimizer, 2) for scheme in schemes)
 
 
 def _kept(sweep: Trained, size: Shape, schemes: Sequence[Scheme]) -> int:
@@ -244,7 +244,8 @@ def _of_a_step(sweep: Trained, size: Shape, schemes: int, cuda: bool = False) ->
 def _fused(sweep: Trained) -> bool:
     """Whether weights are updated in the backward pass, which then gives no gradients of them."""
     kernels = KERNELS if sweep.architecture.model == "kan" else LINEAR_KERNELS
-    return kernels and not sweep.architecture.own and sweep.clip_norm is None
+    own = sweep.architecture.own or any(":" in scheme.optimizer for scheme in sweep.schemes)
+    return kernels and not own and sweep.clip_norm is None
 
 
 def _of_gradients(sweep: Trained, cuda: bool) -> int:

@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from kancore.analysis.tables import RUNS
+from kancore.schemes import INITIALIZATIONS
 from kancore.tables import TIMINGS, read_table
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "own_models.md"
 (EXAMPLE,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+SCHEMES = PAGE.with_name("own_schemes.md")
 OWN = "rbf_kan:build"
 
 
@@ -81,3 +83,38 @@ def test_hsic_leaves_it_out_and_a_landscape_takes_it(with_example):
     assert "train grid/digits/hsic/rbf_kan" not in output
     assert "train grid/digits/backprop/other.build-32" in output
     assert "train digits/rbf_kan.build-32/seed0 in random subspaces" in output
+
+
+@pytest.mark.slow
+def test_schemes_of_ones_own_are_trained_beside_those_that_have_ended(project):
+    """In jobs of their own, which an edit trains again, and no others."""
+    blocks = re.findall(r"```python\n(.*?)```", SCHEMES.read_text(encoding="utf-8"), re.DOTALL)
+    for name, text in zip(("mine", "splines"), blocks, strict=True):
+        (project.path / f"{name}.py").write_text(text)
+    path = "results/tiny/tables/grid/runs.parquet"
+    before = read_table(project.path / path, RUNS)
+    initializations = ",".join([*INITIALIZATIONS, "splines:lecun"])
+    options = [path, "--config", "optimizers=[sgd,sgd_momentum,adam,mine:Lion]"]
+    options += [f"initializations=[{initializations}]", *project.GRID_ALONE]
+
+    def planned():
+        output = project.snakemake("--cores", "1", "--dry-run", *options)
+        return set(re.findall(r"train (grid\S*)", output))
+
+    parts = "mine.Lion-0.005", "0.005-splines.lecun", "mine.Lion-0.005-splines.lecun"
+    models = "kan-32-gelu-degree3-grid5", "mlp-32-gelu"
+    own = {f"grid/digits/backprop/{model}/{part}/seed0" for model in models for part in parts}
+    assert planned() == own
+    project.snakemake("--cores", "2", *options)
+    runs = read_table(project.path / path, RUNS)
+    theirs = (runs["optimizer"] == "mine:Lion") | (runs["initialization"] == "splines:lecun")
+    assert runs[~theirs].reset_index(drop=True).equals(before)
+    assert theirs.sum() == 2 * (3 + 3 + 1)
+    lion = runs["optimizer"] == "mine:Lion"
+    assert runs.loc[lion, "test_accuracy"].max() > 0.4
+    assert set(runs.loc[theirs, "code"]).isdisjoint(before["code"])
+    assert planned() == set()
+    project.append("mine.py", "# a comment")
+    assert planned() == set()
+    project.append("mine.py")
+    assert planned() == {name for name in own if "mine.Lion" in name}

@@ -1,3 +1,4 @@
+from dataclasses import asdict
 from itertools import pairwise
 
 import numpy as np
@@ -13,6 +14,7 @@ from kancore.analysis.statistics import (
     average_seeds,
     best_kan_scheme,
     best_schemes,
+    choice_of_scheme,
     fewest_seeds,
     interquartile_mean,
     interval_over_seeds,
@@ -368,6 +370,17 @@ def test_fewest_seeds_are_of_one_stratum():
     assert np.isnan(interval_over_seeds(np.arange(7.0), *mixed, interquartile_mean)).all()
 
 
+def test_the_choice_of_a_scheme_of_ones_own_holds_its_code(runs):
+    named = choice_of_scheme(runs, "mnist")
+    assert named == asdict(best_kan_scheme(runs, "mnist"))
+    lion = {**named, "optimizer": "mine:Lion"}
+    own = runs.assign(optimizer=runs["optimizer"].replace(named["optimizer"], "mine:Lion"))
+    codes = own.loc[(own["model"] == "kan") & (own["dataset"] == "mnist"), "code"]
+    assert choice_of_scheme(own, "mnist") == {**lion, "code": sorted(set(codes))}
+    edited = own.assign(code="0123456789abcdef")
+    assert choice_of_scheme(edited, "mnist") == {**lion, "code": ["0123456789abcdef"]}
+
+
 def test_of_equally_good_schemes_the_earlier_is_chosen_and_ties_are_told(runs):
     """Whatever they are called: all schemes of an architecture validate alike."""
     own = runs[(runs["model"] == "mlp") & (runs["dataset"] == "mnist") & ~runs["diverged"]]
@@ -379,5 +392,8 @@ def test_of_equally_good_schemes_the_earlier_is_chosen_and_ties_are_told(runs):
     assert set(found["optimizer"]) == {"sgd"}
     assert set(found["initialization"]) == {"orthogonal"}
     assert (found["tied"] == tied.groupby("depth").size().to_numpy()).all()
+    on_test = tied.groupby("depth")["test_accuracy"]
+    assert (found["tied_low"] == on_test.min().to_numpy()).all()
+    assert (found["tied_high"] == on_test.max().to_numpy()).all()
     trained = tied.assign(best_epoch=8, train_accuracy=first.astype(float))
     assert set(best_schemes(trained)["initialization"]) == {"orthogonal"}

@@ -203,6 +203,14 @@ def test_every_figure_is_drawn_of_every_study(name, case, cases):
     assert figure.get_figwidth() == STYLE["width_inches"]
 
 
+def test_schemes_of_ones_own_are_called_as_in_the_configuration(cases):
+    own = {"optimizer": {"sgd": "lion_pytorch:Lion"}}
+    figure = draw("scheme_heatmaps", cases["one_dataset"].replace(own))
+    figure.draw_without_rendering()
+    rows = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert rows == ["SGD, momentum", "AdamW", "lion_pytorch:Lion"]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FIGURES)
 @pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])

@@ -109,7 +109,7 @@ def train_alone(given, scheme, dataset):
     )
     generator = torch.Generator().manual_seed(seed)
     torch.manual_seed(int(torch.randint(2**63 - 1, (), generator=generator)))
-    network = own.load(architecture.model)((6, *architecture.hidden_widths, 3))
+    network = own_code.load(architecture.model)((6, *architecture.hidden_widths, 3))
     with torch.no_grad():
         for parameter in network.parameters():
             if parameter.dim() > 1 and parameter.requires_grad:
@@ -277,7 +277,7 @@ def test_networks_of_kancore_are_initialized_as_kancore_does_it(folder, initiali
     (folder / "ours.py").write_text(KANCORE)
     widths = (5, 4, 3)
     for function in ("plain", "Headed"):
-        stack = own.OwnStack(own.load(f"ours:{function}"), widths, 1)
+        stack = own.OwnStack(own_code.load(f"ours:{function}"), widths, 1)
         stack.initialize(0, initialization, torch.Generator().manual_seed(3))
         generator = torch.Generator().manual_seed(3)
         torch.randint(2**63 - 1, (), generator=generator)  # of numbers that the function draws
@@ -420,7 +420,7 @@ def test_a_file_may_be_named_as_a_module_of_python(folder):
 
 def test_a_network_may_be_installed():
     """As one of PyTorch's is, were it a function of widths."""
-    assert own.load("torch.nn:Sequential") is torch.nn.Sequential
+    assert own_code.load("torch.nn:Sequential") is torch.nn.Sequential
     assert own_code.source("torch.nn:Sequential") is None
 
 

@@ -18,6 +18,7 @@ from kancore.figures.declared import FIGURES
 from kancore.figures.style import display_name
 from kancore.intrinsic_dimension.estimates import paper_dimensions
 from kancore.report import contents, html, markdown
+from kancore.report.tables import cautions, with_ties
 from kancore.report.verdicts import measured as measured_with_interval
 from kancore.report.verdicts import turns
 
@@ -170,6 +171,34 @@ def test_summary_has_the_best_architecture_of_each_model(page, runs):
     best = best[(best["dataset"] == "mnist") & (best["model"] == "kan")]
     expected = best.loc[best["validation_accuracy"].idxmax(), "test_accuracy"]
     assert rows[0][2] == f"{100 * expected:.2f}"
+
+
+def test_ties_and_small_test_parts_are_told_beside_the_numbers(runs):
+    """Intervals are Wilson's, from the formula; other data sets have enough examples."""
+    digits = runs[(runs["dataset"] == "mnist") & ~runs["diverged"]].assign(dataset="digits")
+    mlp = (digits["model"] == "mlp") & (digits["depth"] == "2layers")
+    tied = digits[mlp].nlargest(6, "test_accuracy").index
+    digits.loc[tied, "validation_accuracy"] = 1.0
+    best = best_schemes(pd.concat([digits, runs]))
+    ranked = best[(best["dataset"] == "digits")]
+    found = cautions(best, {"digits": 360, "mnist": 10**6, "cifar10": 10**6})
+    p, n, z = ranked["test_accuracy"].max(), 360, 1.959964
+    p = round(p * n) / n
+    middle, half = p + z**2 / 2 / n, z * (p * (1 - p) / n + (z / 2 / n) ** 2) ** 0.5
+    low, high = (100 * (middle + sign * half) / (1 + z**2 / n) for sign in (-1, 1))
+    reached = 100 * digits.loc[tied, "test_accuracy"]
+    assert found == [
+        "Digits, 8 by 8, backpropagation, MLP: 6 schemes are the best on validation data, with "
+        f"100.00%; on test data they reach {reached.min():.2f} to {reached.max():.2f}%.",
+        "Digits, 8 by 8: one of its 360 test examples is 0.28 points, and "
+        f"{100 * ranked['test_accuracy'].max():.2f}% may well be {low:.1f} to {high:.1f}% "
+        "on others (95% interval).",
+    ]
+    rows = with_ties(best)
+    told = rows[rows["tied"].notna()]
+    assert told["tied_range"].tolist() == [f"{reached.min():.2f} to {reached.max():.2f}"]
+    assert told["tied"].tolist() == [6]
+    assert "tied" not in with_ties(best[best["dataset"] == "mnist"])
 
 
 def test_facts_count_the_study(page):
@@ -378,7 +407,7 @@ def test_what_turns_a_verdict_is_one_sentence():
     part = {"summary": "effect", "unit": "accuracy"}
     part["turns_on"] = [dict(zip(names, each, strict=True)) for each in found]
     assert turns(part) == (
-        "supported by Adam alone (+0.36); "
+        "supported by AdamW alone (+0.36); "
         "contradicted by spread as interquartile range (-5.00), HIGGS alone (-1.00)"
     )
     assert turns({**part, "turns_on": []}) == ""
@@ -390,7 +419,7 @@ def test_every_data_set_has_a_section(page, shown):
     assert tables["datasets"][1][1:5] == ["784", "2", "50", "10"]
     claims = {row[0] for row in tables["mnist-claims"][1:]}
     assert claims == {f"C{number}" for number in range(1, 29)} - {"C6", "C11", "C14", "C17", "C18"}
-    assert "<dd>orthogonal, Adam, 0.005</dd>" in page
+    assert "<dd>orthogonal, AdamW, 0.005</dd>" in page
 
 
 def test_schemes_have_the_mean_of_each_model(page, runs):

@@ -142,6 +142,49 @@ def test_hsic_has_nothing_to_train_of_models_of_ones_own():
     assert {sweep.objective for sweep in alone.sweeps()} == {"backprop"}
 
 
+def test_schemes_of_ones_own_have_jobs_of_their_own():
+    """So those of the others are the same jobs as without, and are not trained again."""
+    grid = {"datasets": ["digits"], "models": ["mlp", "kan"], "learning_rates": [0.05, 0.005]}
+    grid["stack"] = ["initialization", "optimizer"]
+    optimizers, initializations = ["adam", "sgd"], ["orthogonal", "kaiming_normal"]
+    plain = study(**grid, optimizers=optimizers, initializations=initializations)
+    more = study(
+        **{**grid, "optimizers": ["a.b:Lion", *optimizers], "warm_start": False},
+        initializations=[*initializations, "mine:fill"],
+    )
+    expected, found = jobs(plain), jobs(more)
+    assert {path: found[path] for path in expected} == expected
+    others = [sweep for path in found if path not in expected for sweep in found[path].sweeps]
+    assert all(sweep.own for sweep in others)
+    parts = {"a.b.Lion-0.05", "0.05-mine.fill", "a.b.Lion-0.05-mine.fill"}
+    assert {sweep.part for sweep in others if sweep.learning_rates == (0.05,)} == parts
+    assert not any(":" in path for path in found)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"optimizers": ["Adam"]},
+            r"optimizers\.0 is 'Adam'; expected a list of different optimizers: sgd, sgd_momentum, "
+            r"adam, or module:function of your own, or one for each model or data set",
+        ),
+        (
+            {"initializations": {"kan": ["he"], "default": ["orthogonal"]}},
+            r"initializations\.kan\.0 is 'he'; expected a list of different initializations: "
+            r"kaiming_normal, kaiming_uniform, orthogonal, or module:function of your own",
+        ),
+        (
+            {"optimizers": ["sgd", "mine:Lion"], "protocol": "published"},
+            r"optimizers is 'mine:Lion'; expected sgd, sgd_momentum, adam, as warm_start is true",
+        ),
+    ],
+)
+def test_what_no_scheme_may_be_is_told(changes, message):
+    with pytest.raises(ConfigError, match=message):
+        study(**changes)
+
+
 def test_text_from_a_command_line_is_read_as_numbers():
     text = {"seeds": ["0", "1"], "learning_rates": ["1e-3", "0.5"], "train_examples": "null"}
     typed = {"seeds": [0, 1], "learning_rates": [0.001, 0.5], "train_examples": None}
@@ -588,6 +631,7 @@ USE_A_NEW_SETTING = """
 import json, sys, yaml
 from dataclasses import asdict
 from kancore.studies.config import ConfigError, resolve
+from kancore.studies.experiments import jobs
 config = yaml.safe_load(sys.stdin)
 studies = [resolve({**config, "made_up": value}) for value in (3, {"kan": 4, "default": None})]
 found = [[(sweep.architecture.model, sweep.made_up) for sweep in each.sweeps()] for each in studies]

@@ -74,6 +74,44 @@ def test_on_unknown_data_of_ones_own_needs_are_guessed(study):
     assert (size.features, size.classes, size.own.parameters) == (5, 2, 5 * 2 + 2)
 
 
+SCHEMES = """import torch
+class Slow(torch.optim.SGD):
+    pass
+def fill(weight, generator):
+    weight.fill_(0.1)
+def half(weight, generator):
+    weight[::2] = 0.1
+"""
+
+
+def test_optimizers_and_initializations_are_tried_with_their_networks(study, monkeypatch):
+    Path("ours.py").write_text(SCHEMES)
+    tried = []
+    run = trials._run
+    monkeypatch.setattr(trials, "_run", lambda parts: tried.extend(parts) or run(parts))
+    grid = {"models": ["mlp", "mine:build"], "learning_rates": [0.1], "wide_depths": ["2layers"]}
+    grid |= {"audit": {"departures": []}, "stability": {"train": []}}
+    grid |= {"objectives": ["backprop"], "optimizers": ["ours:Slow", "sgd"]}
+    given = study(**grid, initializations=["ours:fill"])
+    plan(given)
+    names = [(key, name) for key, name, *_ in tried]
+    assert sorted(names) == [
+        ("initializations", "ours:fill"),
+        ("initializations", "ours:fill"),
+        ("models", "mine:build"),
+        ("optimizers", "ours:Slow"),
+    ]
+    tried.clear()
+    plan(given)
+    assert tried == []
+    message = r"^config: initializations: ours:half: a matrix is not filled with finite numbers$"
+    with pytest.raises(ConfigError, match=message):
+        plan(study(**grid, initializations=["ours:half"]))
+    assert [name for _, name, *_ in tried] == ["ours:half"] * 2
+    with pytest.raises(ConfigError, match=r"^config: optimizers: ours:fill: fill\(parameters"):
+        plan(study(**{**grid, "optimizers": ["ours:fill"]}))
+
+
 def test_what_cannot_train_is_an_error_of_the_configuration(study):
     message = r"^config: models: mine:other: \S+mine\.py has no function other$"
     with pytest.raises(ConfigError, match=message):
