@@ -197,25 +197,30 @@ def best_schemes(runs: pd.DataFrame) -> pd.DataFrame:
     return settings.merge(best, on=list(SETTING), how="left")
 
 
-def choose(schemes: pd.DataFrame) -> pd.DataFrame:
-    """Choose the best of the schemes of each setting; see `best_schemes`.
+def choose(schemes: pd.DataFrame, by: Sequence[str] = SETTING) -> pd.DataFrame:
+    """Choose the best scheme of each setting; see `best_schemes`.
 
     Parameters
     ----------
     schemes
-        From `average_seeds`.
+        From `average_seeds`, or runs that are `counted`; those that diverged come last.
+    by
+        The columns that tell settings apart: with ``seed`` among them each seed chooses for itself.
 
     Returns
     -------
     DataFrame
         The rows of those chosen, with ``tied``.
     """
+    by = [*by]
     # Means of equal accuracies may differ in rounding.
     score = schemes["validation_accuracy"].fillna(schemes["test_accuracy"]).astype(float).round(9)
-    order = ["score", "best_epoch", "train_accuracy"]
-    ranked = schemes.assign(score=score).sort_values(order, ascending=[False, True, False])
-    tied = ranked.groupby([*SETTING, "score"], dropna=False)["score"].transform("size")
-    return ranked.assign(tied=tied).drop_duplicates(list(SETTING)).drop(columns="score")
+    lost = schemes["diverged"].astype(bool)
+    order = ["lost", "score", "best_epoch", "train_accuracy"]
+    ranked = schemes.assign(score=score, lost=lost)
+    ranked = ranked.sort_values(order, ascending=[True, False, True, False])
+    tied = ranked.groupby([*by, "lost", "score"], dropna=False)["score"].transform("size")
+    return ranked.assign(tied=tied).drop_duplicates(by).drop(columns=["lost", "score"])
 
 
 def best_kan_scheme(runs: pd.DataFrame, dataset: str) -> Scheme:

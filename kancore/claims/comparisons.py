@@ -4,7 +4,7 @@ Each function takes `Evidence` and gives differences: a table with the columns o
 pair, none where the evidence lacks what is compared.
 """
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations, pairwise
 from math import log
@@ -68,9 +68,10 @@ class Evidence:
     runs : DataFrame
         Runs of the grid, or whatever of their columns is known.
     best : DataFrame
-        Of these the runs of the best scheme of each architecture, with ``median``, the median test
-        accuracy over schemes, and ``spread``, how far it falls behind the best one; and other
-        measures of how far schemes differ (`DISPERSIONS`).
+        Of these the run of the best scheme of each architecture and seed, with ``tied``, how many
+        validate equally well, ``median``, the median test accuracy over schemes, and ``spread``,
+        how far it falls behind the best one; and other measures of how far schemes differ
+        (`DISPERSIONS`).
     follow_ups : DataFrame
         Runs of the follow-up experiments.
     times : DataFrame
@@ -79,7 +80,7 @@ class Evidence:
     complexity : Series
         Measured intrinsic dimension by data set.
     schemes : DataFrame
-        Schemes averaged over seeds, of which the best are.
+        Schemes averaged over seeds.
     """
 
     runs: pd.DataFrame
@@ -111,9 +112,9 @@ def measured(
 ) -> Evidence:
     """Evidence of a study.
 
-    The best scheme is chosen on validation data, one for all seeds of a setting; it is one of which
-    a run diverged only where each scheme has such a run. Runs that diverged count as
-    `kancore.analysis.statistics.counted` has them.
+    The best scheme is chosen on validation data, by each seed for itself: seeds are independent, and
+    intervals over them hold what the choice does. It is one that diverged only where each did. Runs
+    that diverged count as `kancore.analysis.statistics.counted` has them.
 
     Parameters
     ----------
@@ -130,7 +131,7 @@ def measured(
     schemes, runs = average_seeds(runs), counted(runs)
     return Evidence(
         _with_efficiency(runs, dimensions),
-        _best(runs, schemes),
+        _best(runs),
         counted(follow_ups),
         pd.DataFrame() if timings is None else _times(main_grid(timings)),
         pd.Series(dtype=float) if complexity is None else complexity,
@@ -138,13 +139,8 @@ def measured(
     )
 
 
-def _best(runs: pd.DataFrame, schemes: pd.DataFrame) -> pd.DataFrame:
-    """Give the runs of the best schemes, with how far schemes differ.
-
-    The best are of those that never diverged if there are any.
-    """
-    chosen = pd.concat([choose(schemes[schemes["diverged"] == 0]), choose(schemes)])
-    chosen = chosen[[*SETTING, *SCHEME]].drop_duplicates(list(SETTING))
+def _best(runs: pd.DataFrame) -> pd.DataFrame:
+    """Give the run of the best scheme of each setting and seed, with how far schemes differ."""
     setting = [*SETTING, "seed"]
     runs = runs.astype({"test_accuracy": float})
     accuracies = runs.groupby(setting, dropna=False)["test_accuracy"]
@@ -159,14 +155,14 @@ def _best(runs: pd.DataFrame, schemes: pd.DataFrame) -> pd.DataFrame:
         levels = levels.groupby(setting, dropna=False)
         measures[factor] = levels.max() - levels.min()
     table = pd.DataFrame({_DISPERSION.get(name, name): found for name, found in measures.items()})
-    best = runs.merge(chosen).merge(table.reset_index())
+    best = choose(runs, setting).merge(table.reset_index())
     return best.assign(spread=best["test_accuracy"] - best["median"])
 
 
 def narrowed(evidence: Evidence, schemes: pd.DataFrame) -> Evidence:
     """Keep the runs of some of the schemes, and choose the best among these."""
     runs = evidence.runs.merge(schemes[[*SETTING, *SCHEME]])
-    return replace(evidence, runs=runs, best=_best(runs, schemes), schemes=schemes)
+    return replace(evidence, runs=runs, best=_best(runs), schemes=schemes)
 
 
 def select(evidence: Evidence, keep: Callable[[pd.DataFrame], pd.Series]) -> Evidence:
@@ -403,7 +399,7 @@ def same_orders(evidence: Evidence) -> pd.DataFrame:
 
     The orders are of best schemes, of every KAN and every MLP or wide MLP of a data set. Other
     seeds under backpropagation put them in the same order only so often, which is all that can be
-    asked of another objective. There is one pair for each data set and seed.
+    asked of another objective (`between_seeds`). There is one pair for each data set and seed.
     """
     best = evidence.best
     pairs = []
@@ -412,14 +408,40 @@ def same_orders(evidence: Evidence) -> pd.DataFrame:
             key: _orders(own.set_index(["model", "depth"])["test_accuracy"].astype(float))
             for key, own in rows.groupby(["objective", "seed"])
         }
-        seeds = [seed for objective, seed in signs if objective == "backprop"]
-        for seed in seeds:
-            own = signs["backprop", seed]
-            others = [_agreement(own, signs["backprop", s]) for s in seeds if s != seed]
-            if ("hsic", seed) in signs and others:
-                shared = _agreement(own, signs["hsic", seed])
-                pairs.append((dataset, seed, shared - float(np.mean(others))))
+        own = {seed: orders for (objective, seed), orders in signs.items() if objective != "hsic"}
+        for seed, ceiling in between_seeds(own, _agreement).items():
+            if ("hsic", seed) in signs:
+                shared = _agreement(own[seed], signs["hsic", seed])
+                pairs.append((dataset, seed, shared - ceiling))
     return pd.DataFrame(pairs, columns=PAIR).dropna(ignore_index=True) if pairs else _NONE
+
+
+def between_seeds(
+    own: Mapping[Hashable, pd.Series], alike: Callable[[pd.Series, pd.Series], float]
+) -> dict[Hashable, float]:
+    """Give how alike two seeds are, as a value for each seed.
+
+    The mean of these values is that of all pairs of seeds. Since a seed takes part in many pairs,
+    they are not what it has with the others, but the pseudo-values of the jackknife (Tukey 1958),
+    by which intervals over seeds are those of a mean over pairs.
+
+    Parameters
+    ----------
+    own
+        What each seed gives; with fewer than two there are no values.
+    alike
+        Compares two.
+    """
+    found = {pair: alike(*(own[seed] for seed in pair)) for pair in combinations(own, 2)}
+    if not found:
+        return {}
+    whole = np.mean([*found.values()])
+    values = {}
+    for seed in own:
+        rest = [value for pair, value in found.items() if seed not in pair]
+        without = np.mean(rest) if rest else whole
+        values[seed] = float(len(own) * whole - (len(own) - 1) * without)
+    return values
 
 
 def _orders(accuracy: pd.Series) -> pd.Series:

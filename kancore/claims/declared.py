@@ -26,6 +26,7 @@ from kancore.claims.comparisons import (
     activations,
     at_equal_size,
     backprop,
+    between_seeds,
     comparing,
     degree_for_width,
     depth_gains,
@@ -813,12 +814,12 @@ def _same_outcomes(evidence: Evidence, parts: tuple[Part, ...]) -> pd.DataFrame:
         for known in objectives
     )
     pairs = []
-    for dataset, seed in one.columns.intersection(other.columns):
-        own = one[dataset, seed]
-        rest = [one[key] for key in one if key[0] == dataset and key[1] != seed]
-        shared, *between = (_alike(own, column) for column in (other[dataset, seed], *rest))
-        if between:
-            pairs.append((dataset, seed, shared - float(np.mean(between))))
+    for dataset in one.columns.get_level_values("dataset").unique():
+        own = {seed: one[dataset, seed] for seed in one[dataset]}
+        for seed, ceiling in between_seeds(own, _alike).items():
+            if (dataset, seed) in other:
+                shared = _alike(own[seed], other[dataset, seed])
+                pairs.append((dataset, seed, shared - ceiling))
     return pd.DataFrame(pairs, columns=PAIR).dropna(ignore_index=True)
 
 
