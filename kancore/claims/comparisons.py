@@ -112,9 +112,9 @@ def measured(
 ) -> Evidence:
     """Evidence of a study.
 
-    The best scheme is chosen on validation data, by each seed for itself: seeds are independent, and
-    intervals over them hold what the choice does. It is one that diverged only where each did. Runs
-    that diverged count as `kancore.analysis.statistics.counted` has them.
+    The best scheme is chosen on validation data, by each seed for itself: so seeds are independent
+    observations, and intervals over them hold what the choice does. It is one that diverged only
+    where each did. Runs that diverged count as `kancore.analysis.statistics.counted` has them.
 
     Parameters
     ----------
@@ -189,8 +189,8 @@ def _with_efficiency(runs: pd.DataFrame, dimensions: pd.Series) -> pd.DataFrame:
     """Add logarithms of the efficiency, on test and on validation data, and of its factors.
 
     They are null where there are no more parameters than dimensions. ``best_at_end`` is whether the
-    best epoch is the last evaluation, so that more epochs might have had a better one; ``decline``
-    what test accuracy lost from the best epoch to the last.
+    best epoch is the last evaluation, so that more epochs might have had a better one; ``best_gap``
+    the generalization gap there; ``decline`` what test accuracy lost from there to the last epoch.
     """
     dimension = runs["dataset"].map(dimensions).astype(float).fillna(0)
     epochs, parameters = (
@@ -210,6 +210,7 @@ def _with_efficiency(runs: pd.DataFrame, dimensions: pd.Series) -> pd.DataFrame:
         log_speed=-np.log(epochs),
         log_accuracy=np.log(accuracy),
         log_compactness=-np.log(np.log1p(parameters - dimension)),
+        best_gap=runs["train_accuracy"] - runs["test_accuracy"],
         best_at_end=(runs["best_epoch"] >= budget).fillna(True).astype(bool),
         **dict(zip(names, logarithms, strict=True)),
     )
@@ -298,16 +299,21 @@ def _listed(differences: pd.Series) -> pd.DataFrame:
     return differences.dropna().astype(float).rename("difference").reset_index()[[*PAIR]]
 
 
-def next_depth(table: pd.DataFrame, value: str, by: tuple[str, ...]) -> pd.DataFrame:
-    """Differences of `value` that one more layer makes; pairs agree in the columns `by`."""
+def next_depth(
+    table: pd.DataFrame, value: str, by: tuple[str, ...], lost: str = "failed"
+) -> pd.DataFrame:
+    """Differences of `value` that one more layer makes; pairs agree in the columns `by`.
+
+    Two rows that both are `lost` are no pair.
+    """
     if value not in table:
         return _NONE
     layers = table["depth"].str.removesuffix("layers").astype(int)
     index = [name for name in by if name != "depth"]
-    rows = _narrow(table.assign(layers=layers), index, "layers", value)
+    rows = _narrow(table.assign(layers=layers), index, "layers", value, lost)
     rows = rows.set_index([*index, "layers"])
     steps = [
-        _between(rows, "layers", b, a, value)
+        _between(rows, "layers", b, a, value, lost)
         for a, b in pairwise(sorted(set(layers)))
         if b == a + 1
     ]

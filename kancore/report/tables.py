@@ -58,6 +58,7 @@ BEST_COLUMNS = {
     "best_epoch": ("Best epoch", "number"),
     "parameters": ("Parameters", "count"),
     "schemes": ("Schemes", "count"),
+    "tied": ("Equally good", "count"),
     "diverged_schemes": ("Diverged", "count"),
 }
 TIMING_COLUMNS = {

@@ -183,9 +183,7 @@ def coverage(studies: Sequence[Results]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["claim", "part", "summary", "value", "studies", "held"])
 
 
-def main(
-    tables: Path, studies: int = 200, seeds: int = 3, claims: list[str] | None = None
-) -> None:
+def main(tables: Path, studies: int = 200, seeds: int = 3, claims: list[str] | None = None) -> None:
     """Check the intervals of studies like one that was made.
 
     Parameters

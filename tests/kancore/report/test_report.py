@@ -374,11 +374,15 @@ def test_what_turns_a_verdict_is_one_sentence():
         ("alone", "higgs", "contradicted", -0.01),
     ]
     names = ("choice", "setting", "verdict", "value")
-    part = {"summary": "effect", "unit": "accuracy"}
+    part = {"summary": "effect", "unit": "accuracy", "declared": "supported"}
     part["turns_on"] = [dict(zip(names, each, strict=True)) for each in found]
     assert turns(part) == (
-        "supported by Adam alone (+0.36); "
+        "depends on the measure of dispersion and the data set: supported by Adam alone (+0.36); "
         "contradicted by spread as interquartile range (-5.00), HIGGS alone (-1.00)"
+    )
+    undecided = turns({**part, "declared": "inconclusive"})
+    assert undecided.startswith(
+        "depends on the optimizer and the measure of dispersion and the data set: supported by Adam"
     )
     assert turns({**part, "turns_on": []}) == ""
 
