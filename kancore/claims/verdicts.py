@@ -94,7 +94,7 @@ def judge(
     beside: dict[tuple[str, str], Mapping[str, Any]] = {}
     if published is not None:
         beside = {(row["claim"], row["question"]): row for row in published.to_dict("records")}
-    other = []
+    other = None
     if by_choices:
         known = (*choices(evidence), *more)
         other = [(choice, choice.change(evidence)) for choice in known]
@@ -213,7 +213,7 @@ def _test(
     part: Part,
     evidence: Evidence,
     published: Mapping[str, Any] | None,
-    other: Sequence[tuple[Choice, Evidence]],
+    other: Sequence[tuple[Choice, Evidence]] | None,
 ) -> dict[str, Any]:
     pairs = evidence.pairs(part.compare)
     measured, decided = measure(pairs), _decided(part, pairs)
@@ -253,13 +253,15 @@ def _test(
 
 
 def _by_other_choices(
-    part: Part, pairs: pd.DataFrame, other: Sequence[tuple[Choice, Evidence]]
+    part: Part, pairs: pd.DataFrame, other: Sequence[tuple[Choice, Evidence]] | None
 ) -> Iterator[tuple[str, str, pd.DataFrame]]:
     """Give each choice, its setting, and the pairs that it leaves of a test."""
+    if other is None:
+        return
     for choice, changed in other:
         if part.over in choice.over:
             yield choice.name, choice.setting, changed.pairs(part.compare)
-    names = pairs["dataset"].unique() if other else ()
+    names = pairs["dataset"].unique()
     for name in names if len(names) > 2 else ():  # of two one is without the other
         yield "without", name, pairs[pairs["dataset"] != name]
 
