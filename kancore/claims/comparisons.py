@@ -478,18 +478,19 @@ def activations(evidence: Evidence, first: str, second: str) -> pd.DataFrame:
 
 
 def degree_for_width(evidence: Evidence) -> pd.DataFrame:
-    """Accuracy of a higher degree less that of a lower one and a larger width, as many parameters.
+    """Accuracy of a degree less that of the least one and a larger width, with as many parameters.
 
-    Networks have one hidden layer. The accuracy of the lower degree is interpolated over the
-    logarithms of sizes between its widths; each two degrees of a study are compared.
+    Networks have one hidden layer. A study trains the widths of the least degree that take as many
+    parameters (`kancore.studies.experiments`); where that is no whole number, or they are not
+    there, the accuracy is interpolated over the logarithms of sizes between the nearest widths.
     """
     pairs = []
     for key, networks in _networks(evidence, "width_degree", ["dataset", "seed"]):
         shallow = [network for network in networks if "x" not in network.hidden_widths]
-        for low, high in combinations(sorted({network.degree for network in shallow}), 2):
-            curve = [network for network in shallow if network.degree == low]
-            ends = [network for network in shallow if network.degree == high]
-            pairs += [(*key, difference) for difference in _beside(ends, curve)]
+        least = min((network.degree for network in shallow), default=0)
+        curve = [network for network in shallow if network.degree == least]
+        higher = [network for network in shallow if network.degree > least]
+        pairs += [(*key, difference) for difference in _beside(higher, curve)]
     return pd.DataFrame(pairs, columns=PAIR) if pairs else _NONE
 
 

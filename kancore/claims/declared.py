@@ -656,7 +656,7 @@ def _on_splines(thresholds: Thresholds) -> tuple[Claim, ...]:
             "C8",
             "the follow-up width_degree with several degrees, widths and layers",
             Part(
-                "A higher degree less a larger width of a lower degree with as many parameters",
+                "A higher degree less a larger width of the least degree with as many parameters",
                 comparing(degree_for_width),
                 below=0,
                 over=OTHER,

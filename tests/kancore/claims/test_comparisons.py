@@ -261,12 +261,26 @@ def widths_and_degrees(rows):
 
 
 def test_a_degree_is_beside_a_width_of_as_many_parameters():
-    """Halfway in logarithms between 100 and 10,000 parameters is 1,000: 0.6 by the low degree."""
+    """Halfway in logarithms between 100 and 10,000 parameters is 1,000: 0.6 by the least degree."""
     known = widths_and_degrees(
         [("8", 1, 100, 0.5), ("32", 1, 10_000, 0.7), ("8", 2, 1000, 0.65), ("32", 2, 20_000, 0.9)]
     )
     pairs = comparisons.degree_for_width(known)
     assert pairs["difference"].tolist() == pytest.approx([0.05])  # the largest is out of reach
+
+
+def test_the_nearest_widths_are_beside_a_degree():
+    """That which has as many parameters, or two a unit apart, whatever others there are."""
+    known = widths_and_degrees(
+        [("8", 1, 640, 0.1), ("10", 1, 800, 0.6), ("64", 1, 5120, 0.2), ("8", 3, 800, 0.65)]
+    )
+    assert comparisons.degree_for_width(known)["difference"].tolist() == pytest.approx([0.05])
+    known = widths_and_degrees(
+        [("8", 1, 640, 0.1), ("9", 1, 720, 0.5), ("10", 1, 800, 0.6), ("8", 2, 760, 0.65)]
+    )
+    between = 0.5 + 0.1 * log(760 / 720) / log(800 / 720)
+    pairs = comparisons.degree_for_width(known)
+    assert pairs["difference"].tolist() == pytest.approx([0.65 - between])
 
 
 def test_a_layer_is_beside_the_degrees_that_take_as_many_parameters():
