@@ -289,6 +289,13 @@ def interquartile_mean(values: np.ndarray) -> np.ndarray:
     return ordered[..., cut : ordered.shape[-1] - cut].mean(axis=-1)
 
 
+def _in_middle_half(values: np.ndarray) -> np.ndarray:
+    """Whether each of some values is one of those of which `interquartile_mean` is the mean."""
+    cut = len(values) // 4
+    rank = np.argsort(np.argsort(values, kind="stable"))
+    return (rank >= cut) & (rank < len(values) - cut)
+
+
 def probability_of_improvement(differences: np.ndarray) -> np.ndarray:
     """Share of paired differences above zero along the last axis, ties counted as a half."""
     return (np.sign(differences).mean(axis=-1) + 1) / 2
@@ -407,7 +414,9 @@ def over_seeds(
     weights, so it is the seeds of a stratum that are independent, not they. The variance is that of
     the stratified jackknife, which leaves out one seed of one stratum at a time and counts the
     others of that stratum more (Wolter 2007, Introduction to Variance Estimation, section 4.5);
-    degrees of freedom are Satterthwaite's.
+    degrees of freedom are Satterthwaite's. An interquartile mean has those of the seeds that are in
+    the middle half with an observation, as a trimmed mean has (Tukey & McLaughlin 1963): of five
+    seeds with one each, two.
 
     Parameters
     ----------
@@ -424,6 +433,8 @@ def over_seeds(
     if fewest_seeds(strata, seeds) < FEWEST_SEEDS:
         return OverSeeds(middle, float("nan"), float("nan"))
     variances, freedoms = [], []
+    trimmed = statistic is interquartile_mean
+    told = _in_middle_half(values) if trimmed else np.ones(len(values), bool)
     for stratum in np.unique(strata):
         inside = strata == stratum
         numbers = np.unique(seeds[inside])
@@ -433,7 +444,7 @@ def over_seeds(
             weights = np.where(inside, np.where(seeds == number, 0, count), count - 1)
             left.append(statistic(np.repeat(values, weights)))
         variances.append((count - 1) * np.var(left))
-        freedoms.append(count - 1)
+        freedoms.append(max(1, len(np.unique(seeds[inside & told])) - 1))
     variance = float(sum(variances))
     if variance <= _ROUNDING**2:
         return OverSeeds(middle, float("nan"), float("nan"))

@@ -50,7 +50,7 @@ def simulate(
 
     def effect(*by: str) -> np.ndarray:
         groups = runs.groupby([*by], dropna=False).ngroup().to_numpy()
-        return random.normal(size=groups.max() + 1)[groups]
+        return random.normal(size=groups.max(initial=-1) + 1)[groups]
 
     def varied() -> np.ndarray:
         share = _EXAMPLES * effect("dataset", "seed")
