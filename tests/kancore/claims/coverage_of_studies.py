@@ -167,20 +167,26 @@ def coverage(studies: Sequence[Results]) -> pd.DataFrame:
     -------
     DataFrame
         One row a test that can be made: ``claim``, ``part``, ``summary``, ``value`` (of all pairs
-        of all studies), ``studies`` with an interval, and the share of these that holds it.
+        of all studies), ``mean`` (of the studies' own values, from which that of all differs where
+        a few networks are far apart and the middle half of few pairs has others), ``studies`` with
+        an interval, and the shares of these that hold the value and the mean.
     """
     rows = []
     for claim in CLAIMS:
         for number, part in enumerate(claim.parts, start=1):
             own = [study[claim.name, number] for study in studies if (claim.name, number) in study]
             if own:
-                pooled = np.concatenate([differences for differences, _ in own])
-                value = float(SUMMARIES[part.summary](pooled))
+                summary = SUMMARIES[part.summary]
+                value = float(summary(np.concatenate([differences for differences, _ in own])))
+                mean = float(np.mean([summary(differences) for differences, _ in own]))
                 low, high = np.array([interval for _, interval in own]).T
                 known = ~np.isnan(low)
-                held = ((low <= value) & (value <= high))[known].mean()
-                rows.append((claim.name, number, part.summary, value, int(known.sum()), held))
-    return pd.DataFrame(rows, columns=["claim", "part", "summary", "value", "studies", "held"])
+                held = [((low <= at) & (at <= high))[known].mean() for at in (value, mean)]
+                rows.append(
+                    (claim.name, number, part.summary, value, mean, int(known.sum()), *held)
+                )
+    columns = ["claim", "part", "summary", "value", "mean", "studies", "held", "held_mean"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def main(tables: Path, studies: int = 200, seeds: int = 3, claims: list[str] | None = None) -> None:
