@@ -303,8 +303,8 @@ def _on_training(thresholds: Thresholds) -> tuple[Claim, ...]:
     """Claims on overfitting, stability, and the time and epochs that training takes."""
     size = thresholds.same_size
     gap = comparing(_models, first="kan", second="mlp", value="generalization_gap")
-    wide = {"first": "kan", "second": "wide_mlp", "within": size}
-    rivals = {
+    wide: dict[str, Any] = {"first": "kan", "second": "wide_mlp", "within": size}
+    rivals: dict[str, dict[str, Any]] = {
         "MLP of the same depth": {"first": "kan", "second": "mlp"},
         "wide MLP of the same depth, size": wide,
     }
