@@ -326,19 +326,20 @@ def test_a_test_whose_sign_turns_with_more_choices_depends_on_them():
 
 
 def test_a_test_whose_sign_turns_without_a_data_set_depends_on_it():
-    """One of three data sets outweighs the others, none of which decides anything alone."""
-    places = np.arange(90)
-    names = np.where(places < 60, "large", np.where(places % 2, "one", "two"))
-    shift = np.where(places < 60, 0.02, -0.01) + 0.0004 * np.sin(places)
-    noise = np.where(places < 60, 0.0, 0.005 * (places % 3 - 1) * np.where(places % 2, 1, -1))
-    table = {"dataset": names, "seed": places % 3, "difference": shift + noise}
+    """One of five data sets outweighs the others, none of which decides anything alone."""
+    places = np.arange(180)
+    names = np.where(places < 108, "large", (places % 4).astype(str))
+    seeds = places // 4 % 3
+    noise = 0.005 * (seeds - 1) * np.where(places % 2, 1, -1)
+    shift = np.where(places < 108, 0.02, noise - 0.01) + 0.0004 * np.sin(places)
+    table = {"dataset": names, "seed": seeds, "difference": shift}
     test = Part("a", lambda known: pd.DataFrame(table), above=0)
     (claim,) = judge(STUDY, claims=[Claim("C0", SO, "pairs", (test,))])
     (found,) = claim["parts"]
     told = {(each["choice"], each["setting"]): each["verdict"] for each in found["turns_on"]}
     assert (claim["verdict"], found["declared"]) == ("depends", "supported")
     assert told["without", "large"] == "contradicted"
-    assert {found["by_dataset"][name]["verdict"] for name in ("one", "two")} == {"inconclusive"}
+    assert {found["by_dataset"][name]["verdict"] for name in "0123"} == {"inconclusive"}
 
 
 def test_each_data_set_has_its_interval():
