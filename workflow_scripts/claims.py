@@ -32,13 +32,15 @@ def main(
     """Read what was measured, of the grid first, and published; write the verdicts."""
     grid = read_table(runs, RUNS)
     evaluated, *others = [read_table(path, HISTORY) for path in histories]
-    rest = (
-        paper_dimensions(pd.read_csv(dimensions)),
-        read_table(timings, TIMINGS),
-        measured_complexity(read_table(estimates, INTRINSIC_DIMENSIONS)),
+    known = {
+        "dimensions": paper_dimensions(pd.read_csv(dimensions)),
+        "timings": read_table(timings, TIMINGS),
+        "complexity": measured_complexity(read_table(estimates, INTRINSIC_DIMENSIONS)),
+    }
+    evidence = measured(
+        grid, read_table(follow_ups, RUNS) if follow_ups else grid.iloc[:0], **known
     )
-    evidence = measured(grid, read_table(follow_ups, RUNS) if follow_ups else grid.iloc[:0], *rest)
-    material = Material((evaluated, others[0] if others else evaluated.iloc[:0]), *rest)
+    material = Material((evaluated, others[0] if others else evaluated.iloc[:0]), **known)
     claims = judge(evidence, pd.read_csv(published), more=material.choices())
     result = {"study": study, "thresholds": THRESHOLDS, "claims": claims}
     if own_models := compare(evidence):
