@@ -414,9 +414,9 @@ def over_seeds(
     weights, so it is the seeds of a stratum that are independent, not they. The variance is that of
     the stratified jackknife, which leaves out one seed of one stratum at a time and counts the
     others of that stratum more (Wolter 2007, Introduction to Variance Estimation, section 4.5);
-    degrees of freedom are Satterthwaite's. An interquartile mean has those of the seeds that are in
-    the middle half with an observation, as a trimmed mean has (Tukey & McLaughlin 1963): of five
-    seeds with one each, two.
+    degrees of freedom are Satterthwaite's. An interquartile mean has as many fewer as seeds have no
+    observation in the middle half, as a trimmed mean has (Tukey & McLaughlin 1963): of five seeds
+    with one each, two are left.
 
     Parameters
     ----------
@@ -432,7 +432,7 @@ def over_seeds(
     middle = float(statistic(values))
     if fewest_seeds(strata, seeds) < FEWEST_SEEDS:
         return OverSeeds(middle, float("nan"), float("nan"))
-    variances, freedoms = [], []
+    variances, freedoms, all_seeds, told_seeds = [], [], 0, 0
     trimmed = statistic is interquartile_mean
     told = _in_middle_half(values) if trimmed else np.ones(len(values), bool)
     for stratum in np.unique(strata):
@@ -444,12 +444,15 @@ def over_seeds(
             weights = np.where(inside, np.where(seeds == number, 0, count), count - 1)
             left.append(statistic(np.repeat(values, weights)))
         variances.append((count - 1) * np.var(left))
-        freedoms.append(max(1, len(np.unique(seeds[inside & told])) - 1))
+        freedoms.append(count - 1)
+        all_seeds += count
+        told_seeds += len(np.unique(seeds[inside & told]))
     variance = float(sum(variances))
     if variance <= _ROUNDING**2:
         return OverSeeds(middle, float("nan"), float("nan"))
     freedom = variance**2 / sum(v**2 / f for v, f in zip(variances, freedoms, strict=True))
-    return OverSeeds(middle, variance**0.5, float(freedom))
+    freedom *= (told_seeds - 1) / (all_seeds - 1)
+    return OverSeeds(middle, variance**0.5, max(1.0, float(freedom)))
 
 
 def interval_over_seeds(

@@ -59,7 +59,7 @@ def best(runs):
 def over_seeds(pairs, statistic):
     """Value and 95% interval: leave out one seed of a data set, and weigh its others up.
 
-    A trimmed mean has degrees of freedom of the seeds of which it keeps a pair.
+    A trimmed mean has as many fewer degrees of freedom as it keeps no pair of a seed.
     """
     ranks, cut = pairs["d"].rank(method="first"), len(pairs) // 4
     kept = pairs[(ranks > cut) & (ranks <= len(pairs) - cut)] if statistic is middle else pairs
@@ -78,8 +78,8 @@ def over_seeds(pairs, statistic):
             values.append(statistic(np.concatenate(sample)))
         spread[name] = (count - 1) / count * sum((np.array(values) - np.mean(values)) ** 2)
     variance = sum(spread.values())
-    freedoms = {name: max(1, kept.get(name, 0) - 1) for name in groups}
-    freedom = variance**2 / sum(v**2 / freedoms[name] for name, v in spread.items())
+    freedom = variance**2 / sum(v**2 / (len(groups[n]) - 1) for n, v in spread.items())
+    freedom *= (kept.sum() - 1) / (sum(map(len, groups.values())) - 1)
     value = statistic(pairs["d"].to_numpy())
     return value, t.interval(0.95, freedom, loc=value, scale=variance**0.5)
 
