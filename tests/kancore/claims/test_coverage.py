@@ -44,7 +44,7 @@ def with_seed_effects(keys, random, size=0.01):
 
 @pytest.mark.slow
 def test_intervals_of_claims_hold_the_truth_at_their_rate():
-    """C1, of best schemes, and C3, of all: whatever the truth, 95 of 100 studies hold it; 1,000 tell by 0.7 points."""
+    """C1, of best schemes, and C3, of all: whatever the truth, 95 of 100 studies hold it."""
     random = np.random.default_rng(1)
     best, runs = grid(3, 1), grid(3, 4)
     held, claims = [], [BY_NAME["C1"], BY_NAME["C3"]]
