@@ -82,8 +82,8 @@ class Trained(nn.Module):
         if unknown := self.offset.isnan().nonzero().flatten().tolist():
             raise ValueError(
                 f"features {listed(map(str, unknown))} had numbers beyond 2**53 in training, where "
-                "they were counted from their lowest, which is not kept; expected features that are "
-                "counted from a number of your own"
+                "they were counted from their lowest, which is not kept; expected features that "
+                "are counted from a number of your own"
             )
         return self.prepared(x.double() - self.offset)
 

@@ -14,6 +14,7 @@ rule claims:
         runs=f"{OUT}/tables/grid/runs.parquet",
         timings=f"{OUT}/tables/grid/timings.parquet",
         follow_ups=tables_of("follow_ups", "runs"),
+        histories=[*tables_of("grid", "history"), *tables_of("follow_ups", "history")],
         published=PUBLISHED_COMPARISONS,
         dimensions=PUBLISHED_DIMENSIONS,
         estimates=rules.intrinsic_dimension.output.estimates,
@@ -41,7 +42,8 @@ rule claims:
         f"test the claims on study {STUDY.name}"
     shell:
         'python -P "$KANCORE_RUN" workflow_scripts/claims.py --study {params.study} --runs {input.runs:q}'
-        " --timings {input.timings:q} {params.follow_ups} --published {input.published:q}"
+        " --timings {input.timings:q} {params.follow_ups} --histories {input.histories:q}"
+        " --published {input.published:q}"
         " --dimensions {input.dimensions:q} --estimates {input.estimates:q} --out {output.claims:q}"
         " --table {output.table:q} --csv {output.csv:q} --code {params.code} 2> {log:q}"
 

@@ -198,30 +198,35 @@ def best_schemes(runs: pd.DataFrame) -> pd.DataFrame:
     return settings.merge(best, on=list(SETTING), how="left")
 
 
-def choose(schemes: pd.DataFrame) -> pd.DataFrame:
-    """Choose the best of the schemes of each setting; see `best_schemes`.
+def choose(schemes: pd.DataFrame, by: Sequence[str] = SETTING) -> pd.DataFrame:
+    """Choose the best scheme of each setting; see `best_schemes`.
 
     Parameters
     ----------
     schemes
-        From `average_seeds`.
+        From `average_seeds`, or runs that are `counted`; those that diverged come last.
+    by
+        The columns that tell settings apart: with ``seed`` among them each seed chooses for itself.
 
     Returns
     -------
     DataFrame
         The rows of those chosen, with ``tied``, ``tied_low`` and ``tied_high``.
     """
+    by = [*by]
     # Means of equal accuracies may differ in rounding.
     score = schemes["validation_accuracy"].fillna(schemes["test_accuracy"]).astype(float).round(9)
-    order = ["score", "best_epoch", "train_accuracy"]
-    ranked = schemes.assign(score=score).sort_values(order, ascending=[False, True, False])
-    tied = ranked.groupby([*SETTING, "score"], dropna=False)["test_accuracy"]
+    lost = schemes["diverged"].astype(bool)
+    order = ["lost", "score", "best_epoch", "train_accuracy"]
+    ranked = schemes.assign(score=score, lost=lost)
+    ranked = ranked.sort_values(order, ascending=[True, False, True, False])
+    tied = ranked.groupby([*by, "lost", "score"], dropna=False)["test_accuracy"]
     ranked = ranked.assign(
         tied=tied.transform("size"),
         tied_low=tied.transform("min"),
         tied_high=tied.transform("max"),
     )
-    return ranked.drop_duplicates(list(SETTING)).drop(columns="score")
+    return ranked.drop_duplicates(by).drop(columns=["lost", "score"])
 
 
 def best_kan_scheme(runs: pd.DataFrame, dataset: str) -> Scheme:
@@ -302,6 +307,13 @@ def interquartile_mean(values: np.ndarray) -> np.ndarray:
     ordered = np.sort(values, axis=-1)
     cut = ordered.shape[-1] // 4
     return ordered[..., cut : ordered.shape[-1] - cut].mean(axis=-1)
+
+
+def _in_middle_half(values: np.ndarray) -> np.ndarray:
+    """Whether each of some values is one of those of which `interquartile_mean` is the mean."""
+    cut = len(values) // 4
+    rank = np.argsort(np.argsort(values, kind="stable"))
+    return (rank >= cut) & (rank < len(values) - cut)
 
 
 def probability_of_improvement(differences: np.ndarray) -> np.ndarray:
@@ -422,7 +434,9 @@ def over_seeds(
     weights, so it is the seeds of a stratum that are independent, not they. The variance is that of
     the stratified jackknife, which leaves out one seed of one stratum at a time and counts the
     others of that stratum more (Wolter 2007, Introduction to Variance Estimation, section 4.5);
-    degrees of freedom are Satterthwaite's.
+    degrees of freedom are Satterthwaite's. An interquartile mean has as many fewer as seeds have no
+    observation in the middle half, as a trimmed mean has (Tukey & McLaughlin 1963): of five seeds
+    with one each, two are left.
 
     Parameters
     ----------
@@ -438,7 +452,9 @@ def over_seeds(
     middle = float(statistic(values))
     if fewest_seeds(strata, seeds) < FEWEST_SEEDS:
         return OverSeeds(middle, float("nan"), float("nan"))
-    variances, freedoms = [], []
+    variances, freedoms, all_seeds, told_seeds = [], [], 0, 0
+    trimmed = statistic is interquartile_mean
+    told = _in_middle_half(values) if trimmed else np.ones(len(values), bool)
     for stratum in np.unique(strata):
         inside = strata == stratum
         numbers = np.unique(seeds[inside])
@@ -449,11 +465,14 @@ def over_seeds(
             left.append(statistic(np.repeat(values, weights)))
         variances.append((count - 1) * np.var(left))
         freedoms.append(count - 1)
+        all_seeds += count
+        told_seeds += len(np.unique(seeds[inside & told]))
     variance = float(sum(variances))
     if variance <= _ROUNDING**2:
         return OverSeeds(middle, float("nan"), float("nan"))
     freedom = variance**2 / sum(v**2 / f for v, f in zip(variances, freedoms, strict=True))
-    return OverSeeds(middle, variance**0.5, float(freedom))
+    freedom *= (told_seeds - 1) / (all_seeds - 1)
+    return OverSeeds(middle, variance**0.5, max(1.0, float(freedom)))
 
 
 def interval_over_seeds(

@@ -59,9 +59,8 @@ def _medians(evidence: Evidence) -> Evidence:
 
 
 def _best_alone(evidence: Evidence) -> Evidence:
-    """Take the best scheme of each architecture, whichever it is, in place of all."""
-    key = [*SETTING, *SCHEME]
-    best = evidence.runs.merge(evidence.best[key].drop_duplicates(), on=key)
+    """Take the best scheme of each architecture and seed, whichever it is, in place of all."""
+    best = evidence.runs.merge(evidence.best[[*SETTING, *SCHEME, "seed"]])
     return replace(evidence, runs=best.assign(initialization="", optimizer="", learning_rate=0.0))
 
 

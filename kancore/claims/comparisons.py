@@ -4,7 +4,7 @@ Each function takes `Evidence` and gives differences: a table with the columns o
 pair, none where the evidence lacks what is compared.
 """
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations, pairwise
 from math import log
@@ -68,9 +68,10 @@ class Evidence:
     runs : DataFrame
         Runs of the grid, or whatever of their columns is known.
     best : DataFrame
-        Of these the runs of the best scheme of each architecture, with ``median``, the median test
-        accuracy over schemes, and ``spread``, how far it falls behind the best one; and other
-        measures of how far schemes differ (`DISPERSIONS`).
+        Of these the run of the best scheme of each architecture and seed, with ``tied``, how many
+        validate equally well, ``median``, the median test accuracy over schemes, and ``spread``,
+        how far it falls behind the best one; and other measures of how far schemes differ
+        (`DISPERSIONS`).
     follow_ups : DataFrame
         Runs of the follow-up experiments.
     times : DataFrame
@@ -79,7 +80,7 @@ class Evidence:
     complexity : Series
         Measured intrinsic dimension by data set.
     schemes : DataFrame
-        Schemes averaged over seeds, of which the best are.
+        Schemes averaged over seeds.
     """
 
     runs: pd.DataFrame
@@ -111,9 +112,9 @@ def measured(
 ) -> Evidence:
     """Evidence of a study.
 
-    The best scheme is chosen on validation data, one for all seeds of a setting; it is one of which
-    a run diverged only where each scheme has such a run. Runs that diverged count as
-    `kancore.analysis.statistics.counted` has them.
+    The best scheme is chosen on validation data, by each seed for itself: so seeds are independent
+    observations, and intervals over them hold what the choice does. It is one that diverged only
+    where each did. Runs that diverged count as `kancore.analysis.statistics.counted` has them.
 
     Parameters
     ----------
@@ -130,7 +131,7 @@ def measured(
     schemes, runs = average_seeds(runs), counted(runs)
     return Evidence(
         _with_efficiency(runs, dimensions),
-        _best(runs, schemes),
+        _best(runs),
         counted(follow_ups),
         pd.DataFrame() if timings is None else _times(main_grid(timings)),
         pd.Series(dtype=float) if complexity is None else complexity,
@@ -138,13 +139,8 @@ def measured(
     )
 
 
-def _best(runs: pd.DataFrame, schemes: pd.DataFrame) -> pd.DataFrame:
-    """Give the runs of the best schemes, with how far schemes differ.
-
-    The best are of those that never diverged if there are any.
-    """
-    chosen = pd.concat([choose(schemes[schemes["diverged"] == 0]), choose(schemes)])
-    chosen = chosen[[*SETTING, *SCHEME]].drop_duplicates(list(SETTING))
+def _best(runs: pd.DataFrame) -> pd.DataFrame:
+    """Give the run of the best scheme of each setting and seed, with how far schemes differ."""
     setting = [*SETTING, "seed"]
     runs = runs.astype({"test_accuracy": float})
     accuracies = runs.groupby(setting, dropna=False)["test_accuracy"]
@@ -159,14 +155,14 @@ def _best(runs: pd.DataFrame, schemes: pd.DataFrame) -> pd.DataFrame:
         levels = levels.groupby(setting, dropna=False)
         measures[factor] = levels.max() - levels.min()
     table = pd.DataFrame({_DISPERSION.get(name, name): found for name, found in measures.items()})
-    best = runs.merge(chosen).merge(table.reset_index())
+    best = choose(runs, setting).merge(table.reset_index())
     return best.assign(spread=best["test_accuracy"] - best["median"])
 
 
 def narrowed(evidence: Evidence, schemes: pd.DataFrame) -> Evidence:
     """Keep the runs of some of the schemes, and choose the best among these."""
     runs = evidence.runs.merge(schemes[[*SETTING, *SCHEME]])
-    return replace(evidence, runs=runs, best=_best(runs, schemes), schemes=schemes)
+    return replace(evidence, runs=runs, best=_best(runs), schemes=schemes)
 
 
 def select(evidence: Evidence, keep: Callable[[pd.DataFrame], pd.Series]) -> Evidence:
@@ -193,8 +189,8 @@ def _with_efficiency(runs: pd.DataFrame, dimensions: pd.Series) -> pd.DataFrame:
     """Add logarithms of the efficiency, on test and on validation data, and of its factors.
 
     They are null where there are no more parameters than dimensions. ``best_at_end`` is whether the
-    best epoch is the last evaluation, so that more epochs might have had a better one; ``decline``
-    what test accuracy lost from the best epoch to the last.
+    best epoch is the last evaluation, so that more epochs might have had a better one; ``best_gap``
+    the generalization gap there; ``decline`` what test accuracy lost from there to the last epoch.
     """
     dimension = runs["dataset"].map(dimensions).astype(float).fillna(0)
     epochs, parameters = (
@@ -214,6 +210,7 @@ def _with_efficiency(runs: pd.DataFrame, dimensions: pd.Series) -> pd.DataFrame:
         log_speed=-np.log(epochs),
         log_accuracy=np.log(accuracy),
         log_compactness=-np.log(np.log1p(parameters - dimension)),
+        best_gap=runs["train_accuracy"] - runs["test_accuracy"],
         best_at_end=(runs["best_epoch"] >= budget).fillna(True).astype(bool),
         **dict(zip(names, logarithms, strict=True)),
     )
@@ -302,16 +299,21 @@ def _listed(differences: pd.Series) -> pd.DataFrame:
     return differences.dropna().astype(float).rename("difference").reset_index()[[*PAIR]]
 
 
-def next_depth(table: pd.DataFrame, value: str, by: tuple[str, ...]) -> pd.DataFrame:
-    """Differences of `value` that one more layer makes; pairs agree in the columns `by`."""
+def next_depth(
+    table: pd.DataFrame, value: str, by: tuple[str, ...], lost: str = "failed"
+) -> pd.DataFrame:
+    """Differences of `value` that one more layer makes; pairs agree in the columns `by`.
+
+    Two rows that both are `lost` are no pair.
+    """
     if value not in table:
         return _NONE
     layers = table["depth"].str.removesuffix("layers").astype(int)
     index = [name for name in by if name != "depth"]
-    rows = _narrow(table.assign(layers=layers), index, "layers", value)
+    rows = _narrow(table.assign(layers=layers), index, "layers", value, lost)
     rows = rows.set_index([*index, "layers"])
     steps = [
-        _between(rows, "layers", b, a, value)
+        _between(rows, "layers", b, a, value, lost)
         for a, b in pairwise(sorted(set(layers)))
         if b == a + 1
     ]
@@ -403,7 +405,7 @@ def same_orders(evidence: Evidence) -> pd.DataFrame:
 
     The orders are of best schemes, of every KAN and every MLP or wide MLP of a data set. Other
     seeds under backpropagation put them in the same order only so often, which is all that can be
-    asked of another objective. There is one pair for each data set and seed.
+    asked of another objective (`between_seeds`). There is one pair for each data set and seed.
     """
     best = evidence.best
     pairs = []
@@ -412,14 +414,40 @@ def same_orders(evidence: Evidence) -> pd.DataFrame:
             key: _orders(own.set_index(["model", "depth"])["test_accuracy"].astype(float))
             for key, own in rows.groupby(["objective", "seed"])
         }
-        seeds = [seed for objective, seed in signs if objective == "backprop"]
-        for seed in seeds:
-            own = signs["backprop", seed]
-            others = [_agreement(own, signs["backprop", s]) for s in seeds if s != seed]
-            if ("hsic", seed) in signs and others:
-                shared = _agreement(own, signs["hsic", seed])
-                pairs.append((dataset, seed, shared - float(np.mean(others))))
+        own = {seed: orders for (objective, seed), orders in signs.items() if objective != "hsic"}
+        for seed, ceiling in between_seeds(own, _agreement).items():
+            if ("hsic", seed) in signs:
+                shared = _agreement(own[seed], signs["hsic", seed])
+                pairs.append((dataset, seed, shared - ceiling))
     return pd.DataFrame(pairs, columns=PAIR).dropna(ignore_index=True) if pairs else _NONE
+
+
+def between_seeds(
+    own: Mapping[Hashable, pd.Series], alike: Callable[[pd.Series, pd.Series], float]
+) -> dict[Hashable, float]:
+    """Give how alike two seeds are, as a value for each seed.
+
+    The mean of these values is that of all pairs of seeds. Since a seed takes part in many pairs,
+    they are not what it has with the others, but the pseudo-values of the jackknife (Tukey 1958),
+    by which intervals over seeds are those of a mean over pairs.
+
+    Parameters
+    ----------
+    own
+        What each seed gives; with fewer than two there are no values.
+    alike
+        Compares two.
+    """
+    found = {pair: alike(*(own[seed] for seed in pair)) for pair in combinations(own, 2)}
+    if not found:
+        return {}
+    whole = np.mean([*found.values()])
+    values = {}
+    for seed in own:
+        rest = [value for pair, value in found.items() if seed not in pair]
+        without = np.mean(rest) if rest else whole
+        values[seed] = float(len(own) * whole - (len(own) - 1) * without)
+    return values
 
 
 def _orders(accuracy: pd.Series) -> pd.Series:
@@ -450,18 +478,19 @@ def activations(evidence: Evidence, first: str, second: str) -> pd.DataFrame:
 
 
 def degree_for_width(evidence: Evidence) -> pd.DataFrame:
-    """Accuracy of a higher degree less that of a lower one and a larger width, as many parameters.
+    """Accuracy of a degree less that of the least one and a larger width, with as many parameters.
 
-    Networks have one hidden layer. The accuracy of the lower degree is interpolated over the
-    logarithms of sizes between its widths; each two degrees of a study are compared.
+    Networks have one hidden layer. A study trains the widths of the least degree that take as many
+    parameters (`kancore.studies.experiments`); where that is no whole number, or they are not
+    there, the accuracy is interpolated over the logarithms of sizes between the nearest widths.
     """
     pairs = []
     for key, networks in _networks(evidence, "width_degree", ["dataset", "seed"]):
         shallow = [network for network in networks if "x" not in network.hidden_widths]
-        for low, high in combinations(sorted({network.degree for network in shallow}), 2):
-            curve = [network for network in shallow if network.degree == low]
-            ends = [network for network in shallow if network.degree == high]
-            pairs += [(*key, difference) for difference in _beside(ends, curve)]
+        least = min((network.degree for network in shallow), default=0)
+        curve = [network for network in shallow if network.degree == least]
+        higher = [network for network in shallow if network.degree > least]
+        pairs += [(*key, difference) for difference in _beside(higher, curve)]
     return pd.DataFrame(pairs, columns=PAIR) if pairs else _NONE
 
 

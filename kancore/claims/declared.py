@@ -8,6 +8,7 @@ there are enough seeds, the interval is over seeds; else what the pairs say is o
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from math import inf, log
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,6 +27,7 @@ from kancore.claims.comparisons import (
     activations,
     at_equal_size,
     backprop,
+    between_seeds,
     comparing,
     degree_for_width,
     depth_gains,
@@ -109,7 +111,7 @@ THRESHOLDS = {
     "confidence": CONFIDENCE,
     "fewest_seeds": FEWEST_SEEDS,
 }
-# How far thresholds may be moved before a verdict is called firm; a share stands for both.
+# Values of thresholds by which firmness is told; a share stands for both.
 RANGES = {
     "comparable": (0.01, 0.02, 0.03),
     "marginally_lower": (0.03, 0.05, 0.07),
@@ -117,6 +119,8 @@ RANGES = {
     "same_gap": (0.0025, 0.005, 0.01),
     "same_order": (0.05, 0.1, 0.2),
     "share": (0.75, 0.9, 0.95),
+    "same_size": (1.01, 1.1, 1.25),
+    "large": (3e5, 1e6, 3e6),
 }
 
 # What pairs are made of, which says by what other choices they could be made (`choices`): the best
@@ -299,7 +303,12 @@ def _on_training(thresholds: Thresholds) -> tuple[Claim, ...]:
     """Claims on overfitting, stability, and the time and epochs that training takes."""
     size = thresholds.same_size
     gap = comparing(_models, first="kan", second="mlp", value="generalization_gap")
-    wide = {"first": "kan", "second": "wide_mlp", "within": size}
+    wide: dict[str, Any] = {"first": "kan", "second": "wide_mlp", "within": size}
+    rivals: dict[str, dict[str, Any]] = {
+        "MLP of the same depth": {"first": "kan", "second": "mlp"},
+        "wide MLP of the same depth, size": wide,
+    }
+    large = {"first": "kan", "second": "mlp", "least": thresholds.large}
     return (
         _claim(
             "C3",
@@ -355,24 +364,28 @@ def _on_training(thresholds: Thresholds) -> tuple[Claim, ...]:
         ),
         _claim(
             "C12",
-            "KANs, MLPs and wide MLPs of one depth, evaluated several times",
+            "KANs, MLPs and wide MLPs of one depth, these of as many parameters, evaluated several "
+            "times",
             *(
                 Part(
-                    f"Best epoch of a KAN over that of the {name} of the same depth and scheme, "
+                    f"Best epoch of a KAN over that of the {name} and scheme, "
                     "unless both are the last",
-                    comparing(_best_epochs, rival=rival),
+                    comparing(_best_epochs, **rival),
                     below=0,
                     unit="log_epochs",
                     over=ALL_SCHEMES,
                 )
-                for rival, name in {"mlp": "MLP", "wide_mlp": "wide MLP"}.items()
+                for name, rival in rivals.items()
             ),
-            Part(
-                "Test accuracy lost from the best epoch to the last: of a KAN less of the MLP with "
-                "the same scheme",
-                comparing(_models, first="kan", second="mlp", value="decline"),
-                above=0,
-                over=ALL_SCHEMES,
+            *(
+                Part(
+                    f"Test accuracy lost from the best epoch to the last: of a KAN less of the "
+                    f"{name} and scheme",
+                    comparing(_models, value="decline", **rival),
+                    above=0,
+                    over=ALL_SCHEMES,
+                )
+                for name, rival in rivals.items()
             ),
             within=True,
             concluded=True,
@@ -382,9 +395,10 @@ def _on_training(thresholds: Thresholds) -> tuple[Claim, ...]:
             "KANs of neighbouring depths, with several schemes",
             Part(
                 "Best less median scheme: of a KAN with one more layer less that without it",
-                comparing(_deeper_spread),
+                comparing(_deeper_spread, model="kan"),
                 above=0,
                 over=DISPERSION,
+                shown=(("the same of an MLP", comparing(_deeper_spread, model="mlp")),),
             ),
             within=True,
         ),
@@ -414,6 +428,7 @@ def _on_training(thresholds: Thresholds) -> tuple[Claim, ...]:
                 above=0,
                 unit="gap",
                 over=ALL_SCHEMES,
+                shown=(("at the best epoch", comparing(_models, value="best_gap", **wide)),),
             ),
             within=True,
         ),
@@ -441,6 +456,26 @@ def _on_training(thresholds: Thresholds) -> tuple[Claim, ...]:
             ),
             within=True,
         ),
+        _claim(
+            "C29",
+            f"KANs of {thresholds.large:,.0f} parameters or more, and MLPs of their depths",
+            Part(
+                "Large KANs: best epoch over that of the MLP of the same depth and scheme, unless "
+                "both are the last",
+                comparing(_best_epochs, **large),
+                below=0,
+                unit="log_epochs",
+                over=ALL_SCHEMES,
+            ),
+            Part(
+                "Large KANs: test accuracy lost from the best epoch to the last, less that of the "
+                "MLP of the same depth and scheme",
+                comparing(_models, value="decline", **large),
+                above=0,
+                over=ALL_SCHEMES,
+            ),
+            within=True,
+        ),
     )
 
 
@@ -451,6 +486,7 @@ def _on_efficiency(thresholds: Thresholds) -> tuple[Claim, ...]:
         "of which epochs": "log_speed",
         "of which size, ln(1 + n - d)": "log_compactness",
     }
+    open_ = "unless both are best at the last evaluation"
     wide = {"first": "kan", "second": "wide_mlp", "within": thresholds.same_size}
     same = log(thresholds.same_efficiency)
     return (
@@ -463,9 +499,12 @@ def _on_efficiency(thresholds: Thresholds) -> tuple[Claim, ...]:
                 above=0,
                 unit="log_efficiency",
                 over=ALL_SCHEMES,
-                shown=tuple(
-                    (words, comparing(_models, value=value, **wide))
-                    for words, value in factors.items()
+                shown=(
+                    *(
+                        (words, comparing(_models, value=value, **wide))
+                        for words, value in factors.items()
+                    ),
+                    (open_, comparing(_models, value="log_efficiency", lost="best_at_end", **wide)),
                 ),
             ),
             within=True,
@@ -480,9 +519,12 @@ def _on_efficiency(thresholds: Thresholds) -> tuple[Claim, ...]:
                 below=0,
                 unit="log_efficiency",
                 over=ALL_SCHEMES,
-                shown=tuple(
-                    (words, comparing(_one_more_layer, value=value))
-                    for words, value in factors.items()
+                shown=(
+                    *(
+                        (words, comparing(_one_more_layer, value=value))
+                        for words, value in factors.items()
+                    ),
+                    (open_, comparing(_one_more_layer, value="log_efficiency", lost="best_at_end")),
                 ),
             ),
             Part(
@@ -614,7 +656,7 @@ def _on_splines(thresholds: Thresholds) -> tuple[Claim, ...]:
             "C8",
             "the follow-up width_degree with several degrees, widths and layers",
             Part(
-                "A higher degree less a larger width of a lower degree with as many parameters",
+                "A higher degree less a larger width of the least degree with as many parameters",
                 comparing(degree_for_width),
                 below=0,
                 over=OTHER,
@@ -735,19 +777,27 @@ def _times(evidence: Evidence, value: str) -> pd.DataFrame:
 
 
 def _models(
-    evidence: Evidence, first: str, second: str, value: str, within: float = inf
+    evidence: Evidence,
+    first: str,
+    second: str,
+    value: str,
+    within: float = inf,
+    least: float = 0.0,
+    lost: str = "failed",
 ) -> pd.DataFrame:
+    """Differences between two models by one scheme; of KANs with `least` parameters or more."""
     runs = backprop(evidence.runs)
     if within < inf:
         runs = of_equal_size(runs, first, second, within)
-    return paired(runs, "model", first, second, value, (*CELL, *SCHEME))
+    if least:
+        large = runs[(runs["model"] == "kan") & (runs["parameters"].astype(float) >= least)]
+        runs = runs.merge(large[["dataset", "depth"]].drop_duplicates())
+    return paired(runs, "model", first, second, value, (*CELL, *SCHEME), lost=lost)
 
 
-def _best_epochs(evidence: Evidence, rival: str) -> pd.DataFrame:
+def _best_epochs(evidence: Evidence, **options: Any) -> pd.DataFrame:
     """Of two that were best at the last evaluation neither is known to be earlier."""
-    runs = backprop(evidence.runs)
-    by = (*CELL, *SCHEME)
-    return paired(runs, "model", "kan", rival, "log_best_epoch", by, lost="best_at_end")
+    return _models(evidence, value="log_best_epoch", lost="best_at_end", **options)
 
 
 def _deviations(evidence: Evidence) -> pd.DataFrame:
@@ -756,12 +806,13 @@ def _deviations(evidence: Evidence) -> pd.DataFrame:
     return paired(runs, "model", "kan", "mlp", "deviation", (*CELL, *SCHEME))
 
 
-def _deeper_spread(evidence: Evidence) -> pd.DataFrame:
-    return next_depth(kans(evidence.best), "spread", CELL)
+def _deeper_spread(evidence: Evidence, model: str) -> pd.DataFrame:
+    best = backprop(evidence.best)
+    return next_depth(best[best["model"] == model], "spread", CELL)
 
 
-def _one_more_layer(evidence: Evidence, value: str) -> pd.DataFrame:
-    return next_depth(kans(evidence.runs), value, (*CELL, *SCHEME))
+def _one_more_layer(evidence: Evidence, value: str, lost: str = "failed") -> pd.DataFrame:
+    return next_depth(kans(evidence.runs), value, (*CELL, *SCHEME), lost)
 
 
 def _contrast(evidence: Evidence, axis: str, rival: str, low: float, least: float) -> pd.DataFrame:
@@ -813,12 +864,12 @@ def _same_outcomes(evidence: Evidence, parts: tuple[Part, ...]) -> pd.DataFrame:
         for known in objectives
     )
     pairs = []
-    for dataset, seed in one.columns.intersection(other.columns):
-        own = one[dataset, seed]
-        rest = [one[key] for key in one if key[0] == dataset and key[1] != seed]
-        shared, *between = (_alike(own, column) for column in (other[dataset, seed], *rest))
-        if between:
-            pairs.append((dataset, seed, shared - float(np.mean(between))))
+    for dataset in one.columns.get_level_values("dataset").unique():
+        own = {seed: one[dataset, seed] for seed in one[dataset]}
+        for seed, ceiling in between_seeds(own, _alike).items():
+            if (dataset, seed) in other:
+                shared = _alike(own[seed], other[dataset, seed])
+                pairs.append((dataset, seed, shared - ceiling))
     return pd.DataFrame(pairs, columns=PAIR).dropna(ignore_index=True)
 
 

@@ -13,13 +13,23 @@ import pandas as pd
 
 from kancore.analysis.statistics import summarize_runs
 from kancore.analysis.tables import FIRMNESS
-from kancore.claims.choices import choices
+from kancore.claims.choices import Choice, choices
 from kancore.claims.comparisons import Evidence, measured, select, under
-from kancore.claims.declared import CLAIMS, RANGES, Claim, Thresholds, declare
+from kancore.claims.declared import (
+    ALL_SCHEMES,
+    BEST,
+    CLAIMS,
+    DISPERSION,
+    OTHER,
+    RANGES,
+    Claim,
+    Thresholds,
+    declare,
+)
 from kancore.claims.verdicts import DECLARED, judge
 
 # Shares of the epochs after which training is judged, as if it had ended there.
-BUDGETS = (0.25, 0.5, 0.75, 1.0)
+BUDGETS = (0.25, 0.5, 0.75)
 
 
 @dataclass(frozen=True)
@@ -47,6 +57,16 @@ class Material:
         if not diverged:
             runs, follow_ups = (rows[~rows["diverged"]] for rows in (runs, follow_ups))
         return measured(runs, follow_ups, self.dimensions, self.timings, self.complexity)
+
+    def choices(self) -> Iterator[Choice]:
+        """Choices that take evaluations: fewer epochs, and to leave out runs that diverged."""
+        over = (BEST, ALL_SCHEMES, DISPERSION, OTHER)
+        for share in BUDGETS:
+            yield Choice("budget", f"{share:g}", over, partial(self._instead, share=share))
+        yield Choice("diverged", "dropped", over, partial(self._instead, diverged=False))
+
+    def _instead(self, _: Evidence, **options: Any) -> Evidence:
+        return self.evidence(**options)
 
 
 def firmness(study: str, material: Material) -> pd.DataFrame:
@@ -84,21 +104,17 @@ def _variations(material: Material) -> Iterator[tuple[str, str, Sequence[dict[st
         for value in values:
             claims = _moved(name, value)
             yield name, f"{value:g}", _judge(evidence, claims)
-    for share in BUDGETS:
-        early = known if share == 1 else _judge(material.evidence(share))
-        yield "budget", f"{share:g}", early
     datasets = sorted(set(evidence.runs["dataset"]))
     for dataset in datasets if len(datasets) > 1 else []:
         for variation, keep in (("alone", _on), ("without", _on_others)):
             yield variation, dataset, _judge(select(evidence, partial(keep, dataset)))
-    for choice in choices(evidence):
+    for choice in (*choices(evidence), *material.choices()):
         own = [claim for claim in CLAIMS if any(part.over in choice.over for part in claim.parts)]
         yield choice.name, choice.setting, _judge(choice.change(evidence), own)
     within = [claim for claim in CLAIMS if claim.within]
     objectives = sorted(set(evidence.runs["objective"]))
     for objective in objectives if len(objectives) > 1 else []:
         yield "objective", objective, _judge(under(evidence, objective), within)
-    yield "diverged", "dropped", _judge(material.evidence(diverged=False))
 
 
 def _judge(evidence: Evidence, claims: Sequence[Claim] = CLAIMS) -> list[dict[str, Any]]:

@@ -1,10 +1,12 @@
 """The paper's statements that can be tested, in its own words, each with its section.
 
 Three kinds: a finding or a recommendation is supported or contradicted; a hypothesis, which the
-paper itself only poses or expects, is answered. What the paper says of its own scope (models of ten
-million parameters) or by arithmetic (a KAN has more parameters than an MLP of its widths) is not
-here, nor that it recommends ways to stabler training, which are what the experiment `stability`
-trains.
+paper itself only poses or expects, is answered. Not here are what the paper says of its own scope
+(models of ten million parameters) or by arithmetic (a KAN has more parameters than an MLP of its
+widths); its recommendations for stabler training and that residual connections "may help to
+alleviate some of these issues" (section 7), which are what the experiment `stability` trains; and
+that the comparison of degrees with layers "may not hold for deeper networks" (section 5.2), of
+which a study trains one and two hidden layers only.
 """
 
 from dataclasses import dataclass
@@ -13,7 +15,7 @@ FINDING, HYPOTHESIS, RECOMMENDATION = "finding", "hypothesis", "recommendation"
 # What the statements are about, in the order in which figures and reports show them.
 TOPICS = {
     "Accuracy": ("C1", "C2", "C19", "C20", "C25", "C27"),
-    "Overfitting": ("C3", "C12", "C24", "C26"),
+    "Overfitting": ("C3", "C12", "C24", "C26", "C29"),
     "Stability": ("C4", "C5", "C13", "C21", "C28"),
     "HSIC bottleneck": ("C6", "C14", "C18"),
     "Activation": ("C7",),
@@ -50,6 +52,7 @@ STATEMENTS = {
                 "when compared using fixed network architectures",
                 "4.0.1",
             ),
+            ("KANs provide competitive accuracies when compared to MLP architectures", "7"),
         ),
     ),
     "C2": Statement(
@@ -325,6 +328,17 @@ STATEMENTS = {
                 "For optimal performance KAN architectures must be trained using adaptive "
                 "optimizers and low learning rates.",
                 "7",
+            ),
+        ),
+        RECOMMENDATION,
+    ),
+    "C29": Statement(
+        "Large KANs overfit early in training, so that caution is needed.",
+        (
+            (
+                "This necessitates additional caution in training large KANs to prevent "
+                "overfitting early in the training process.",
+                "4.0.1",
             ),
         ),
         RECOMMENDATION,

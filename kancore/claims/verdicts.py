@@ -1,6 +1,6 @@
 """Verdicts on the claims: what the pairs of a study say, beside what the published runs say."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import isfinite
 from typing import Any
 
@@ -58,6 +58,7 @@ def judge(
     published: pd.DataFrame | None = None,
     claims: Iterable[Claim] = CLAIMS,
     by_choices: bool = True,
+    more: Iterable[Choice] = (),
 ) -> list[dict[str, Any]]:
     """Test every claim.
 
@@ -70,8 +71,11 @@ def judge(
     claims
         The claims.
     by_choices
-        Whether to judge by other choices of the analysis too (`kancore.claims.choices`, and each
-        data set alone), and to say what turns.
+        Whether to judge by other choices of the analysis too (`kancore.claims.choices`, and with
+        each data set alone and left out), and to say what turns.
+    more
+        Choices beside these, which take more than the evidence
+        (`kancore.claims.firmness.Material.choices`).
 
     Returns
     -------
@@ -84,15 +88,16 @@ def judge(
         ``parts``, the results of its tests; plain values, for JSON. Suggested and doubted stand for
         supported and contradicted where there are few seeds, of which there is neither an interval
         nor a p value. A test depends where some of its choices support it and others contradict
-        it, and ``turns_on`` lists them.
+        it, and ``turns_on`` lists them; ``declared`` is its verdict by the declared ones alone.
     """
     claims = list(claims)
     beside: dict[tuple[str, str], Mapping[str, Any]] = {}
     if published is not None:
         beside = {(row["claim"], row["question"]): row for row in published.to_dict("records")}
-    other = []
+    other = None
     if by_choices:
-        other = [(choice, choice.change(evidence)) for choice in choices(evidence)]
+        known = (*choices(evidence), *more)
+        other = [(choice, choice.change(evidence)) for choice in known]
     tested = [
         [
             _test(part, evidence, beside.get((claim.name, part.question)), other)
@@ -208,7 +213,7 @@ def _test(
     part: Part,
     evidence: Evidence,
     published: Mapping[str, Any] | None,
-    other: Sequence[tuple[Choice, Evidence]],
+    other: Sequence[tuple[Choice, Evidence]] | None,
 ) -> dict[str, Any]:
     pairs = evidence.pairs(part.compare)
     measured, decided = measure(pairs), _decided(part, pairs)
@@ -224,6 +229,7 @@ def _test(
         "negligible": part.negligible or None,
         **measured,
         **decided,
+        "declared": decided["verdict"],
         "p_holm": None,
         "seeds_needed": needed,
         "turns_on": [],
@@ -232,22 +238,32 @@ def _test(
             {"question": words, **measure(evidence.pairs(compare))} for words, compare in part.shown
         ],
         "by_dataset": {
-            name: {
-                **_point(rows),
-                "pairs": len(rows),
-                **_judged_alone(part, rows),
-            }
+            name: {**measure(rows), **_judged_alone(part, rows)}
             for name, rows in pairs.groupby("dataset")
         },
         "by_choice": [
-            {"choice": choice.name, "setting": choice.setting, **_judged_alone(part, own)}
-            for choice, changed in other
-            if part.over in choice.over and len(own := changed.pairs(part.compare))
+            {"choice": choice, "setting": setting, **_judged_alone(part, own)}
+            for choice, setting, own in _by_other_choices(part, pairs, other)
+            if len(own)
         ],
         "published": _published(part, published, measured),
     }
     result["corrected"] = result["verdict"]
     return result
+
+
+def _by_other_choices(
+    part: Part, pairs: pd.DataFrame, other: Sequence[tuple[Choice, Evidence]] | None
+) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    """Give each choice, its setting, and the pairs that it leaves of a test."""
+    if other is None:
+        return
+    for choice, changed in other:
+        if part.over in choice.over:
+            yield choice.name, choice.setting, changed.pairs(part.compare)
+    names = pairs["dataset"].unique()
+    for name in names if len(names) > 2 else ():  # of two one is without the other
+        yield "without", name, pairs[pairs["dataset"] != name]
 
 
 def _judged_alone(part: Part, pairs: pd.DataFrame) -> dict[str, Any]:

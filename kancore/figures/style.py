@@ -103,6 +103,8 @@ _VARIATIONS = {
     "same_gap": "same gap within {} points",
     "same_order": "same orders within {} points",
     "share": "{}% of pairs are enough",
+    "same_size": "as many parameters within a factor of {}",
+    "large": "large from {} parameters",
     "budget": "after {}% of the epochs",
     "alone": "{} alone",
     "without": "without {}",
@@ -321,8 +323,10 @@ def setting_name(variation: str, setting: str) -> str:
     words = _VARIATIONS[variation]
     if variation == "dispersion":
         return words.format(_CHOICES.get(setting, f"range over {setting.replace('_', ' ')}s"))
-    if variation in ("schemes", "learning_rate"):
+    if variation in ("schemes", "learning_rate", "same_size"):
         return words.format(_CHOICES.get(setting, setting))
+    if variation == "large":
+        return words.format(f"{float(setting):,.0f}")
     if variation in ("alone", "without", "objective", "initialization", "optimizer"):
         return words.format(display_name(setting))
     if "{" not in words:

@@ -11,10 +11,13 @@ def draw(table: pd.DataFrame) -> Figure:
     """Draw a heat map of width and degree for one hidden layer and for two.
 
     A row of panels for each data set, with one scale of colours; cells are means over seeds.
+    Widths that a study has of the least degree only, to compare parameters, are left out.
     """
     runs = table[table["experiment"] == "width_degree"]
     widths = runs["hidden_widths"].str.split("x")
     runs = runs.assign(width=widths.str[0].astype(int), layers=widths.str.len())
+    several = runs.groupby(["layers", "width"])["degree"].transform("nunique")
+    runs = runs[several == runs["degree"].nunique()]
     names, layers = style.in_order(runs["dataset"]), sorted(runs["layers"].unique())
     width, _ = mpl.rcParams["figure.figsize"]
     degrees = runs["degree"].nunique()

@@ -25,5 +25,5 @@ def variations(table: pd.DataFrame) -> Table:
         ]
         same = f"{len(others) - len(changed)} of {len(others)}"
         rows.append((name, declared, same, "; ".join(words)))
-    headings = ["Claim", "Verdict", "The same in", "Another one"]
+    headings = ["Claim", "By the declared choices", "The same in", "Another one"]
     return Table(headings, [False] * len(headings), rows, [False] * len(rows))

@@ -4,11 +4,24 @@ from collections.abc import Iterable, Mapping
 from math import exp
 from typing import Any
 
-from kancore.figures.style import MARKS, display_name, setting_name
+from kancore.figures.style import MARKS, display_name, in_order, setting_name
 from kancore.report.tables import MISSING, Table
 
 # Units of effects that are logarithms of factors.
 _FACTORS = ("log_efficiency", "log_seconds", "log_epochs", "log_parameters")
+
+# What a test may depend on, by the name of the choice.
+_CHOICES = {
+    "schemes": "which schemes count",
+    "initialization": "the initialization",
+    "optimizer": "the optimizer",
+    "learning_rate": "the learning rate",
+    "dispersion": "the measure of dispersion",
+    "alone": "the data set",
+    "without": "the data set",
+    "budget": "the epochs",
+    "diverged": "runs that diverged",
+}
 
 
 def quantity(value: float, part: Mapping[str, Any], summary: str | None = None) -> str:
@@ -60,7 +73,7 @@ def _section(name: str) -> str:
 
 
 def turns(part: Mapping[str, Any]) -> str:
-    """Say in a sentence which choices support a test and which contradict it; else nothing."""
+    """Say in a sentence on what the sign of a test depends; else nothing."""
     if not part["turns_on"]:
         return ""
     sides = {
@@ -71,7 +84,11 @@ def turns(part: Mapping[str, Any]) -> str:
         )
         for verdict in ("supported", "contradicted")
     }
-    return "; ".join(f"{verdict} by {named}" for verdict, named in sides.items() if named)
+    # If the declared choices decide, it depends on those that say the opposite.
+    apart = [found for found in part["turns_on"] if found["verdict"] != part["declared"]]
+    names = dict.fromkeys(_CHOICES[found["choice"]] for found in apart)
+    named = "; ".join(f"{verdict} by {those}" for verdict, those in sides.items() if those)
+    return f"depends on {' and '.join(names)}: {named}"
 
 
 def probability(value: float | None) -> str:
@@ -106,11 +123,12 @@ def overview(claims: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
             continue
         part = next(part for part in claim["parts"] if part["verdict"] == verdict)
         numbers, words = agreement(part)
+        which = "It" if len(claim["parts"]) == 1 else "One test"
         rows.append(
             {
                 **{name: claim[name] for name in ("name", "statement", "verdict", "corrected")},
                 "words": claim["words"],
-                "turns": "; ".join(filter(None, map(turns, claim["parts"]))),
+                "turns": "; ".join(f"{which} {t}" for t in map(turns, claim["parts"]) if t),
                 "mark": MARKS[verdict],
                 "corrected_mark": MARKS[claim["corrected"]],
                 "quote": quoted(claim),
@@ -143,20 +161,35 @@ def details(claims: Iterable[Mapping[str, Any]]) -> Table:
                 published(part),
                 *agreement(part),
             )
-            text = _question(part), needed(part), measured(part)
+            text = _question(part), needed(part), measured(part), by_dataset(part)
             rows.append((claim["name"], *text, *found))
             for beside in part["shown"]:
                 # What is shown beside a test has its summary, and no verdict.
                 value = measured({**beside, "summary": part["summary"], "unit": part["unit"]})
-                rest = [MISSING] * len(found)
+                rest = [MISSING] * (1 + len(found))
                 rows.append((claim["name"], beside["question"], MISSING, value, *rest))
-    headings = ["Claim", "What is compared", "Needed", "Measured [95%]"]
+    headings = ["Claim", "What is compared", "Needed", "Measured [95%]", "By data set"]
     headings += ["Share above zero", "Pairs", "Seeds", "Verdict", "p", "p, all tests"]
     headings += ["Corrected", "Seeds to decide", "Turns on", "Published (pairs)"]
     headings += ["Numbers", "Words"]
     counts = "Share above zero", "Pairs", "Seeds", "Seeds to decide"
     numeric = [heading in counts for heading in headings]
     return Table(headings, numeric, rows, [False] * len(rows))
+
+
+def by_dataset(part: Mapping[str, Any]) -> str:
+    """Write what each data set alone says, with the mark of its verdict, if there are several."""
+    found = part["by_dataset"]
+    if len(found) < 2:
+        return MISSING
+    return "; ".join(
+        f"{display_name(name)} {_measured_alone(part, found[name])} {MARKS[found[name]['verdict']]}"
+        for name in in_order(found)
+    )
+
+
+def _measured_alone(part: Mapping[str, Any], found: Mapping[str, Any]) -> str:
+    return measured({**found, "summary": part["summary"], "unit": part["unit"]})
 
 
 def _question(part: Mapping[str, Any]) -> str:
@@ -192,13 +225,14 @@ def own_models(comparisons: Iterable[Mapping[str, Any]]) -> Table:
 
 
 def of_dataset(claims: Iterable[Mapping[str, Any]], dataset: str) -> Table:
-    """One row a test that has pairs on a data set, with what they say, without a verdict."""
+    """One row a test that has pairs on a data set, with what these say alone."""
     rows = []
     for claim in claims:
         for part in claim["parts"]:
             found = part["by_dataset"].get(dataset)
             if found:
-                value = quantity(found[part["summary"]], part)
-                rows.append((claim["name"], part["question"], value, f"{found['pairs']:,}"))
-    headings = ["Claim", "What is compared", "Measured", "Pairs"]
-    return Table(headings, [False, False, True, True], rows, [False] * len(rows))
+                value, verdict = _measured_alone(part, found), found["verdict"]
+                named = f"{MARKS[verdict]} {verdict}"
+                rows.append((claim["name"], part["question"], value, f"{found['pairs']:,}", named))
+    headings = ["Claim", "What is compared", "Measured [95%]", "Pairs", "Alone"]
+    return Table(headings, [False, False, True, True, False], rows, [False] * len(rows))

@@ -4,7 +4,7 @@ One more experiment is one more function in `EXPERIMENTS`. Its jobs are then pla
 watched and merged as all others, and their rows put into tables of the experiment's name.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 from typing import Any
@@ -39,8 +39,9 @@ def grid(study: Study) -> Iterator[Job]:
 def follow_ups(study: Study) -> Iterator[Job]:
     """Vary KANs, trained by the best scheme of their data set (paper, section 5).
 
-    Base activations; widths and degrees of one and two hidden layers; grid sizes. None unless the
-    grid has KANs under backpropagation.
+    Base activations; widths and degrees of one and two hidden layers, and the widths by which the
+    least degree has as many parameters as others; grid sizes. None unless the grid has KANs under
+    backpropagation.
     """
     settings = study.settings["follow_ups"]
     if "kan" not in study.settings["models"] or "backprop" not in study.settings["objectives"]:
@@ -64,12 +65,30 @@ def _varied(study: Study, experiment: str, dataset: str) -> tuple[Architecture, 
     by_depth = {kan.depth: kan for kan in found if kan.degree}
     kans = [by_depth[depth] for depth in depths_of(study.settings, "kan", dataset)]
     if experiment == "width_degree":
+        built = [*product((1, 2), axes["widths"], axes["degrees"])]
+        built += [(1, width, min(axes["degrees"])) for width in _matching_widths(kans[0], **axes)]
         return tuple(
             replace(kans[0], hidden_widths=(width,) * layers, degree=degree)
-            for layers, width, degree in product((1, 2), axes["widths"], axes["degrees"])
+            for layers, width, degree in built
         )
     values = axes["activations"] if experiment == "activation" else axes["grid_sizes"]
     return tuple(replace(kan, **{experiment: value}) for kan, value in product(kans, values))
+
+
+def _matching_widths(
+    kan: Architecture, widths: Sequence[int], degrees: Sequence[int], **_: Any
+) -> list[int]:
+    """Further widths by which the least degree has as many parameters as each width and degree.
+
+    With one hidden layer a KAN's parameters are in proportion to its width. Where that is no whole
+    number the two beside it are there, between which accuracies are interpolated.
+    """
+    # The base branch has a weight, splines their coefficients and a scale, if that is trained.
+    rest = (kan.grid_size or 0) + 1 + (kan.spline_scale == "trained")
+    least = rest + min(degrees)
+    sizes = [width * (rest + degree) for width, degree in product(widths, degrees)]
+    found = {beside for size in sizes for beside in (size // least, -(-size // least))}
+    return sorted(found - set(widths))
 
 
 def _by_any_scheme(sweep: Sweep) -> Sweep:

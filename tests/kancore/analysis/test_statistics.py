@@ -346,6 +346,32 @@ def test_intervals_over_seeds_hold_the_truth_at_their_rate():
 
 
 @pytest.mark.parametrize(
+    ("count", "pairs", "noise"),
+    [(3, 3, 0.5), (5, 1, 0.0), (5, 3, 0.1), (8, 1, 0.0), (10, 1, 0.0), (10, 3, 0.5)],
+)
+def test_intervals_hold_the_truth_whatever_seeds_and_pairs_there_are(count, pairs, noise):
+    """Of five seeds with a pair each the middle three count, as few as two degrees of freedom."""
+    random, held = np.random.default_rng(0), 0
+    seeds = np.repeat(range(count), pairs)
+    for _ in range(2000):
+        values = random.normal(size=count)[seeds] + noise * random.normal(size=len(seeds))
+        low, high = interval_over_seeds(values, np.zeros(len(seeds)), seeds, interquartile_mean)
+        held += low <= 0 <= high
+    assert 0.93 <= held / 2000 <= 0.97
+
+
+def test_degrees_of_freedom_are_those_of_a_trimmed_mean():
+    """Against SciPy's trimmed t test: its second sample, a constant, has no say."""
+    values = np.random.default_rng(3).normal(size=12)
+    found = over_seeds(values, np.zeros(12), np.arange(12), interquartile_mean)
+    oracle = ttest_ind(values, np.zeros(12), equal_var=False, trim=0.25)
+    assert found.middle == pytest.approx(trim_mean(values, 0.25))
+    assert found.freedom == pytest.approx(oracle.df)
+    # The jackknife's error is the winsorized one but for a few percent.
+    assert found.middle / found.error == pytest.approx(oracle.statistic, rel=0.1)
+
+
+@pytest.mark.parametrize(
     ("values", "seeds"),
     [
         (np.full(6, 1e-6), np.arange(6) % 3),

@@ -1,21 +1,23 @@
 """How often intervals of simulated studies hold what all of these studies together give.
 
 Usage: ``python -m tests.kancore.claims.coverage_of_studies --tables docs/reference/tables``, in the
-project's folder. The studies are like the one whose tables these are: the means of its schemes are
-true, and around them the examples, the seed, the network and the single run each have an effect.
+project's folder; ``--seeds 5`` and ``--claims C16 C2`` for others. The studies are like the one
+whose tables these are: the means of its schemes are true, and around them the examples, the seed,
+the network and the single run each have an effect.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from kancore.analysis.statistics import SCHEME, SETTING, fewest_seeds
-from kancore.analysis.tables import RUNS
+from kancore.analysis.tables import INTRINSIC_DIMENSIONS, RUNS
 from kancore.claims.comparisons import measured
 from kancore.claims.declared import CLAIMS, CONFIDENCE, FEWEST_PAIRS, SUMMARIES
 from kancore.claims.verdicts import estimate
+from kancore.intrinsic_dimension.estimates import measured_complexity
 from kancore.machine.program import program
 from kancore.tables import TIMINGS
 
@@ -24,13 +26,12 @@ from kancore.tables import TIMINGS
 # (0.8 points), and of a run. Logarithms of epochs and times vary by `_RATIO` times as much.
 _EXAMPLES, _MODEL, _NETWORK, _RUN = 0.010, 0.011, 0.006, 0.005
 _RATIO = 10
-_SEEDS = 3
-_DIMENSIONS = pd.Series({"mnist": 750})
-_COMPLEXITY = pd.Series({"mnist": 13.0, "higgs": 9.0})
+_DIMENSIONS = pd.Series({"mnist": 750, "cifar10": 9000})
+_FOLLOW_UP = ["experiment", "depth", "hidden_widths", "activation", "degree", "grid_size"]
 
 
 def simulate(
-    means: pd.DataFrame, random: np.random.Generator, network: Sequence[str]
+    means: pd.DataFrame, random: np.random.Generator, network: Sequence[str], seeds: int = 3
 ) -> pd.DataFrame:
     """Draw the runs of a study around the means of its schemes.
 
@@ -42,12 +43,14 @@ def simulate(
         Where effects come from.
     network
         Columns that tell networks apart whose schemes share an effect.
+    seeds
+        How many seeds a study has.
     """
-    runs = means.merge(pd.DataFrame({"seed": range(_SEEDS)}), how="cross")
+    runs = means.merge(pd.DataFrame({"seed": range(seeds)}), how="cross")
 
     def effect(*by: str) -> np.ndarray:
         groups = runs.groupby([*by], dropna=False).ngroup().to_numpy()
-        return random.normal(size=groups.max() + 1)[groups]
+        return random.normal(size=groups.max(initial=-1) + 1)[groups]
 
     def varied() -> np.ndarray:
         share = _EXAMPLES * effect("dataset", "seed")
@@ -118,30 +121,40 @@ Results = dict[tuple[str, int], tuple[np.ndarray, tuple[float, float]]]
 
 
 def results(
-    runs: pd.DataFrame, follow_ups: pd.DataFrame, timings: pd.DataFrame, studies: int
+    tables: Sequence[pd.DataFrame],
+    complexity: pd.Series,
+    studies: int,
+    seeds: int = 3,
+    claims: Collection[str] = (),
 ) -> Iterator[Results]:
-    """Simulate studies, each of which chooses its own schemes, and test the claims on them.
+    """Simulate studies, each of which chooses its own schemes, and test claims on them.
 
     Parameters
     ----------
-    runs, follow_ups, timings
-        Tables of the study that the others are like.
-    studies
-        How many are simulated.
+    tables
+        Runs, those of follow-ups, and timings of the study that the others are like.
+    complexity
+        Measured intrinsic dimension by data set.
+    studies, seeds
+        How many are simulated, and the seeds of each.
+    claims
+        Names of the claims; none: all.
     """
+    runs, follow_ups, timings = tables
     grid, others = _with_deep_wide_networks(_means(runs)), _means(follow_ups)
-    by = ["experiment", "depth", "hidden_widths", "activation", "degree", "grid_size"]
+    tested = [claim for claim in CLAIMS if not claims or claim.name in claims]
     random = np.random.default_rng(0)
     for _ in range(studies):
-        own = simulate(grid, random, ["model", "objective", "depth"]).reindex(columns=RUNS.names)
-        more = simulate(others, random, by).reindex(columns=RUNS.names)
-        evidence = measured(own, more, _DIMENSIONS, _times(timings, own, random), _COMPLEXITY)
+        own = simulate(grid, random, ["model", "objective", "depth"], seeds)
+        own = own.reindex(columns=RUNS.names)
+        more = simulate(others, random, _FOLLOW_UP, seeds).reindex(columns=RUNS.names)
+        evidence = measured(own, more, _DIMENSIONS, _times(timings, own, random), complexity)
         found: Results = {}
-        for claim in CLAIMS:
+        for claim in tested:
             for number, part in enumerate(claim.parts, start=1):
                 pairs = evidence.pairs(part.compare)
                 places = (pairs[name].to_numpy() for name in ("dataset", "seed"))
-                if len(pairs) >= FEWEST_PAIRS and fewest_seeds(*places) == _SEEDS:
+                if len(pairs) >= FEWEST_PAIRS and fewest_seeds(*places) == seeds:
                     interval = estimate(pairs, part.summary).interval(CONFIDENCE)
                     found[claim.name, number] = pairs["difference"].to_numpy(), interval
         yield found
@@ -154,37 +167,46 @@ def coverage(studies: Sequence[Results]) -> pd.DataFrame:
     -------
     DataFrame
         One row a test that can be made: ``claim``, ``part``, ``summary``, ``value`` (of all pairs
-        of all studies), ``studies`` with an interval, and the share of these that holds it.
+        of all studies), ``mean`` (of the studies' own values, from which that of all differs where
+        a few networks are far apart and the middle half of few pairs has others), ``studies`` with
+        an interval, and the shares of these that hold the value and the mean.
     """
     rows = []
     for claim in CLAIMS:
         for number, part in enumerate(claim.parts, start=1):
             own = [study[claim.name, number] for study in studies if (claim.name, number) in study]
             if own:
-                pooled = np.concatenate([differences for differences, _ in own])
-                value = float(SUMMARIES[part.summary](pooled))
+                summary = SUMMARIES[part.summary]
+                value = float(summary(np.concatenate([differences for differences, _ in own])))
+                mean = float(np.mean([summary(differences) for differences, _ in own]))
                 low, high = np.array([interval for _, interval in own]).T
                 known = ~np.isnan(low)
-                held = ((low <= value) & (value <= high))[known].mean()
-                rows.append((claim.name, number, part.summary, value, int(known.sum()), held))
-    return pd.DataFrame(rows, columns=["claim", "part", "summary", "value", "studies", "held"])
+                held = [((low <= at) & (at <= high))[known].mean() for at in (value, mean)]
+                rows.append(
+                    (claim.name, number, part.summary, value, mean, int(known.sum()), *held)
+                )
+    columns = ["claim", "part", "summary", "value", "mean", "studies", "held", "held_mean"]
+    return pd.DataFrame(rows, columns=columns)
 
 
-def main(tables: Path, studies: int = 40) -> None:
+def main(tables: Path, studies: int = 200, seeds: int = 3, claims: list[str] | None = None) -> None:
     """Check the intervals of studies like one that was made.
 
     Parameters
     ----------
     tables
         Folder with its tables.
-    studies
-        How many are simulated.
+    studies, seeds
+        How many are simulated, and the seeds of each.
+    claims
+        Names of the claims; without it all.
     """
     names = ("runs", "follow_up_runs", "timings")
-    found = (pd.read_parquet(tables / f"{name}.parquet") for name in names)
-    own = (table[table["dataset"].isin(_COMPLEXITY.index)] for table in found)
-    table = coverage([*results(*own, studies)])
-    print(table.to_string(index=False, float_format=lambda value: f"{value:.3f}"))
+    own = [pd.read_parquet(tables / f"{name}.parquet") for name in names]
+    estimates = pd.read_csv(tables / "intrinsic_dimension.csv")
+    estimates = estimates.reindex(columns=INTRINSIC_DIMENSIONS.names)
+    found = results(own, measured_complexity(estimates), studies, seeds, claims or ())
+    print(coverage([*found]).to_string(index=False, float_format=lambda value: f"{value:.3f}"))
 
 
 if __name__ == "__main__":

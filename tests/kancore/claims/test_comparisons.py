@@ -25,19 +25,25 @@ def evidence(runs, follow_ups):
     return measured(runs, follow_ups, DIMENSIONS)
 
 
-def test_best_runs_are_those_of_the_best_scheme_in_every_seed(make_history, follow_ups):
+def test_each_seed_chooses_its_best_scheme(make_history, follow_ups):
     runs = summarize_runs(make_history(datasets=("mnist",), seeds=(0, 1)))
     best = measured(runs, follow_ups, DIMENSIONS).best
     assert len(best) == 9 * 2
-    scheme = best_schemes(runs).set_index(["model", "depth"])
-    for row in best.itertuples():
-        assert [getattr(row, name) for name in SCHEME] == [
-            scheme.loc[(row.model, row.depth), name] for name in SCHEME
-        ]
-        same = rows_of(runs, model=row.model, depth=row.depth, seed=row.seed)
-        # Runs that were never evaluated count as right on no example.
-        accuracies = np.nan_to_num([run["test_accuracy"] for run in same])
-        assert row.median == pytest.approx(np.median(accuracies))
+    for seed, own in best.groupby("seed"):
+        scheme = best_schemes(runs[runs["seed"] == seed]).set_index(["model", "depth"])
+        for row in own.itertuples():
+            assert [getattr(row, name) for name in SCHEME] == [
+                scheme.loc[(row.model, row.depth), name] for name in SCHEME
+            ]
+            same = rows_of(runs, model=row.model, depth=row.depth, seed=seed)
+            # Runs that were never evaluated count as right on no example.
+            accuracies = np.nan_to_num([run["test_accuracy"] for run in same])
+            assert row.median == pytest.approx(np.median(accuracies))
+    # What another seed chose, or whether there is one, changes nothing.
+    alone = measured(runs[runs["seed"] == 1], follow_ups, DIMENSIONS).best
+    pd.testing.assert_frame_equal(
+        alone.reset_index(drop=True), best[best["seed"] == 1].reset_index(drop=True)
+    )
 
 
 def test_pairs_of_models_agree_in_what_they_are_paired_by(evidence, runs):
@@ -255,12 +261,26 @@ def widths_and_degrees(rows):
 
 
 def test_a_degree_is_beside_a_width_of_as_many_parameters():
-    """Halfway in logarithms between 100 and 10,000 parameters is 1,000: 0.6 by the low degree."""
+    """Halfway in logarithms between 100 and 10,000 parameters is 1,000: 0.6 by the least degree."""
     known = widths_and_degrees(
         [("8", 1, 100, 0.5), ("32", 1, 10_000, 0.7), ("8", 2, 1000, 0.65), ("32", 2, 20_000, 0.9)]
     )
     pairs = comparisons.degree_for_width(known)
     assert pairs["difference"].tolist() == pytest.approx([0.05])  # the largest is out of reach
+
+
+def test_the_nearest_widths_are_beside_a_degree():
+    """That which has as many parameters, or two a unit apart, whatever others there are."""
+    known = widths_and_degrees(
+        [("8", 1, 640, 0.1), ("10", 1, 800, 0.6), ("64", 1, 5120, 0.2), ("8", 3, 800, 0.65)]
+    )
+    assert comparisons.degree_for_width(known)["difference"].tolist() == pytest.approx([0.05])
+    known = widths_and_degrees(
+        [("8", 1, 640, 0.1), ("9", 1, 720, 0.5), ("10", 1, 800, 0.6), ("8", 2, 760, 0.65)]
+    )
+    between = 0.5 + 0.1 * log(760 / 720) / log(800 / 720)
+    pairs = comparisons.degree_for_width(known)
+    assert pairs["difference"].tolist() == pytest.approx([0.65 - between])
 
 
 def test_a_layer_is_beside_the_degrees_that_take_as_many_parameters():
@@ -345,6 +365,22 @@ def test_orders_are_beside_those_that_two_seeds_share():
     known = comparisons.Evidence(best, best, best.iloc[:0])
     pairs = comparisons.same_orders(known).sort_values("seed")
     assert pairs["difference"].tolist() == pytest.approx([1 - 0.5, 0 - 0.5])
+
+
+def test_values_of_seeds_have_the_mean_and_the_jackknife_of_all_pairs_of_seeds():
+    """Against leaving out each seed in turn, by a loop over pairs."""
+    own = dict(enumerate(np.random.default_rng(0).normal(size=5)))
+    found = comparisons.between_seeds(own, lambda a, b: abs(a - b))
+
+    def mean(seeds):
+        return np.mean([abs(own[a] - own[b]) for a in seeds for b in seeds if a < b])
+
+    left = np.array([mean([other for other in own if other != seed]) for seed in own])
+    values = np.array([*found.values()])
+    assert values.mean() == pytest.approx(mean(own))
+    assert values.var(ddof=1) / 5 == pytest.approx(4 / 5 * ((left - left.mean()) ** 2).sum())
+    assert comparisons.between_seeds({0: 1.0}, lambda a, b: 0.0) == {}
+    assert comparisons.between_seeds({0: 1.0, 1: 2.0}, lambda a, b: 0.3) == {0: 0.3, 1: 0.3}
 
 
 def test_deviations_are_from_the_other_seeds_of_a_scheme(make_history):

@@ -49,21 +49,21 @@ def less(rows, by, value, rival="mlp"):
 
 
 def best(runs):
-    """Runs of the scheme that validates best on average, the earlier and better trained of ties."""
-    schemes = runs.groupby(["dataset", "depth", "model", *SCHEME], as_index=False).agg(
-        validated=("validation_accuracy", "mean"),
-        epoch=("best_epoch", "median"),
-        trained=("train_accuracy", "mean"),
-    )
-    schemes["validated"] = schemes["validated"].round(9)
-    schemes = schemes.sort_values(["validated", "epoch", "trained"], ascending=[False, True, False])
-    return schemes.drop_duplicates(["dataset", "depth", "model"])[
-        ["dataset", "depth", "model", *SCHEME]
-    ].merge(runs)
+    """Runs of the scheme that validates best by each seed; of ties the earlier, better trained."""
+    order = ["validation_accuracy", "best_epoch", "train_accuracy"]
+    rows = runs.assign(validation_accuracy=runs["validation_accuracy"].round(9))
+    rows = rows.sort_values(order, ascending=[False, True, False])
+    return rows.drop_duplicates([*PLACE, "model"])
 
 
 def over_seeds(pairs, statistic):
-    """Value and 95% interval: leave out one seed of a data set, and weigh its others up."""
+    """Value and 95% interval: leave out one seed of a data set, and weigh its others up.
+
+    A trimmed mean has as many fewer degrees of freedom as it keeps no pair of a seed.
+    """
+    ranks, cut = pairs["d"].rank(method="first"), len(pairs) // 4
+    kept = pairs[(ranks > cut) & (ranks <= len(pairs) - cut)] if statistic is middle else pairs
+    kept = kept.groupby("dataset")["seed"].nunique()
     groups = {
         name: [seed["d"].to_numpy() for _, seed in rows.groupby("seed")]
         for name, rows in pairs.groupby("dataset")
@@ -79,6 +79,7 @@ def over_seeds(pairs, statistic):
         spread[name] = (count - 1) / count * sum((np.array(values) - np.mean(values)) ** 2)
     variance = sum(spread.values())
     freedom = variance**2 / sum(v**2 / (len(groups[n]) - 1) for n, v in spread.items())
+    freedom *= (kept.sum() - 1) / (sum(map(len, groups.values())) - 1)
     value = statistic(pairs["d"].to_numpy())
     return value, t.interval(0.95, freedom, loc=value, scale=variance**0.5)
 

@@ -11,8 +11,17 @@ from scipy.stats import ttest_1samp
 
 from kancore.analysis.statistics import over_seeds, summarize_runs
 from kancore.analysis.tables import VERDICTS
+from kancore.claims.choices import Choice
 from kancore.claims.comparisons import Evidence, measured
-from kancore.claims.declared import CLAIMS, FEWEST_TESTED, THRESHOLDS, Claim, Part
+from kancore.claims.declared import (
+    BEST,
+    CLAIMS,
+    FEWEST_TESTED,
+    OTHER,
+    THRESHOLDS,
+    Claim,
+    Part,
+)
 from kancore.claims.statements import HYPOTHESIS, TOPICS, Statement
 from kancore.claims.verdicts import judge, tabulate
 from kancore.intrinsic_dimension.estimates import paper_dimensions
@@ -166,7 +175,7 @@ def verdicts(both, follow_ups):
 
 @pytest.mark.slow
 def test_a_made_up_study_has_the_verdicts_that_it_was_made_for(verdicts):
-    assert list(verdicts) == [f"C{number}" for number in range(1, 29)]
+    assert list(verdicts) == [f"C{number}" for number in range(1, 30)]
     found = {name: claim["verdict"] for name, claim in verdicts.items()}
     assert found["C1"] == "contradicted"  # KANs were made 3 points worse
     assert found["C2"] == "suggested"  # by three pairs of each data set
@@ -297,6 +306,53 @@ def test_a_test_whose_sign_turns_with_the_data_set_depends_on_it():
         "contradicted"
     )
     assert verdict(part(turning, above=0), part(SPREAD, above=0))["verdict"] == "depends"
+
+
+def test_a_test_whose_sign_turns_with_more_choices_depends_on_them():
+    """After half the epochs all pairs say the opposite; a choice for other tests is not made."""
+    test = Part("a", lambda known: known.runs, above=0)
+    early = part(SPREAD - 0.03, above=0).compare(STUDY)
+    late = part(SPREAD + 0.03, above=0).compare(STUDY)
+    study, cut = (Evidence(pairs, *2 * [pd.DataFrame()]) for pairs in (late, early))
+    claims = [Claim("C0", SO, "pairs", (test,))]
+    for over, verdict_ in ((OTHER, "supported"), (BEST, "depends")):
+        choice = Choice("budget", "0.5", (over,), lambda _: cut)
+        (claim,) = judge(study, claims=claims, more=[choice])
+        (found,) = claim["parts"]
+        assert (claim["verdict"], found["declared"]) == (verdict_, "supported")
+    told = {(each["choice"], each["setting"]): each["verdict"] for each in found["turns_on"]}
+    assert told["budget", "0.5"] == "contradicted"
+    assert told["alone", "one"] == "supported"
+
+
+def test_a_test_whose_sign_turns_without_a_data_set_depends_on_it():
+    """One of five data sets outweighs the others, none of which decides anything alone."""
+    places = np.arange(180)
+    names = np.where(places < 108, "large", (places % 4).astype(str))
+    seeds = places // 4 % 3
+    noise = 0.005 * (seeds - 1) * np.where(places % 2, 1, -1)
+    shift = np.where(places < 108, 0.02, noise - 0.01) + 0.0004 * np.sin(places)
+    table = {"dataset": names, "seed": seeds, "difference": shift}
+    test = Part("a", lambda known: pd.DataFrame(table), above=0)
+    (claim,) = judge(STUDY, claims=[Claim("C0", SO, "pairs", (test,))])
+    (found,) = claim["parts"]
+    told = {(each["choice"], each["setting"]): each["verdict"] for each in found["turns_on"]}
+    assert (claim["verdict"], found["declared"]) == ("depends", "supported")
+    assert told["without", "large"] == "contradicted"
+    assert {found["by_dataset"][name]["verdict"] for name in "0123"} == {"inconclusive"}
+
+
+def test_each_data_set_has_its_interval():
+    """That of its pairs alone, and none where they are few."""
+    (found,) = verdict(part(SPREAD + 0.03, above=0))["parts"]
+    alone = found["by_dataset"]["one"]
+    (own,) = verdict(part(np.repeat((SPREAD + 0.03)[1::2], 2), above=0))["parts"]
+    assert alone["effect_low"] < alone["effect"] < alone["effect_high"]
+    assert alone["seeds"] == 3
+    assert alone["effect"] == pytest.approx(own["effect"], abs=0.002)
+    (found,) = verdict(part((SPREAD + 0.03)[:8], above=0))["parts"]
+    assert found["by_dataset"]["one"]["effect_low"] is None
+    assert found["by_dataset"]["one"]["verdict"] == "suggested"
 
 
 @pytest.mark.slow

@@ -524,6 +524,10 @@ def test_width_and_degree_are_means_over_seeds(follow_ups):
     runs = runs[(runs["dataset"] == "mnist") & (runs["hidden_widths"] == "16")]
     mean = runs.loc[runs["degree"] == 3, "test_accuracy"].mean()
     assert cells(axes)[1, 2] == f"{100 * mean:.1f}"
+    # Widths that the least degree alone has, for its parameters, have no column.
+    matched = runs[runs["degree"] == 1].assign(hidden_widths="18")
+    drawn = draw("width_degree", pd.concat([follow_ups, matched])).axes[0]
+    assert cells(drawn) == cells(axes)
 
 
 def test_degree_and_depth_share_an_axis_of_parameters(follow_ups):

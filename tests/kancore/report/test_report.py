@@ -323,7 +323,7 @@ def test_verdicts_stand_on_top_of_the_page(page, shown):
     assert [style for style, *_ in found] == [name.replace(" ", "-") for name in verdicts]
     for (*_, words), name in zip(found, verdicts, strict=True):
         assert words in (name, ANSWERS.get(name))  # hypotheses are answered
-    assert len(found) + len(shown["untested"]) == 28
+    assert len(found) + len(shown["untested"]) == 29
     (line,) = re.findall(r"<p>Not tested with these runs: (.*)\.</p>", summary)
     assert line.split(", ") == [claim["name"] for claim in shown["untested"]]
     for claim in shown["untested"]:
@@ -386,6 +386,10 @@ def test_tests_of_claims_are_written_with_their_units(page):
     assert first["Needed"] == "-2.00 to +2.00"
     assert re.fullmatch(r"-\d\.\d\d", first["Measured [95%]"])  # one seed gives no interval
     assert first["Published (pairs)"] == "-0.49 (15)"
+    of_each = first["By data set"].split("; ")
+    alone = r"-\d\.\d\d \(\N{MULTIPLICATION X}\)"
+    for name, words in zip(("MNIST", "Fashion-MNIST", "CIFAR-10"), of_each, strict=True):
+        assert re.fullmatch(f"{name} {alone}", words)
     assert {row["Verdict"] for row in rows if row["Claim"] == "C6"} == {"not tested"}
     efficiency = next(row for row in rows if row["Claim"] == "C9")
     assert efficiency["Needed"] == "above \N{MULTIPLICATION SIGN}1.00"
@@ -404,11 +408,15 @@ def test_what_turns_a_verdict_is_one_sentence():
         ("alone", "higgs", "contradicted", -0.01),
     ]
     names = ("choice", "setting", "verdict", "value")
-    part = {"summary": "effect", "unit": "accuracy"}
+    part = {"summary": "effect", "unit": "accuracy", "declared": "supported"}
     part["turns_on"] = [dict(zip(names, each, strict=True)) for each in found]
     assert turns(part) == (
-        "supported by AdamW alone (+0.36); "
+        "depends on the measure of dispersion and the data set: supported by AdamW alone (+0.36); "
         "contradicted by spread as interquartile range (-5.00), HIGGS alone (-1.00)"
+    )
+    undecided = turns({**part, "declared": "inconclusive"})
+    assert undecided.startswith(
+        "depends on the optimizer and the measure of dispersion and the data set: supported by "
     )
     assert turns({**part, "turns_on": []}) == ""
 
@@ -418,7 +426,10 @@ def test_every_data_set_has_a_section(page, shown):
     assert [row[0] for row in tables["datasets"][1:]] == ["CIFAR-10", "Fashion-MNIST", "MNIST"]
     assert tables["datasets"][1][1:5] == ["784", "2", "50", "10"]
     claims = {row[0] for row in tables["mnist-claims"][1:]}
-    assert claims == {f"C{number}" for number in range(1, 29)} - {"C6", "C11", "C14", "C17", "C18"}
+    assert claims == {f"C{number}" for number in range(1, 30)} - {"C6", "C11", "C14", "C17", "C18"}
+    (first, *_) = tables["mnist-claims"][1:]
+    assert re.fullmatch(r"-\d\.\d\d", first[2])  # and no interval of one seed
+    assert first[3:] == ["3", "(\N{MULTIPLICATION X}) doubted"]
     assert "<dd>orthogonal, AdamW, 0.005</dd>" in page
 
 

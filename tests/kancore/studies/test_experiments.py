@@ -6,9 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
-from kancore import schemes
+from kancore import networks, schemes
 from kancore.schemes import AXES, BASELINE, COMBINED, Scheme
 from kancore.studies.changes import changed_by, combined_sweeps
 from kancore.studies.config import resolve
@@ -108,7 +109,27 @@ def test_widths_and_degrees_are_those_of_one_and_two_hidden_layers():
     assert [(a.hidden_widths, a.degree) for a in architectures(job)] == [
         *[((8,), 1), ((8,), 2), ((16,), 1), ((16,), 2)],
         *[((8, 8), 1), ((8, 8), 2), ((16, 16), 1), ((16, 16), 2)],
+        *[((9,), 1), ((18,), 1)],
     ]
+
+
+@pytest.mark.parametrize("scale", ["trained", "folded"])
+def test_widths_of_the_least_degree_have_the_parameters_of_other_degrees(scale):
+    """Counted by the networks; where no whole number has as many, two a unit apart enclose it."""
+    varied = {"width_degree": {"widths": [8, 16, 32], "degrees": [2, 3, 5], "seeds": [0]}}
+    found = of("follow_ups", study="quick", spline_scale=scale, follow_ups=varied)
+    kans = architectures(found["width_degree/digits/seed0"])
+    with torch.device("meta"):  # shapes alone
+        sizes = {
+            (*kan.hidden_widths, kan.degree): networks.build(kan, 64, 10, 1).num_parameters
+            for kan in kans
+            if len(kan.hidden_widths) == 1
+        }
+    curve = {size: width for (width, degree), size in sizes.items() if degree == 2}
+    for size in (size for (_, degree), size in sizes.items() if degree > 2):
+        below = max(each for each in curve if each <= size)
+        above = min(each for each in curve if each >= size)
+        assert curve[above] - curve[below] == (0 if size in curve else 1)
 
 
 def test_follow_ups_start_from_the_first_kan_of_the_grid():
