@@ -137,4 +137,4 @@ def test_jobs_that_go_on_from_checkpoints_are_warned_of_their_time_limit(rules):
 def test_small_steps_stay_on_the_login_node_of_a_cluster(rules):
     """A figure takes seconds, a job of a cluster ten more."""
     jobs = {name for name, rule in rules.items() if not rule["local"]}
-    assert jobs == {"prepare", "train", "manifold", "landscape"}
+    assert jobs == {"prepare", "train", "manifold", "landscape", "inspection"}
