@@ -118,8 +118,8 @@ def _extended(spline, grid_size, degree, x):
 def test_kan_gradients_of_first_and_second_order(activation, spline_scale):
     torch.manual_seed(1)
     options = {"output_activation": "silu", "batch_norm": "after_activation"}
-    network = KAN([3, 4, 2], activation=activation, spline_scale=spline_scale, **options).double()
-    x = torch.randn(5, 3, dtype=torch.float64, requires_grad=True)
+    network = KAN([2, 3, 2], activation=activation, spline_scale=spline_scale, **options).double()
+    x = torch.randn(4, 2, dtype=torch.float64, requires_grad=True)
     parameters = tuple(network.parameters())
 
     def call(x, *values):

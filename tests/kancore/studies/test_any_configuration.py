@@ -4,29 +4,37 @@ import copy
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import hypothesis.strategies as st
 import pytest
 import yaml
 from hypothesis import HealthCheck, assume, given, settings
 
-from kancore.schemes import ACTIVATIONS, INITIALIZATIONS, OPTIMIZERS, PLACES
+from kancore.schemes import ACTIVATIONS, INITIALIZATIONS, OPTIMIZERS, PLACES, Keep
 from kancore.studies.config import ConfigError, resolve
 from kancore.studies.experiments import MOST_JOBS, jobs
 from kancore.studies.jobs import Job
 from kancore.tables import HISTORY, read_table, write_table
+from kancore.trained import load
 from kancore.training.loop import Training
 from kancore.training.runner import history_rows
+from kancore.training.stored import described, write_networks
 
 ROOT = Path(__file__).resolve().parents[3]
 CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text())
 # Linux gives an argument so many bytes, and file systems so many of a name.
 ARGUMENT, NAME = 128 * 1024, 255
 
+KEEPS = get_args(Keep)
+
 counts = st.integers(1, 10**9)
 shares = st.floats(0, 0.9)
 rates = st.lists(st.floats(1e-6, 10), min_size=1, max_size=40, unique=True)
 choices = {
+    "keep": st.sampled_from(KEEPS),
+    "name": st.none() | st.from_regex(r"[\w.-]{1,120}", fullmatch=True),
+    "replace": st.booleans(),
     "seeds": st.lists(st.integers(0, 2**63 - 1), min_size=1, max_size=3, unique=True),
     "learning_rates": rates,
     "optimizers": st.lists(st.sampled_from(OPTIMIZERS), min_size=1, unique=True),
@@ -71,14 +79,17 @@ choices = {
 def configurations(draw, small=False):
     drawn = draw(st.fixed_dictionaries({}, optional=choices))
     depths = [*drawn.get("hidden_widths", {"default": {"2layers": [32]}})["default"]]
+    if draw(st.booleans()):  # others for one model, or for one data set
+        key = draw(st.sampled_from(["kan", "wide_mlp", "digits"]))
+        depths = {key: draw(st.sampled_from([depths[:1], depths[1:] or depths])), "default": depths}
     alone = {"follow_ups": {"experiments": []}, "audit": {"departures": []}}
     alone |= {"stability": {"train": []}, "intrinsic_dimension": {"networks": []}}
     if small:
         some = {"epochs": 2, "evaluate_every": 1, "batch_size": 20, "train_examples": None}
         drawn |= {"stack": [*CONFIG["defaults"]["stack"]], "learning_rates": [0.05, 0.005], **some}
         drawn["hidden_widths"] = {"default": {"2layers": [5], "3layers": [4, 3]}}
-        drawn["grid_sizes"], depths = drawn.get("grid_sizes", [5])[:1], ["2layers", "3layers"]
-        drawn["grid_sizes"] = [min(drawn["grid_sizes"][0], 20)]
+        depths = ["2layers", "3layers"]
+        drawn["grid_sizes"] = [min(drawn.get("grid_sizes", [5])[0], 20)]
     return {"study": "quick", "datasets": ["digits"], "depths": depths, **alone, **drawn}
 
 
@@ -113,7 +124,7 @@ def test_every_sweep_trains_to_a_table(configuration, number, dataset, tmp_path_
     sweep = replace(found[number % len(found)], dataset=dataset.name)
     start = None
     for stage in sweep.stages()[:2]:
-        training = Training(stage, dataset, start=start)
+        training = Training(stage, dataset, start=start, keep=configuration.get("keep", "best"))
         rows = training.run()
         start = training.state_dicts() if sweep.warm_start else None
         origin = {"study": "s", "experiment": "grid", "protocol": "clean", "code": "c" * 16}
@@ -124,3 +135,8 @@ def test_every_sweep_trains_to_a_table(configuration, number, dataset, tmp_path_
         trained = table[~table["diverged"]]
         assert trained["test_accuracy"].between(0, 1).all()
         assert trained["test_loss"].notna().all()
+        path = path.with_name("networks.safetensors")
+        write_networks(path, kept := described(training, dataset, **origin))
+        if kept:
+            found = load(path).about["test_accuracy"]
+            assert (table["test_accuracy"] == found).any()
