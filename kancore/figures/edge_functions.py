@@ -67,7 +67,7 @@ def _draw_panel(axes: Axes, points: pd.DataFrame) -> None:
     first = points.iloc[0]
     title = f"{first['input']} \N{RIGHTWARDS ARROW} unit {first['unit']}"
     size = mpl.rcParams["font.size"] - 2
-    axes.set_title(style.fold(title, 1.7, size), loc="left", fontsize=size)
+    axes.set_title(style.fold(title, 1.2, size), loc="left", fontsize=size)
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(MaxNLocator(3))
     axes.tick_params(labelsize=size)

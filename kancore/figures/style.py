@@ -15,7 +15,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import hsv_to_rgb, to_hex, to_rgb
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
+from matplotlib.transforms import Bbox
 
 # How something is drawn: keywords of Matplotlib's artists.
 Look = dict[str, Any]
@@ -230,6 +232,16 @@ def describe(figure: Figure, text: str) -> None:
     figure.set_label(text)
 
 
+def _settle(figure: Figure) -> None:
+    """Lay a figure out once for all files; the solver leaves the last digits of places open."""
+    if isinstance(figure.get_layout_engine(), ConstrainedLayoutEngine):
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
+        for axes in figure.axes:
+            place = axes.get_position(original=True)
+            axes.set_position(Bbox(place.get_points().round(6)))
+
+
 def save(figure: Figure, path: Path, style: dict[str, Any]) -> None:
     """Write a figure as PNG, SVG or PDF, the same bytes each time.
 
@@ -256,6 +268,7 @@ def save(figure: Figure, path: Path, style: dict[str, Any]) -> None:
         metadata[_DESCRIPTION[path.suffix]] = text
     written = io.BytesIO()
     with apply(style):
+        _settle(figure)
         figure.savefig(written, format=path.suffix[1:], metadata=metadata)
     drawn = written.getvalue()
     if path.suffix == ".svg":

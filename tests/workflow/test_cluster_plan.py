@@ -32,7 +32,7 @@ def run(self, job, before=dryrun.Executor.run_job):
 dryrun.Executor.run_job = run
 cli.main([*sys.argv[1:], "--dry-run", "--quiet", "all"])
 """
-SUBMITTED = {"prepare", "train", "manifold", "landscape"}
+SUBMITTED = {"prepare", "train", "manifold", "landscape", "inspection"}
 TRAINING = SUBMITTED - {"prepare"}
 SIGNALS = "--signal=URG@120 --open-mode=append"
 
@@ -83,7 +83,7 @@ def on_cpus(tmp_path_factory):
 
 def test_every_job_of_the_paper_on_gpus(on_gpus):
     counts = {rule: len(jobs) for rule, jobs in on_gpus.items()}
-    assert counts == {"prepare": 5, "train": 921, "manifold": 5, "landscape": 15}
+    assert counts == {"prepare": 5, "train": 921, "manifold": 5, "landscape": 15, "inspection": 1}
     check(on_gpus, CUDA_BASE_MB)
 
 
