@@ -24,6 +24,7 @@ rule inspection:
     resources:
         mem_mb=growing(whole_job(4000)),
         runtime=growing(240, resources.MAX_MINUTES),
+        slurm_extra=WARNED,
     params:
         code=lambda wildcards: planned_digest(
             "workflow_scripts/inspection.py",
@@ -37,7 +38,8 @@ rule inspection:
     message:
         f"look into the best networks of study {STUDY.name}"
     shell:
-        'python -P "$KANCORE_RUN" workflow_scripts/inspection.py --sweeps {params.sweeps:q}'
+        f"{KEPT_LOG}"
+        'exec python -P "$KANCORE_RUN" workflow_scripts/inspection.py --sweeps {params.sweeps:q}'
         " --networks {input.networks:q} --data {input.data:q}"
         " --out {output.confusion:q} {output.class_accuracy:q} {output.edges:q}"
-        " {output.first_layers:q} --csv {output.csv:q} --code {params.code} 2> {log:q}"
+        " {output.first_layers:q} --csv {output.csv:q} --code {params.code} 2>> {log:q}"

@@ -13,6 +13,9 @@ from kancore.analysis import inspection
 from kancore.analysis.tables import CLASS_ACCURACY, CONFUSION, EDGES, FIRST_LAYERS
 from kancore.data.dataset import load
 from kancore.machine.files import read_json
+from kancore.machine.interruption import repeatable
+from kancore.machine.last_words import last_words
+from kancore.machine.memory import usable_mb
 from kancore.machine.program import program
 from kancore.schemes import Sweep
 from kancore.tables import read_table, write_csv, write_table
@@ -39,7 +42,18 @@ def main(
     out
         Tables of confusions, accuracies of classes, edges and first layers.
     """
-    trained = [Sweep.from_dict(each) for each in read_json(sweeps)]
+    with repeatable(), last_words(usable_mb()):
+        rows = _inspect([Sweep.from_dict(each) for each in read_json(sweeps)], networks, data)
+    for target, found, schema in zip(out, rows, SCHEMAS, strict=True):
+        write_table(target, found, schema)
+    for target, table, schema in zip(csv, out, SCHEMAS, strict=False):
+        write_csv(target, read_table(table, schema))
+
+
+def _inspect(
+    trained: Sequence[Sweep], networks: Sequence[Path], data: Sequence[Path]
+) -> list[list[dict[str, Any]]]:
+    """Rows of all tables."""
     files = defaultdict(list)
     for sweep, path in zip(trained, networks, strict=True):
         if read_networks(path):  # else all have diverged
@@ -56,10 +70,7 @@ def main(
             rows[1] += inspection.class_rows(network, counts)
             rows[2] += inspection.edge_rows(network, dataset, splits)
             rows[3] += inspection.first_layer_rows(network, dataset, splits)
-    for target, found, schema in zip(out, rows, SCHEMAS, strict=True):
-        write_table(target, found, schema)
-    for target, table, schema in zip(csv, out, SCHEMAS, strict=False):
-        write_csv(target, read_table(table, schema))
+    return rows
 
 
 def modules(sweeps: Path) -> set[str]:

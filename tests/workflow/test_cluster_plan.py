@@ -33,7 +33,7 @@ dryrun.Executor.run_job = run
 cli.main([*sys.argv[1:], "--dry-run", "--quiet", "all"])
 """
 SUBMITTED = {"prepare", "train", "manifold", "landscape", "inspection"}
-TRAINING = SUBMITTED - {"prepare"}
+TRAINING = SUBMITTED - {"prepare", "inspection"}
 SIGNALS = "--signal=URG@120 --open-mode=append"
 
 
