@@ -359,7 +359,7 @@ def check_initialization(name: str, architecture: Architecture, inputs: int, out
         raise ValueError(f"{name} fails: {why}") from error
     if different := _unlike(network, again):
         raise ValueError(
-            f"{name}: {different} differs with the same generator; expected all random numbers from it"
+            f"{name}: {different} differs with the same generator; expected numbers from it alone"
         )
 
 
