@@ -101,7 +101,7 @@ onstart:
         executor.report_job_error = partial(after_failure, executor.report_job_error)
     signal.signal(signal.SIGINT, interrupted)
     plan, planned = Path(OUT, "plan.json"), plans.by_path(JOBS, LANDSCAPES)
-    now = {path: plans.digest(each) for path, each in planned.items()}
+    now = {path: plans.digest(each, STUDY.settings["data"]) for path, each in planned.items()}
     made = {os.path.dirname(file) for job in workflow.dag.needrun_jobs() for file in job.output}
     again = [path for path in now if f"{OUT}/jobs/{path}" in made and trained(path)]
     called = {*workflow.config_settings.config} - {"study", "name", "replace"}

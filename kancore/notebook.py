@@ -97,12 +97,16 @@ class Results(Mapping[str, pd.DataFrame]):
         ------
         KeyError
             If there is no such figure, or the study has no such table.
+        ValueError
+            If `table` has no rows, or a setting of the style is unknown.
         """
         if figure not in FIGURES:
             raise KeyError(f"{figure}: no such figure; there are {', '.join(FIGURES)}")
         if table is None:
             source = FIGURES[figure].table
             table = self[_OF_FIGURES.get(source, source)]
+        elif table.empty:
+            raise ValueError(f"{figure}: the table has no rows to draw")
         with apply({**STYLE, **style}):
             return import_module(f"kancore.figures.{figure}").draw(table)
 

@@ -11,15 +11,17 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
 
+from kancore.data.own import prepare
 from kancore.data.preparation import make_dataset
 from kancore.machine import memory
-from kancore.machine.files import run_plainly
+from kancore.machine.files import run_command
 from kancore.machine.messages import reason, told
 from kancore.machine.provenance import ROOT
 from kancore.schemes import Sweep
@@ -144,12 +146,13 @@ def parts(study: Study, planned: Mapping[str, Job], device: str) -> dict[str, Pa
     data = study.settings["data"]
     kept = Path(".snakemake", "own_models.json")
     own = trials.own_networks(study, planned.values(), Path("results", "data"), kept)
+    sizes = own_sizes(study)
     rates: dict[tuple, float] = {}
     found: dict[str, Part] = {}
     usable = memory.usable_mb()
 
     def sized(sweep: Sweep) -> Shape:
-        known = resources.shape(sweep.dataset, data)
+        known = sizes.get(sweep.dataset) or resources.shape(sweep.dataset, data)
         return own.get((sweep.dataset, sweep.architecture), known)
 
     for key, sweeps in _alike(planned.values()).items():
@@ -176,6 +179,28 @@ def parts(study: Study, planned: Mapping[str, Job], device: str) -> dict[str, Pa
     return found
 
 
+def own_sizes(study: Study) -> dict[str, Shape]:
+    """Read the sizes of the data sets of the user's own that a study trains on.
+
+    Raises
+    ------
+    ConfigError
+        If one cannot be read.
+    """
+    own = study.settings["data"]["own"]
+    return {name: _own_size(name, own[name]) for name in study.settings["datasets"] if name in own}
+
+
+@cache
+def _own_size(name: str, file: str) -> Shape:
+    try:
+        made = prepare(Path(file), name)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"config: data.own.{name}: {reason(error)}") from error
+    examples = len(made.y_train), len(made.y_test)
+    return Shape(made.features, made.classes, *examples, made.x_train.itemsize)
+
+
 def _key(sweep: Sweep) -> tuple:
     return sweep.dataset, sweep.architecture.model, sweep.objective, sweep.batch_size
 
@@ -190,18 +215,19 @@ def _alike(planned: Iterable[Job]) -> dict[tuple, list[Sweep]]:
 
 def kept_bytes(study: Study, planned: Mapping[str, Job]) -> float:
     """Bytes of the networks that a study keeps: in the folders of its jobs, and put together."""
-    if study.settings["keep"] == "none":
+    settings, sizes = study.settings, own_sizes(study)
+    if settings["keep"] == "none":
         return 0.0
     found: dict[tuple, list[float]] = defaultdict(list)
     for job in planned.values():
         if job.experiment != "grid":
             continue
         for sweep in job.sweeps:
-            size = resources.shape(sweep.dataset, study.settings["data"])
-            networks = len(sweep.schemes) if study.settings["keep"] == "all" else 1
+            size = sizes.get(sweep.dataset) or resources.shape(sweep.dataset, settings["data"])
+            networks = len(sweep.schemes) if settings["keep"] == "all" else 1
             place = sweep.dataset, sweep.objective, sweep.architecture
             found[place].append(4.0 * networks * resources.parameters(sweep, size))
-    together = sum if study.settings["keep"] == "all" else max
+    together = sum if settings["keep"] == "all" else max
     return sum(sum(each) + together(each) for each in found.values())
 
 
@@ -225,9 +251,10 @@ def lines(study: Study, found: Mapping[str, Part], kept: float, cores: int) -> I
         cells = [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
         yield "  ".join([f"  {first.ljust(widths[0])}", *cells])
     seconds = sum(each.seconds for each in found.values())
+    digits = 0 if kept > 1e7 else 1
     yield (
         f"in all {duration(seconds)} of a core, so {duration(seconds / cores)} on {cores}, beside "
-        f"landscapes and figures; networks that are kept take {kept / 1e6:,.0f} MB"
+        f"landscapes and figures; networks that are kept take {kept / 1e6:,.{digits}f} MB"
     )
     for words, name in _TOLD.items():
         paths = [path for each in found.values() for path in getattr(each, name)]
@@ -289,7 +316,10 @@ def main() -> None:
     if given.cores < 1:
         parser.error(f"--cores is {given.cores}, expected at least 1")
     try:
-        study = resolve(configured(given.configfile, given.config + given.changes))
+        # What follows --configfile may be a change, too.
+        files = [file for file in given.configfile if "=" not in str(file) or file.exists()]
+        changes = [str(file) for file in given.configfile if file not in files]
+        study = resolve(configured(files, [*given.config, *given.changes, *changes]))
         planned = jobs(study)
         gpu = study.settings["device"] != "cpu" and torch.cuda.is_available()
         torch.set_num_threads(study.settings["threads"])
@@ -302,4 +332,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_plainly(main)
+    run_command(main)

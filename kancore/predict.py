@@ -1,13 +1,16 @@
 """Predict the classes of examples by a network that a study has kept.
 
 ``python -m kancore.predict FILE DATA`` prints one line an example: the class, and the probability
-of each. DATA is a .csv or .parquet file with a column for each feature, in the order of the
-training data (columns named label or split are left out), or an .npz file with an array x.
+of each. DATA is a .csv or .parquet file with a column for each feature, or an .npz file with an
+array x. Columns of a network that a table has trained are found by their names, whatever else there
+is; those of others are in the order of the training data, beside any named label or split.
 """
 
 import argparse
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,7 +19,7 @@ import torch
 
 from kancore.data.labels import listed
 from kancore.data.limits import check_memory
-from kancore.machine.files import run_plainly
+from kancore.machine.files import run_command
 from kancore.machine.messages import plain, reason
 from kancore.trained import Trained, load
 
@@ -60,13 +63,15 @@ def predict(network: Trained, x: np.ndarray) -> pd.DataFrame:
     return table
 
 
-def _features(path: Path) -> np.ndarray:
+def _features(path: Path, names: Sequence[str] | None = None) -> np.ndarray:
     if not path.is_file():
         raise ValueError(f"{path}: no such file; expected .csv, .parquet or .npz")
     if path.suffix not in _READERS:
         raise ValueError(f"{path}: suffix {path.suffix!r}, expected .csv, .parquet or .npz")
     try:
         x = _READERS[path.suffix](path)
+        if isinstance(x, pd.DataFrame):
+            x = _numbers(x, names)
     except MemoryError as error:
         raise ValueError(f"{path}: takes more memory than there is") from error
     except Exception as error:  # whatever damage makes of the readers
@@ -85,23 +90,32 @@ def _read_npz(path: Path) -> np.ndarray:
         return np.asarray(file["x"])
 
 
-def _read_csv(path: Path) -> np.ndarray:
+def _read_csv(path: Path) -> pd.DataFrame:
     check_memory(_COPIES * path.stat().st_size)
-    return _numbers(pd.read_csv(path))
+    return pd.read_csv(path)
 
 
-def _read_parquet(path: Path) -> np.ndarray:
+def _read_parquet(path: Path) -> pd.DataFrame:
     about = pq.read_metadata(path)
     # The same number in all rows takes no room in the file.
     check_memory(_COPIES * 8 * about.num_rows * about.num_columns)
-    return _numbers(pd.read_parquet(path))
+    return pd.read_parquet(path)
 
 
-def _numbers(table: pd.DataFrame) -> np.ndarray:
-    return table.drop(columns=[name for name in _OTHERS if name in table]).to_numpy(np.float64)
+def _numbers(table: pd.DataFrame, names: Sequence[str] | None) -> np.ndarray:
+    if names is None:
+        return table.drop(columns=[name for name in _OTHERS if name in table]).to_numpy(np.float64)
+    if missing := [name for name in names if name not in table]:
+        there = listed(map(str, table.columns))
+        raise ValueError(f"lacks the columns {listed(missing)}; it has {there}")
+    return table[[*names]].to_numpy(np.float64)
 
 
-_READERS = {".csv": _read_csv, ".npz": _read_npz, ".parquet": _read_parquet}
+_READERS: dict[str, Callable[[Path], Any]] = {
+    ".csv": _read_csv,
+    ".npz": _read_npz,
+    ".parquet": _read_parquet,
+}
 
 
 def main() -> None:
@@ -115,11 +129,11 @@ def main() -> None:
         network = load(given.file, given.trust)
         # Names come from a file, and may hold what terminals obey.
         network.about["class_names"] = [*map(plain, network.about["class_names"])]
-        table = predict(network, _features(given.data))
+        table = predict(network, _features(given.data, network.about.get("feature_names")))
     except (ValueError, OSError) as error:
         raise SystemExit(str(error)) from error
     table.to_csv(sys.stdout, index=False, float_format="%.6g")
 
 
 if __name__ == "__main__":
-    run_plainly(main)
+    run_command(main)

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 from annotated_types import Ge, Interval
 from pydantic import BaseModel, ConfigDict
 
-from kancore.machine.files import run_plainly
+from kancore.machine.files import run_command
 from kancore.machine.locks import is_locked
 from kancore.machine.messages import plain
 from kancore.schemes import Count
@@ -223,4 +223,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_plainly(main)
+    run_command(main)

@@ -21,6 +21,8 @@ _BUILT_OF: dict[str, TypeAdapter] = {
     "architecture": TypeAdapter(Architecture),
     "features": TypeAdapter(Count),
     "class_names": TypeAdapter(Annotated[list[str], MinLen(2)]),
+    # Of networks that no table has trained there are none.
+    "feature_names": TypeAdapter(list[str] | None),
 }
 
 

@@ -54,6 +54,8 @@ class Dataset:
         float64 ``[features]``, what was taken from features before they were stored, as they vary
         little around a number far from 0; NaN where it is not known to the last digit. ``None`` for
         nothing.
+    feature_names : tuple of str or None
+        Names of the columns that the features are of a table of the user's own.
     """
 
     name: str
@@ -67,6 +69,7 @@ class Dataset:
     class_names: tuple[str, ...]
     source: str
     offset: torch.Tensor | None = None
+    feature_names: tuple[str, ...] | None = None
 
     @property
     def features(self) -> int:
@@ -143,6 +146,8 @@ def _from_arrays(arrays: dict[str, torch.Tensor], part: str) -> torch.Tensor:
 def summary(dataset: Dataset) -> dict[str, object]:
     """Describe a data set in plain values: what its file's header says of it."""
     values = {name: getattr(dataset, name) for name in (*_METADATA, "features", "checksum")}
+    if dataset.feature_names is not None:
+        values["feature_names"] = dataset.feature_names
     for part in PARTS:
         labels = getattr(dataset, f"y_{part}")
         values[f"{part}_counts"] = torch.bincount(labels, minlength=dataset.classes).tolist()
@@ -179,7 +184,8 @@ def load(path: str | os.PathLike) -> Dataset:
         with safe_open(path, framework="pt") as file:
             metadata = json.loads((file.metadata() or {})["dataset"])
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        for name in ("image_shape", "class_names"):
+        metadata.setdefault("feature_names", None)  # none but those of one's own tables
+        for name in ("image_shape", "class_names", "feature_names"):
             metadata[name] = metadata[name] and tuple(metadata[name])
         dataset = Dataset(
             x_train=_from_arrays(arrays, "train"),
@@ -187,6 +193,7 @@ def load(path: str | os.PathLike) -> Dataset:
             **{name: arrays[name] for name in ("y_train", "y_test", "mean", "std")},
             **{name: metadata[name] for name in _METADATA},
             offset=arrays.get("offset"),
+            feature_names=metadata["feature_names"],
         )
         if dataset.checksum != metadata["checksum"]:
             raise ValueError("its arrays do not have the checksum in its header")

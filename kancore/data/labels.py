@@ -60,7 +60,7 @@ def check_classes(what: str, y: np.ndarray) -> None:
     if y.dtype.kind in "iu" and different > max(_FEW, len(y) / 2):
         raise ValueError(
             f"{what} has {different:,} different numbers in {len(y):,} examples, expected classes: "
-            "there is no regression"
+            "classification only"
         )
 
 

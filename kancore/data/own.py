@@ -66,7 +66,7 @@ def prepare(
         what = "no such file; expected a data set as .csv, .npz or .parquet"
         raise FileNotFoundError(f"{shown(raw)}: {what}")
     try:
-        labels, class_names, features, image_shape, offset, warnings = _read(
+        labels, class_names, features, image_shape, offset, columns, warnings = _read(
             raw, label, split, name or raw.stem
         )
     except ValueError as error:
@@ -85,6 +85,7 @@ def prepare(
         source=f"{raw.name} ({'; '.join(warnings)})" if warnings else raw.name,
         image_shape=image_shape,
         offset=offset,
+        feature_names=columns,
     )
 
 
@@ -96,15 +97,16 @@ def _read(
     list[torch.Tensor],
     tuple[int, ...] | None,
     torch.Tensor | None,
+    tuple[str, ...] | None,
     list[str],
 ]:
-    """Labels of both parts, names of classes, features, shape of images, offset, warnings."""
+    """Labels of both parts, classes, features, shape of images, offset, columns, warnings."""
     files = data_files(path)
-    names: list[str] | None = None
+    columns: list[str] | None = None
     counted, notes = np.zeros(1, bool), list[str]()
     if path.is_dir() or path.suffix in (".parquet", ".csv"):
         x, y, columns, counted, notes = read_columns(path, files, label, split, name)
-        names, given, channels = [f"column {each}" for each in columns], None, None
+        given, channels = None, None
     elif path.suffix == ".npz":
         x, y, given, channels = _read_npz(path)
     else:
@@ -112,9 +114,11 @@ def _read(
     labels, class_names = encode({f"y_{part}": y[part] for part in PARTS}, given)
     if x["train"].ndim in (3, 4) and x["train"].dtype == np.uint8:
         features, image_shape = _images(x, channels)
-        return labels, class_names, features, image_shape, None, notes
+        return labels, class_names, features, image_shape, None, None, notes
+    names = columns and [f"column {each}" for each in columns]
     features, offset, warnings = _tables(x, names, counted)
-    return labels, class_names, features, None, offset, [*notes, *warnings]
+    kept = tuple(columns) if columns else None
+    return labels, class_names, features, None, offset, kept, [*notes, *warnings]
 
 
 def _read_npz(

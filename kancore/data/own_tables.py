@@ -71,6 +71,8 @@ def read_columns(
     """
     if path.suffix == ".csv":
         table = _read_csv(path)
+        if not len(table):
+            raise ValueError("has no rows")
         names = _feature_names(table.schema, label, split)
     else:
         parts = _open(path, files, [label, split])
@@ -120,7 +122,11 @@ def _read_csv(path: Path) -> pa.Table:
     except (MemoryError, TooLargeError):
         raise
     except Exception as error:  # whatever damage makes of the reader
-        raise ValueError(f"not a CSV table with a line of names ({reason(error)})") from error
+        raise ValueError(
+            f"not a CSV table with a line of names and commas between them ({reason(error)})"
+        ) from error
+    if other := [each.name for each in table.schema if pa.types.is_binary(each.type)]:
+        raise ValueError(f"the columns {listed(other)} are not in UTF-8")
     if twice := doubled(table.column_names):
         raise ValueError(f"columns are there twice: {listed(twice)}")
     return table
@@ -164,7 +170,9 @@ def _naming(path: Path) -> Iterator[None]:
 def _feature_names(schema: pa.Schema, label: str, split: str) -> list[str]:
     """Name the columns of features, all of which hold numbers."""
     if label not in schema.names:
-        raise ValueError(f"lacks the column {label}, whose values are the classes")
+        raise ValueError(
+            f"lacks the column {label}, whose values are the classes; it has {listed(schema.names)}"
+        )
     other = {label, split, *_index(schema)}
     features = [field for field in schema if field.name not in other]
     if not features:
@@ -183,7 +191,8 @@ def _index(schema: pa.Schema) -> list[str]:
         described = [*(schema.pandas_metadata or {}).get("index_columns", [])]
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"pandas' notes on its columns are damaged ({reason(error)})") from error
-    unnamed = [name for name in schema.names if name.startswith(_UNNAMED_INDEX)]
+    # In CSV pandas leaves its name empty.
+    unnamed = [name for name in schema.names if not name or name.startswith(_UNNAMED_INDEX)]
     return [*(name for name in described if isinstance(name, str)), *unnamed]
 
 
@@ -228,7 +237,7 @@ def _labels(what: str, column: pa.ChunkedArray) -> np.ndarray:
         if all(isfinite(value) and value == int(value) and abs(value) < 2**63 for value in values):
             return np.array(list(map(int, values)))
     raise ValueError(
-        f"{what} is {kind}, expected whole numbers, text or booleans: only classes are predicted"
+        f"{what} is {kind}, expected whole numbers, text or booleans: classification only"
     )
 
 

@@ -1,6 +1,7 @@
 """From arrays to a data set: checks, standardisation, and smaller parts of it."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ def make_dataset(
     source: str,
     image_shape: tuple[int, ...] | None = None,
     offset: torch.Tensor | None = None,
+    feature_names: tuple[str, ...] | None = None,
 ) -> Dataset:
     """Fit the standardisation on the training part, check the arrays and put them together.
 
@@ -41,6 +43,7 @@ def make_dataset(
         class_names=tuple(class_names),
         source=source,
         offset=offset,
+        feature_names=feature_names,
     )
     checks(dataset)
     mean, std = _moments(x_train, image_shape)
@@ -163,7 +166,7 @@ def take(
     Each seed draws examples of its own, so that seeds differ by what examples there are, too. The
     standardisation is fitted again, on the training examples kept.
     """
-    kept: dict[str, torch.Tensor] = {}
+    kept: dict[str, Any] = {}
     for part, n in (("train", train_examples), ("test", test_examples)):
         x, y = getattr(dataset, f"x_{part}"), getattr(dataset, f"y_{part}")
         if n is not None:
@@ -176,4 +179,6 @@ def take(
         class_names=dataset.class_names,
         source=dataset.source,
         image_shape=dataset.image_shape,
+        offset=dataset.offset,
+        feature_names=dataset.feature_names,
     )

@@ -14,6 +14,7 @@ _MARKERS = "osD^v"
 _ROOM = 0.1
 
 
+@style.styled
 def draw(table: pd.DataFrame) -> Figure:
     """Draw a mark for each activation at each depth.
 

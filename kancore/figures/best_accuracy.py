@@ -13,6 +13,7 @@ _ARCHITECTURE = ["dataset", "model", "depth"]
 _LEAST, _MOST = 0.02, 0.12
 
 
+@style.styled
 def draw(table: pd.DataFrame) -> Figure:
     """Draw a mark for each architecture; two objectives stand side by side, joined by a line.
 

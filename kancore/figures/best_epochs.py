@@ -11,6 +11,7 @@ from kancore.analysis.statistics import counted, main_grid
 from kancore.figures import style
 
 
+@style.styled
 def draw(table: pd.DataFrame) -> Figure:
     """Draw the distribution of the best epoch of each architecture over its runs.
 

@@ -11,6 +11,7 @@ from kancore.figures import style
 _MOST = 20
 
 
+@style.styled
 def draw(table: pd.DataFrame) -> Figure:
     """Draw a row for each class, with a mark and its interval for each model.
 

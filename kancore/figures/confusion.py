@@ -14,6 +14,7 @@ _COLUMNS, _NUMBERED = 3, 12
 _FEW = 1000
 
 
+@style.styled
 def draw(table: pd.DataFrame) -> Figure:
     """Draw a matrix for each model, in lines of panels for each data set.
 

@@ -12,6 +12,7 @@ from kancore.figures import style
 _LINES = {1: "-", 2: "--"}
 
 
+@style.styled
 def draw(table: pd.DataFrame) -> Figure:
     """Draw accuracy against parameters, a line for each degree and number of hidden layers.
 

@@ -24,6 +24,7 @@ _TITLE_INCHES = 2.3
 _STEP = 0.24
 
 
+@style.styled
 def draw(table: pd.DataFrame) -> Figure:
     """Draw the effect of each protocol on each measure, less the clean protocol.
 

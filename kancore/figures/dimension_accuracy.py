@@ -24,6 +24,7 @@ _PUBLISHED: Look = {
 _CROSSING: Look = {"ls": "", "marker": "v", "ms": 6, "mec": "white", "mew": 0.6, "zorder": 5}
 
 
+@style.styled
 def draw(table: pd.DataFrame) -> Figure:
     """Draw a curve for each network and seed, the thresholds, and where they are crossed.
 

@@ -22,6 +22,7 @@ _PUBLISHED: Look = {
 }
 
 
+@style.styled
 def draw(table: pd.DataFrame) -> Figure:
     """Draw a row for each estimate of a data set.
 

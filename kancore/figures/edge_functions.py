@@ -21,6 +21,7 @@ _DENSITY: Look = {"fc": style.pale(style.PALETTE[3]), "ec": "none"}
 _COLUMNS, _BELOW = 4, 0.2
 
 
+@style.styled
 def draw(table: pd.DataFrame) -> Figure:
     """Draw a panel for each edge: base branch, spline and their sum over the input.
 

@@ -9,6 +9,7 @@ from kancore.figures import style
 from kancore.intrinsic_dimension.estimates import PAPER
 
 
+@style.styled
 def draw(table: pd.DataFrame) -> Figure:
     """Draw a pair of panels for each data set, with a mark for each architecture.
 

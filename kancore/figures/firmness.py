@@ -22,6 +22,7 @@ _COLOURS = {
 _MARKS = {verdict: style.MARKS[verdict].strip("()") for verdict in _COLOURS}
 
 
+@style.styled
 def draw(table: pd.DataFrame) -> Figure:
     """Draw the verdict on each claim under each variation.
 

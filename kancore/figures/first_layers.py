@@ -15,6 +15,7 @@ _BRANCHES = {"weight": "weights", "base": "base weights", "spline": "norm of spl
 _WORDS = 1.9
 
 
+@style.styled
 def draw(table: pd.DataFrame) -> Figure:
     """Draw a line of images for each network and branch of its edges, an image for each unit.
 

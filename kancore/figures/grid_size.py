@@ -14,6 +14,7 @@ from kancore.figures.style import Look
 _MARKERS = "osD^v"
 
 
+@style.styled
 def draw(table: pd.DataFrame) -> Figure:
     """Draw a line for each depth.
 

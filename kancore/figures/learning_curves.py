@@ -20,6 +20,7 @@ _SPLITS: dict[str, Look] = {
 }
 
 
+@style.styled
 def draw(table: pd.DataFrame) -> Figure:
     """Draw test accuracy as a strong line, training accuracy as a faint one.
 

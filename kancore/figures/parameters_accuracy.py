@@ -11,6 +11,7 @@ from kancore.figures.parameters import parameters_panels
 _NEAR = 0.02
 
 
+@style.styled
 def draw(table: pd.DataFrame) -> Figure:
     """Draw a mark for each architecture, joined along depth.
 

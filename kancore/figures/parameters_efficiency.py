@@ -9,6 +9,7 @@ from kancore.figures.parameters import logarithmic, parameters_panels
 from kancore.intrinsic_dimension.estimates import PAPER
 
 
+@style.styled
 def draw(table: pd.DataFrame) -> Figure:
     """Draw a mark for each architecture, joined along depth.
 

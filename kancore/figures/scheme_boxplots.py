@@ -16,6 +16,7 @@ from kancore.figures.style import Look
 _HATCH = "////"
 
 
+@style.styled
 def draw(table: pd.DataFrame) -> Figure:
     """Draw a box for each architecture over its schemes, and a dot for each scheme.
 

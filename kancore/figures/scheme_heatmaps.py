@@ -9,6 +9,7 @@ from kancore.analysis.statistics import counted, main_grid
 from kancore.figures import heat_map, style
 
 
+@style.styled
 def draw(table: pd.DataFrame) -> Figure:
     """Draw a heat map of optimizer and learning rate for each architecture.
 

@@ -7,6 +7,7 @@ from kancore.analysis.statistics import best_schemes, main_grid
 from kancore.figures import style
 
 
+@style.styled
 def draw(table: pd.DataFrame) -> Figure:
     """Draw the accuracy of the best scheme less that of the median scheme, in points.
 

@@ -19,6 +19,7 @@ _MARKERS = "osD^vPX"
 _POOLED = style.PALETTE[0]
 
 
+@style.styled
 def draw(table: pd.DataFrame) -> Figure:
     """Draw the effect of each factor on the median accuracy and on the spread.
 

@@ -5,7 +5,8 @@ import math
 import re
 import textwrap
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -162,6 +163,8 @@ _DESCRIPTION = {".svg": "Description", ".png": "Description", ".pdf": "Subject"}
 NOTHING = "Nothing to draw"
 # As in config.yaml, for figures that are drawn outside the workflow.
 STYLE = {"dpi": 200, "font_size": 9, "font_family": "DejaVu Sans", "width_inches": 7}
+# Of identifiers in SVG, so that these are the same each time; by it a style is known to be applied.
+_SALT = "kancore"
 
 
 def apply(style: dict[str, Any]) -> AbstractContextManager:
@@ -213,9 +216,20 @@ def apply(style: dict[str, Any]) -> AbstractContextManager:
             "ytick.color": INK,
             "lines.linewidth": 1.6,
             "hatch.linewidth": 0.8,
-            "svg.hashsalt": "kancore",
+            "svg.hashsalt": _SALT,
         }
     )
+
+
+def styled(draw: Callable[[pd.DataFrame], Figure]) -> Callable[[pd.DataFrame], Figure]:
+    """Let a figure have the project's style where it is drawn outside `apply`."""
+
+    @wraps(draw)
+    def drawn(table: pd.DataFrame) -> Figure:
+        with nullcontext() if mpl.rcParams["svg.hashsalt"] == _SALT else apply(STYLE):
+            return draw(table)
+
+    return drawn
 
 
 def pale(colour: str, page: str = "white") -> str:

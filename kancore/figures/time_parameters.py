@@ -9,6 +9,7 @@ from kancore.figures.parameters import logarithmic, parameters_panels
 _KEYS = ["dataset", "objective", "model", "depth"]
 
 
+@style.styled
 def draw(table: pd.DataFrame) -> Figure:
     """Draw a mark for each architecture, joined along depth, at the seconds of an epoch.
 

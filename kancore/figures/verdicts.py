@@ -49,6 +49,7 @@ _ROW, _LINE, _GAP = 0.16, 0.125, 0.05
 _WORDS = 3.4
 
 
+@style.styled
 def draw(table: pd.DataFrame) -> Figure:
     """Draw a row for each test that could be made, under the statement of its claim.
 

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from kancore.figures import heat_map, style
 
 
+@style.styled
 def draw(table: pd.DataFrame) -> Figure:
     """Draw a heat map of width and degree for one hidden layer and for two.
 

@@ -4,6 +4,7 @@ import gc
 import json
 import os
 import secrets
+import signal
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -133,6 +134,15 @@ def run_plainly(main: Callable[[], None]) -> None:
         if isinstance(end.code, str):
             end.code = plain(end.code)
         raise
+
+
+def run_command(main: Callable[[], None]) -> None:
+    """Run a program that people call, as `run_plainly` does; it ends in silence where a pipe does.
+
+    So other commands end, of ``| head -1`` for example.
+    """
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    run_plainly(main)
 
 
 def _run_plainly(main: Callable[[], None]) -> None:

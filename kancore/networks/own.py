@@ -344,18 +344,23 @@ def check_initialization(name: str, architecture: Architecture, inputs: int, out
     Raises
     ------
     ValueError
-        In one sentence that names the function, if it cannot be imported or fails, or leaves a
-        parameter without finite numbers or of another shape.
+        In one sentence that names the function, if it cannot be imported or fails, leaves a
+        parameter without finite numbers or of another shape, or draws from another generator.
     """
     own_code.load(name)
-    network = networks.build(architecture, inputs, outputs, 1)
+    network, again = (networks.build(architecture, inputs, outputs, 1) for _ in range(2))
     try:
-        network.initialize(0, name, Generator().manual_seed(0))
+        for each in (network, again):
+            each.initialize(0, name, Generator().manual_seed(0))
     except Exception as error:
         if isinstance(error, ValueError) and str(error).startswith(f"{name}: "):
             raise
         why = own_code.reason(error, own_code.source(name))
         raise ValueError(f"{name} fails: {why}") from error
+    if different := _unlike(network, again):
+        raise ValueError(
+            f"{name}: {different} differs with the same generator; expected numbers from it alone"
+        )
 
 
 def _unlike(first: nn.Module, second: nn.Module) -> str | None:

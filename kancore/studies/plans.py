@@ -8,6 +8,7 @@ import json
 from collections.abc import Collection, Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from kancore.intrinsic_dimension.subspaces import Landscape
 from kancore.machine.files import read_kept
@@ -22,9 +23,22 @@ def by_path(
     return {**jobs, **{f"landscapes/{name}": each for name, each in landscapes.items()}}
 
 
-def digest(job: Job | Landscape) -> str:
-    """Digest of what a job trains."""
-    return sha256(json.dumps(job.to_dict(), sort_keys=True).encode()).hexdigest()[:16]
+def digest(job: Job | Landscape, data: Mapping[str, Any]) -> str:
+    """Digest of what a job trains and, behind a dash, of how its data set is made, if told.
+
+    Parameters
+    ----------
+    job
+        The job.
+    data
+        The study's settings of data.
+    """
+    made_by = data["own"].get(job.dataset) or data.get(job.dataset)
+    return "-".join(_digest(each) for each in (job.to_dict(), made_by) if each is not None)
+
+
+def _digest(settings: Any) -> str:
+    return sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def read_plan(path: Path) -> dict[str, str]:
@@ -58,7 +72,13 @@ def check_replaced(
     ConfigError
         If one of them trains something else than before.
     """
-    replaced = [path for path in made_again if path in before and before[path] != now[path]]
+    # Plans of before say nothing of data.
+    replaced = [
+        path
+        for path in made_again
+        if path in before
+        and any(a != b for a, b in zip(before[path].split("-"), now[path].split("-"), strict=False))
+    ]
     if replaced:
         name = "-".join([study.name, *sorted(overridden)])[:60] if overridden else f"{study.name}-2"
         raise ConfigError(

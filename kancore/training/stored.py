@@ -42,6 +42,7 @@ def described(training: Training, dataset: Dataset, **origin: Any) -> list[dict]
         "features": dataset.features,
         "class_names": dataset.class_names,
         "image_shape": dataset.image_shape,
+        "feature_names": dataset.feature_names,
         "data": dataset.checksum,
         "version": kancore.__version__,
     }

@@ -5,11 +5,13 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from kancore.machine import memory
 from kancore.machine.provenance import ROOT
-from kancore.plan import configured, kept_bytes, parts, rate
+from kancore.plan import configured, kept_bytes, own_sizes, parts, rate
 from kancore.studies.config import ConfigError, resolve
 from kancore.studies.experiments import jobs
 from kancore.training import resources
@@ -34,6 +36,19 @@ def test_a_part_has_the_jobs_of_its_experiment_their_networks_and_their_memory()
     assert kept_bytes(study, planned) == 3 * 4 * 10 * 32 * (64 + 10)
     everything = resolve(configured([], [*SMALL, "keep=all"]))
     assert kept_bytes(everything, planned) == 2 * 54 * 4 * 10 * 32 * (64 + 10)
+
+
+def test_own_data_are_read_for_their_size(tmp_path):
+    rows = np.random.default_rng(0).normal(size=(100, 3))
+    table = pd.DataFrame(rows, columns=list("abc")).assign(label=["x", "y"] * 50)
+    table.to_csv(tmp_path / "t.csv", index=False)
+    own = f"data={{own: {{t: {tmp_path / 't.csv'}}}}}"
+    study = resolve(configured([], [*SMALL, "datasets=[t]", own]))
+    assert own_sizes(study) == {"t": resources.Shape(3, 2, 80, 20)}
+    assert kept_bytes(study, jobs(study)) == 3 * 4 * 10 * 32 * (3 + 2)
+    (tmp_path / "t.csv").write_text("a;b\n1;2\n")
+    with pytest.raises(ConfigError, match=r"data\.own\.u: .*t\.csv: lacks the column label"):
+        own_sizes(resolve(configured([], [*SMALL, "datasets=[u]", own.replace("{t:", "{u:")])))
 
 
 def test_what_memory_has_no_room_for_is_told(monkeypatch):
@@ -124,10 +139,15 @@ def test_the_rate_of_networks_that_memory_has_no_room_for_is_that_of_narrower_on
     assert 1e6 < found < 1e13
 
 
-def test_command():
+def test_command(tmp_path):
     command = [sys.executable, "-m", "kancore.plan", "--config", *SMALL, "--cores", "4"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     first, *table = done.stdout.splitlines()
+    # Changes may follow --configfile, as they do after --config.
+    (tmp_path / "mine.yaml").write_text("study: quick")
+    mixed = [*command[:3], "--configfile", tmp_path / "mine.yaml", *SMALL]
+    again = subprocess.run(mixed, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert again.stdout.startswith("quick: 2 training jobs, 54 networks\n")
     assert first == "quick: 2 training jobs, 54 networks"
     assert table[0].split()[:2] == ["jobs", "networks"]
     assert re.search(

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 import kancore
+from kancore.figures import sensitivity, style
 from kancore.figures.style import STYLE
 
 ROOT = Path(__file__).parents[2]
@@ -44,6 +45,8 @@ def test_tables_are_told_with_their_columns(results):
         results["runs"]
     with pytest.raises(KeyError, match="pie: no such figure; there are verdicts"):
         results.draw("pie")
+    with pytest.raises(ValueError, match="sensitivity: the table has no rows to draw"):
+        results.draw("sensitivity", results["grid/runs"][:0])
     with pytest.raises(FileNotFoundError, match="expected the folder of a study that ran"):
         kancore.results(results.folder / "figures")
 
@@ -51,3 +54,12 @@ def test_tables_are_told_with_their_columns(results):
 def test_figures_have_the_style_of_the_workflow():
     defaults = yaml.safe_load((ROOT / "config.yaml").read_text())["defaults"]
     assert defaults["figure_style"] == STYLE
+
+
+def test_figures_are_drawn_in_the_project_s_style_outside_the_workflow(results):
+    runs = results["grid/runs"]
+    figure = sensitivity.draw(runs)
+    assert figure.get_size_inches()[0] == STYLE["width_inches"]
+    assert figure.axes[0].title.get_fontsize() == STYLE["font_size"] + 1
+    with style.apply({**STYLE, "width_inches": 5}):
+        assert sensitivity.draw(runs).get_size_inches()[0] == 5

@@ -279,15 +279,37 @@ def test_regression_targets_are_told(tmp_path):
     rows = pd.DataFrame({"number": np.arange(200.0), "label": np.arange(200) * 7 % 346})
     rows.to_csv(tmp_path / "t.csv", index=False)
     with pytest.raises(
-        ValueError, match=r"label has 200 different numbers in 200 .* no regression"
+        ValueError, match=r"label has 200 different numbers in 200 .* classification only"
     ):
         own.prepare(tmp_path / "t.csv")
 
 
 @pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"a;label\n1;x\n", "lacks the column label, whose values are the classes; it has a;label"),
+        (b"a;label\n1,5;x\n", "not a CSV table with a line of names and commas between them"),
+        (b"a,label\n", "has no rows"),
+        ("a,label\n1,é\n".encode("latin1"), "the columns label are not in UTF-8"),
+        (b"a,label\n1,0.5\n2,1.5\n", "label is double, .* classification only"),
+    ],
+)
+def test_own_csv_file_that_does_not_fit(tmp_path, content, message):
+    (tmp_path / "t.csv").write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+        own.prepare(tmp_path / "t.csv")
+
+
+def test_the_index_that_pandas_writes_is_no_feature(tmp_path):
+    rows = pd.DataFrame({"number": np.arange(100.0), "label": ["a", "b"] * 50})
+    rows.to_csv(tmp_path / "t.csv")
+    assert own.prepare(tmp_path / "t.csv").feature_names == ("number",)
+
+
+@pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda t: t.drop(columns="kind"), "lacks the column kind, whose values"),
+        (lambda t: t.drop(columns="kind"), "lacks the column kind, whose values .* it has width"),
         (lambda t: t.assign(part="valid"), "part holds {'valid'}"),
         (lambda t: t.assign(kind=[None, "cat", "dog", "dog"]), "kind has 1 missing values"),
         (lambda t: t.assign(part="train"), "part is never test, expected 'train' and 'test'"),

@@ -990,3 +990,8 @@ def test_an_svg_has_rules_for_dark_pages(cases, tmp_path):
 def test_pale_colours_are_two_thirds_white():
     assert style.pale("#000000") == "#aaaaaa"
     assert style.pale("#ff0000", "#00ff00") == "#55aa00"
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_figure_has_the_project_s_style_wherever_it_is_drawn(name):
+    assert hasattr(import_module(f"kancore.figures.{name}").draw, "__wrapped__")

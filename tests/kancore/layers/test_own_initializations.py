@@ -28,6 +28,9 @@ def nothing(weight, generator):
 def grown(weight, generator):
     weight.resize_(9, 9).zero_()
 
+def elsewhere(weight, generator):
+    weight.normal_()
+
 def model(widths):
     return torch.nn.Linear(widths[0], widths[-1])
 """
@@ -100,6 +103,7 @@ WRONG = {
     "mine:lecun": (OWN, "mine:lecun: fills layers of kancore, and here are matrices"),
     "mine:nothing": (KAN_, "mine:nothing: a matrix is not filled with finite numbers"),
     "mine:grown": (MLP, r"mine:grown: a matrix has shape \[9, 9\], expected \[5, 7\]"),
+    "mine:elsewhere": (KAN_, r"mine:elsewhere: .*weight differs with the same generator; expected"),
     "mine:model": (MLP, "mine:model fails: TypeError: model.* takes 1 positional argument"),
 }
 
@@ -119,3 +123,7 @@ def test_parameters_that_a_layer_is_left_without_are_named():
 @pytest.mark.parametrize("architecture", [KAN_, MLP])
 def test_the_example_fills_networks(architecture):
     check_initialization("mine:lecun", architecture, 7, 3)
+
+
+def test_an_initialization_of_matrices_fills_networks_of_one_s_own():
+    check_initialization("mine:fill", OWN, 7, 3)

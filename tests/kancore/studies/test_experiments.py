@@ -11,8 +11,9 @@ import yaml
 
 from kancore import networks, schemes
 from kancore.schemes import AXES, BASELINE, COMBINED, Scheme
+from kancore.studies import plans
 from kancore.studies.changes import changed_by, combined_sweeps
-from kancore.studies.config import resolve
+from kancore.studies.config import ConfigError, resolve
 from kancore.studies.experiments import EXPERIMENTS, jobs
 from kancore.studies.jobs import Job, by_job
 
@@ -191,3 +192,25 @@ def test_the_combination_trains_the_baselines_jobs_under_the_factors_chosen():
         assert [(s.dataset, s.architecture.depth, s.seed) for s in before.sweeps] == [
             (s.dataset, s.architecture.depth, s.seed) for s in after.sweeps
         ]
+
+
+def test_finished_results_of_other_data_are_not_replaced_without_consent():
+    small = {"study": "quick", "datasets": ["t"], "models": ["kan"], "depths": ["2layers"]}
+    own = [study(**small, data={"own": {"t": file}}) for file in ("one.csv", "other.csv")]
+    before, now = (
+        {path: plans.digest(job, each.settings["data"]) for path, job in jobs(each).items()}
+        for each in own
+    )
+    assert before.keys() == now.keys()
+    with pytest.raises(ConfigError, match=r"finished jobs of results/quick.* name=quick-data"):
+        plans.check_replaced(own[1], before, now, [*now], {"data"})
+    plans.check_replaced(own[0], before, before, [*now], set())
+    # Plans of before say nothing of data.
+    old = {path: digest.split("-")[0] for path, digest in before.items()}
+    plans.check_replaced(own[1], old, now, [*now], {"data"})
+    words = {"imdb": {"words": 7}}
+    imdb = [study(**{**small, "datasets": ["imdb"]}, data=each) for each in ({}, words)]
+    job = next(iter(jobs(imdb[0]).values()))
+    assert plans.digest(job, imdb[0].settings["data"]) != plans.digest(
+        job, imdb[1].settings["data"]
+    )

@@ -107,7 +107,7 @@ def test_a_mapping_overrides_entry_by_entry():
     data = study(data={"mirror": "here", "imdb": {"words": 9}}).settings["data"]
     assert data["mirror"] == "here"
     assert data["imdb"] == {**CONFIG["defaults"]["data"]["imdb"], "words": 9}
-    assert study(epochs={"digits": 7}).settings["epochs"]["mnist_sample"] == 4
+    assert study(epochs={"digits": 7}).settings["epochs"]["mnist_sample"] == 3
 
 
 def test_a_data_set_of_ones_own_is_one_like_any_other():
@@ -273,7 +273,7 @@ def test_landscapes_are_of_every_data_set_network_and_seed():
             == {"digits": 7, "mnist_sample": 9, "breast_cancer": 30}[landscape.dataset]
         )
         assert (landscape.projection, landscape.train_examples) == ("sparse", 300)
-        assert landscape.evaluate_every == 3
+        assert landscape.evaluate_every == (2 if landscape.dataset == "mnist_sample" else 3)
     assert study(**{**some.settings, "datasets": ["digits"]}).landscapes()[0].seed == 3
     both = {"networks": ["architectures", "reference"], "seeds": [0]}
     landscapes = study(study="quick", intrinsic_dimension=both).landscapes()

@@ -105,10 +105,17 @@ def test_features_counted_from_their_mean_are_predicted_as_they_are_in_the_file(
     assert network.about["test_accuracy"] > 0.9
     for name in ("own.csv", "own.parquet"):
         table.to_parquet(tmp_path / "own.parquet")
-        features = _features(tmp_path / name)[200:]
+        features = _features(tmp_path / name, network.about["feature_names"])[200:]
         found = predict(network, features)["label"].astype(int)
         assert (found == y[200:]).mean() == network.about["test_accuracy"]
     assert accuracy(network.prepared, data.x_test, data.y_test) == network.about["test_accuracy"]
+    # Columns go by their names, in whatever order and beside whatever others.
+    table[["c", "label", "b", "date"]].to_csv(tmp_path / "other.csv")
+    other = _features(tmp_path / "other.csv", network.about["feature_names"])
+    np.testing.assert_array_equal(other[200:], features)
+    table.drop(columns="b").to_csv(tmp_path / "less.csv", index=False)
+    with pytest.raises(ValueError, match=r"less\.csv: .*lacks the columns b; it has date, c"):
+        _features(tmp_path / "less.csv", network.about["feature_names"])
     network.offset[1] = torch.nan
     with pytest.raises(ValueError, match=r"features 1 had numbers beyond 2\*\*53 in training"):
         predict(network, features)
