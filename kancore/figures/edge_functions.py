@@ -12,7 +12,8 @@ from kancore.figures import style
 from kancore.figures.style import Look
 
 _LINES: dict[str, Look] = {
-    "base": {"color": style.PALETTE[4], "lw": 1.2, "ls": "--"},
+    # Above the sum, which is the same where splines are nothing.
+    "base": {"color": style.PALETTE[4], "lw": 1.2, "ls": "--", "zorder": 3},
     "spline": {"color": style.PALETTE[5], "lw": 1.2},
     "sum": {"color": style.INK, "lw": 1.5},
 }
@@ -66,9 +67,9 @@ def _draw_panel(axes: Axes, points: pd.DataFrame) -> None:
     ends = [*steps["x"], points["x"].iloc[-1]]
     axes.stairs(height, ends, fill=True, transform=axes.get_xaxis_transform(), **_DENSITY)
     first = points.iloc[0]
-    title = f"{first['input']} \N{RIGHTWARDS ARROW} unit {first['unit']}"
     size = mpl.rcParams["font.size"] - 2
-    axes.set_title(style.fold(title, 1.2, size), loc="left", fontsize=size)
+    name = style.fold(f"{first['input']} \N{RIGHTWARDS ARROW}", 1.2, size)
+    axes.set_title(f"{name}\nunit {first['unit']}", loc="left", fontsize=size)
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(MaxNLocator(3))
     axes.tick_params(labelsize=size)
