@@ -12,7 +12,7 @@ from kancore.tables import read_table
 
 
 def main(figure: str, table: Path, schema: str, style: dict, out: list[Path]) -> None:
-    """Draw it once for all files, PNG and SVG."""
+    """Draw it once for all files."""
     module = import_module(f"kancore.figures.{figure}")
     with apply(style):
         drawn = module.draw(read_table(table, SCHEMAS[schema]))

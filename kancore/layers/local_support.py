@@ -167,8 +167,7 @@ class _Plan:
     def to_edges(self, gradient: Tensor, edges: Edges) -> Edges:
         stack, _, outputs = gradient.shape
         to_edges = edges.map(torch.empty_like)
-        to = compiled.Pointers(*(None if each is None else each.data_ptr() for each in to_edges))
-        arguments = address(gradient), pointers(edges), stack, outputs, to
+        arguments = address(gradient), pointers(edges), stack, outputs, pointers(to_edges)
         there(LIBRARY).kancore_gradient(self.fields, *arguments, torch.get_num_threads())
         return to_edges
 

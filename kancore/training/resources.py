@@ -175,7 +175,7 @@ def gpu_mb(sweep: Trained, size: Shape, schemes: Sequence[Scheme], gpu_bytes: in
     examples = evaluation_batch(sweep, networks, size.features, gpu_bytes)
     passing = max(
         _of_a_step(sweep, size, networks, cuda=True),
-        3 * networks * examples * max(sweep.architecture.hidden_widths),
+        _of_an_evaluation(sweep, size, networks, examples),
         _moments(sweep, size, schemes),
     )
     numbers = _kept(sweep, size, schemes) + passing
@@ -196,11 +196,13 @@ def _kept(sweep: Trained, size: Shape, schemes: Sequence[Scheme]) -> int:
     return (copies * weights + buffers) * len(schemes) + _moments(sweep, size, schemes)
 
 
-def _of_an_evaluation(sweep: Trained, size: Shape, schemes: int) -> int:
-    """Numbers that an evaluation of a stack needs beside weights and moments."""
+def _of_an_evaluation(
+    sweep: Trained, size: Shape, schemes: int, examples: int = EVALUATION_BATCH
+) -> int:
+    """Numbers that an evaluation of a stack, so many examples at once, needs beside weights."""
     if size.own is not None:  # of as many networks as the cache has room for, or one
-        return 3 * max(CACHED, EVALUATION_BATCH * size.own.activations)
-    return 3 * schemes * EVALUATION_BATCH * max(sweep.architecture.hidden_widths)
+        return 3 * max(CACHED, examples * size.own.activations)
+    return 3 * schemes * examples * max(sweep.architecture.hidden_widths)
 
 
 def _data_bytes(sweep: Trained, size: Shape) -> float:
@@ -224,9 +226,8 @@ def _of_a_step(sweep: Trained, size: Shape, schemes: int, cuda: bool = False) ->
         # Three times what is kept: as much passes in functions and in their gradients.
         of_batch = batch * size.features + 3 * schemes * batch * own.activations
         return of_batch + 2 * schemes * own.parameters
-    together = schemes
-    if not cuda:
-        together = min(schemes, networks_at_once(sweep, sum(layers)) or schemes)
+    at_once = None if cuda else networks_at_once(sweep, sum(layers))
+    together = min(schemes, at_once or schemes)
     hidden, largest = sum(architecture.hidden_widths), max(architecture.hidden_widths)
     save_input, save, pass_by = _of_an_activation(sweep, cuda)
     activations = batch * (save * hidden + pass_by * largest)
@@ -270,9 +271,8 @@ def _of_an_activation(sweep: Trained, cuda: bool) -> tuple[float, float, float]:
     if architecture.model != "kan":
         return 3, 2 + normalized, 3
     grid_size, degree, _ = architecture.grid
-    if (
-        KERNELS and not cuda
-    ):  # values and slopes of the splines that are not zero, and of the base activation
+    if KERNELS and not cuda:
+        # Values and slopes of the splines that are not zero, and of the base activation.
         functions = degree + 2
         return functions + 3, 2 * functions + 2.5 + normalized, 3
     functions = grid_size + degree + 1
