@@ -55,7 +55,7 @@ import kancore
 sys.path.remove(str(HERE))
 
 from kancore import networks, objectives, status
-from kancore.data.known import PUBLISHED, shareable
+from kancore.data.known import BUNDLED, PUBLISHED, prepared_name, shareable
 from kancore.data.raw_files import rows_name
 from kancore.data.own_files import data_files
 from kancore.figures.declared import FIGURES
@@ -105,9 +105,11 @@ onstart:
     made = {os.path.dirname(file) for job in workflow.dag.needrun_jobs() for file in job.output}
     again = [path for path in now if f"{OUT}/jobs/{path}" in made and trained(path)]
     called = {*workflow.config_settings.config} - {"study", "name", "replace"}
+    before = plans.read_plan(plan)
+    left_out = [path for path in before if path not in now and trained(path)]
     try:
         if not STUDY.settings["replace"]:
-            plans.check_replaced(STUDY, plans.read_plan(plan), now, again, called)
+            plans.check_replaced(STUDY, before, now, again, left_out, called)
         work = {
             path: sum(resources.work(*each) for each in sized(getattr(job, "sweeps", [job])))
             for path, job in planned.items()

@@ -1,21 +1,22 @@
 """What the studies below a folder of results are doing: ``python -m kancore.status [RESULTS]``.
 
-Reads ``plan.json`` of each study, which names its jobs, and in the folder of each job the
-``progress.json`` that it keeps until it has ended, and the lock that it holds while it runs; so it
-works wherever the results can be read, on the machine that trains, or on a cluster's file system.
+Reads ``plan.json`` of each study, which names its jobs, in the folder of each job the
+``progress.json`` that it keeps until it has ended, the lock that it holds while it runs, and its
+log; so it works wherever the results can be read, on the machine that trains, or on a cluster's
+file system.
 """
 
 import argparse
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 from annotated_types import Ge, Interval
 from pydantic import BaseModel, ConfigDict
 
-from kancore.machine.files import run_command
+from kancore.machine.files import HOPELESS, run_command
 from kancore.machine.locks import is_locked
 from kancore.machine.messages import plain
 from kancore.schemes import Count
@@ -23,6 +24,8 @@ from kancore.schemes import Count
 _COLUMNS = ("sweep", "epoch", "schemes", "best", "steps/s", "left", "heard of")
 # What a job ends with: the table of a training job, or of a landscape.
 _TABLES = ("history.parquet", "landscape.parquet")
+# Seconds that a job may take to start, and bytes of the end of its log that say why it has failed.
+_START, _LAST = 600, 4096
 
 
 _FromZero = Annotated[int, Interval(ge=0, le=10**9)]
@@ -67,6 +70,8 @@ class StudyStatus:
         Progress by name of the jobs between: those that a process works on, and those that go on
         from their checkpoint when snakemake is called again. Of one that has just begun it is
         empty.
+    failed : dict
+        The last line of the logs of jobs, by name, that would fail again.
     share : float or None
         Share of the study's floating-point operations that is done.
     seconds_left : float or None
@@ -81,6 +86,7 @@ class StudyStatus:
     stopped: dict[str, dict[str, Any]]
     share: float | None = None
     seconds_left: float | None = None
+    failed: dict[str, str] = field(default_factory=dict)
 
 
 def read_status(folder: Path) -> StudyStatus:
@@ -104,13 +110,20 @@ def read_status(folder: Path) -> StudyStatus:
                 timed, seconds = timed + work.get(job, 0), seconds + took
             continue
         progress, works = _progress(place), is_locked(place / "job.lock")
-        if not progress and not works:  # not begun, or ended since its table was looked for
+        log = folder / "logs" / "jobs" / f"{job}.log"
+        if not works and (begins := _begins(log)) is not None:
+            works = begins
+            if not works and (why := _failure(log)) is not None:
+                status.failed[job] = why
+                continue
+        elif not progress and not works:  # not begun, or ended since its table was looked for
             continue
         (status.running if works else status.stopped)[job] = progress
         if progress:
             before = progress["sweep"] - 1 + progress["epoch"] / progress["epochs"]
             done += work.get(job, 0) * before / progress["sweeps"]
-    waiting = len(jobs) - finished - len(status.running) - len(status.stopped)
+    begun = len(status.running) + len(status.stopped) + len(status.failed)
+    waiting = len(jobs) - finished - begun
     status = replace(status, finished=finished, waiting=waiting)
     whole = sum(work.values())
     if not whole:
@@ -127,6 +140,29 @@ def _seconds(benchmark: Path) -> float | None:
         return float(benchmark.read_text().splitlines()[1].split()[0])
     except (OSError, ValueError, IndexError):
         return None
+
+
+def _begins(log: Path) -> bool | None:
+    """Whether a job's process begins, and has not written to its log yet; ``None`` without a log.
+
+    The log is a link, made as the process starts, to a file that has all tries.
+    """
+    try:
+        made = log.lstat().st_mtime
+        written = log.stat().st_mtime if log.exists() else 0.0
+    except OSError:
+        return None
+    return written < made and time.time() - made < _START
+
+
+def _failure(log: Path) -> str | None:
+    """Read why a job has failed that would fail again, from the end of its log."""
+    if not log.is_file():
+        return None
+    with log.open("rb") as stream:
+        stream.seek(max(0, log.stat().st_size - _LAST))
+        *_, why, last = ["", "", *stream.read().decode(errors="replace").splitlines()]
+    return why if last == HOPELESS else None
 
 
 def ended(place: Path) -> bool:
@@ -161,6 +197,8 @@ def lines(status: StudyStatus, now: float) -> Iterator[str]:
     """
     begun = {"running": status.running, "stopped": status.stopped}
     counted = "".join(f"{len(jobs)} {name}, " for name, jobs in begun.items())
+    if status.failed:
+        counted += f"{len(status.failed)} failed, "
     line = f"{status.name}: {status.finished} jobs finished, {counted}{status.waiting} waiting"
     if status.share is not None:
         line += f"; {status.share:.0%} of the work done"
@@ -169,6 +207,10 @@ def lines(status: StudyStatus, now: float) -> Iterator[str]:
     yield line
     for name, jobs in begun.items():
         yield from _table(name, jobs, now)
+    if status.failed:
+        yield "  failed"
+    for job, why in sorted(status.failed.items()):
+        yield f"  {job}: {why}"
 
 
 def _table(name: str, jobs: dict[str, dict[str, Any]], now: float) -> Iterator[str]:

@@ -102,6 +102,8 @@ def whole_job(process_mb):
 
 
 DATA = STUDY.settings["data"]
+# Data sets by the names of their prepared files, of this study's data sets and all others.
+PREPARED = {prepared_name(name, DATA): name for name in (*PUBLISHED, *BUNDLED, *DATA["own"])}
 # Rows that are enough of a table.
 ROWS = {"higgs": sum(DATA["higgs"].values())}
 
@@ -115,9 +117,10 @@ def downloaded(name):
 
 def raw_files(wildcards):
     """What a data set is prepared from: downloads, a file of the user's, or nothing."""
-    if wildcards.dataset in PUBLISHED:
-        return downloaded(wildcards.dataset)
-    file = own_file(wildcards.dataset)
+    name = PREPARED[wildcards.prepared]
+    if name in PUBLISHED:
+        return downloaded(name)
+    file = own_file(name)
     # Its content counts, as a parameter: a file may be replaced by an older one. Of a name with
     # braces, which are wildcards to Snakemake, the parameter is all there is.
     return ancient(file) if file and "{" not in file else []
@@ -153,6 +156,16 @@ def data_options(name):
     if data_module(name) == "own":
         return {"name": name}
     return STUDY.settings["data"].get(name, {})
+
+
+def prepared(name, kind="json"):
+    """Path of a prepared data set, or of its summary."""
+    return f"results/data/{prepared_name(name, DATA)}.{kind}"
+
+
+def manifold(name):
+    """Path of the estimates of a data set's own dimension."""
+    return f"results/manifolds/{prepared_name(name, DATA)}.parquet"
 
 
 def data_code(name):
@@ -196,7 +209,7 @@ def trained_sweeps(wildcards):
 
 def sized(sweeps):
     """Sweeps or landscapes of a data set, each with the size of what it trains."""
-    size = resources.shape(sweeps[0].dataset, STUDY.settings["data"])
+    size, _ = trials.size_of(STUDY, sweeps[0].dataset, Path("results", "data"))
     return [(sweep, OWN.get((sweep.dataset, sweep.architecture), size)) for sweep in sweeps]
 
 

@@ -7,6 +7,7 @@ os.environ.update({"KANCORE_MIRROR": DATA["mirror"]} if DATA["mirror"] else {})
 
 wildcard_constraints:
     dataset=r"[a-z0-9_]+",
+    prepared="|".join(PREPARED),
     file="|".join(
         map(re.escape, {Path(file).name for name in PUBLISHED for file in downloaded(name)})
     ),
@@ -62,12 +63,12 @@ rule prepare:
     input:
         raw_files,
     output:
-        data="results/data/{dataset}.safetensors",
-        summary="results/data/{dataset}.json",
+        data="results/data/{prepared}.safetensors",
+        summary="results/data/{prepared}.json",
     log:
-        "results/data/logs/{dataset}.log",
+        "results/data/logs/{prepared}.log",
     benchmark:
-        "results/data/benchmarks/{dataset}.tsv"
+        "results/data/benchmarks/{prepared}.tsv"
     # Of equal priority, jobs with larger input run first: so all data come first, then the long
     # jobs on the larger sets, and short jobs (and figures, without priority) fill the end.
     priority: 2
@@ -79,14 +80,16 @@ rule prepare:
         runtime=growing(30),
         slurm_extra=WARNED,
     params:
-        code=lambda wildcards: data_code(wildcards.dataset),
-        module=lambda wildcards: data_module(wildcards.dataset),
-        raw=lambda wildcards: raw_argument(wildcards.dataset),
-        content=lambda wildcards: own_content(wildcards.dataset),
-        options=lambda wildcards: json.dumps(data_options(wildcards.dataset), sort_keys=True),
+        code=lambda wildcards: data_code(PREPARED[wildcards.prepared]),
+        module=lambda wildcards: data_module(PREPARED[wildcards.prepared]),
+        raw=lambda wildcards: raw_argument(PREPARED[wildcards.prepared]),
+        content=lambda wildcards: own_content(PREPARED[wildcards.prepared]),
+        options=lambda wildcards: json.dumps(
+            data_options(PREPARED[wildcards.prepared]), sort_keys=True
+        ),
         verify="" if DATA["verify"] else "--no-verify",
     message:
-        f"prepare data set {{wildcards.dataset}} ({ASKED_FOR})"
+        f"prepare data set {{wildcards.prepared}} ({ASKED_FOR})"
     shell:
         f"{KEPT_LOG}"
         'exec python -P "$KANCORE_RUN" workflow_scripts/prepare.py --dataset {params.module} {params.raw}'

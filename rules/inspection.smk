@@ -4,10 +4,8 @@
 rule inspection:
     input:
         networks=KEPT,
-        summaries=expand("results/data/{dataset}.json", dataset=STUDY.settings["datasets"]),
-        data=ancient(
-            expand("results/data/{dataset}.safetensors", dataset=STUDY.settings["datasets"])
-        ),
+        summaries=[*map(prepared, STUDY.settings["datasets"])],
+        data=ancient([prepared(name, "safetensors") for name in STUDY.settings["datasets"]]),
     output:
         confusion=f"{OUT}/tables/confusion.parquet",
         class_accuracy=f"{OUT}/tables/class_accuracy.parquet",

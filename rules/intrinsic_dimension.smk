@@ -11,14 +11,14 @@ localrules:
 # Shared by all studies, as the data are.
 rule manifold:
     input:
-        summary="results/data/{dataset}.json",
-        data=ancient("results/data/{dataset}.safetensors"),
+        summary="results/data/{prepared}.json",
+        data=ancient("results/data/{prepared}.safetensors"),
     output:
-        "results/manifolds/{dataset}.parquet",
+        "results/manifolds/{prepared}.parquet",
     log:
-        "results/manifolds/logs/{dataset}.log",
+        "results/manifolds/logs/{prepared}.log",
     benchmark:
-        "results/manifolds/benchmarks/{dataset}.tsv"
+        "results/manifolds/benchmarks/{prepared}.tsv"
     priority: 1
     conda:
         "../envs/kancore.yaml"
@@ -32,7 +32,7 @@ rule manifold:
     params:
         code=planned_digest("workflow_scripts/manifold.py", device=STUDY.settings["device"]),
     message:
-        f"estimate the dimension of data set {{wildcards.dataset}} ({ASKED_FOR}, {{resources.gpu}} GPUs)"
+        f"estimate the dimension of data set {{wildcards.prepared}} ({ASKED_FOR}, {{resources.gpu}} GPUs)"
     shell:
         f"{KEPT_LOG}"
         'exec python -P "$KANCORE_RUN" workflow_scripts/manifold.py --data {input.data:q} --device {resources.device}'
@@ -41,9 +41,9 @@ rule manifold:
 
 rule landscape:
     input:
-        summary=lambda wildcards: f"results/data/{LANDSCAPES[wildcards.landscape].dataset}.json",
+        summary=lambda wildcards: prepared(LANDSCAPES[wildcards.landscape].dataset),
         data=lambda wildcards: ancient(
-            f"results/data/{LANDSCAPES[wildcards.landscape].dataset}.safetensors"
+            prepared(LANDSCAPES[wildcards.landscape].dataset, "safetensors")
         ),
     output:
         f"{OUT}/jobs/landscapes/{{landscape}}/landscape.parquet",
@@ -82,7 +82,7 @@ rule landscape:
 
 rule intrinsic_dimension:
     input:
-        manifolds=expand("results/manifolds/{dataset}.parquet", dataset=STUDY.settings["datasets"]),
+        manifolds=[*map(manifold, STUDY.settings["datasets"])],
         landscapes=expand(
             f"{OUT}/jobs/landscapes/{{landscape}}/landscape.parquet", landscape=LANDSCAPES
         ),

@@ -39,7 +39,7 @@ rule report:
         claims=rules.claims.output.claims,
         firmness=rules.firmness_table.output.table,
         published=PUBLISHED_FIGURES,
-        data=expand("results/data/{dataset}.json", dataset=STUDY.settings["datasets"]),
+        data=[*map(prepared, STUDY.settings["datasets"])],
         figures=expand(f"{OUT}/figures/{{figure}}.svg", figure=REPORTED),
         captions=expand(from_here("report/{figure}.rst"), figure=REPORTED),
         templates=[from_here("report/report.html.j2"), from_here("report/report.md.j2")],

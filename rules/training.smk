@@ -16,8 +16,8 @@ rule train:
     input:
         # Of large files Snakemake compares time stamps only, which a copy changes; so new data are
         # known by their summary, a small file that holds their checksum.
-        summary=lambda wildcards: f"results/data/{JOBS[wildcards.job].dataset}.json",
-        data=lambda wildcards: ancient(f"results/data/{JOBS[wildcards.job].dataset}.safetensors"),
+        summary=lambda wildcards: prepared(JOBS[wildcards.job].dataset),
+        data=lambda wildcards: ancient(prepared(JOBS[wildcards.job].dataset, "safetensors")),
         choice=lambda wildcards: (
             f"{OUT}/{JOBS[wildcards.job].choice}" if JOBS[wildcards.job].choice else []
         ),

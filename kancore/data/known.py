@@ -7,6 +7,9 @@ A module of a data set has ``FILES``, the `kancore.data.raw_files.RawFile` objec
 `kancore.data.dataset.Dataset` from the folder that holds them.
 """
 
+import json
+from collections.abc import Mapping
+from hashlib import sha256
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -42,6 +45,39 @@ def dataset_module(name: str) -> ModuleType:
     if name not in DATASETS:
         raise ValueError(f"no data set {name!r}, expected one of {', '.join(DATASETS)}")
     return import_module(DATASETS[name])
+
+
+def made_by(name: str, data: Mapping[str, Any]) -> Any:
+    """Give what a study says of how a data set is made: a file's path, options, or ``None``.
+
+    Parameters
+    ----------
+    name
+        Name of the data set.
+    data
+        The study's settings of data.
+    """
+    return data["own"].get(name) or data.get(name)
+
+
+def prepared_name(name: str, data: Mapping[str, Any]) -> str:
+    """Name the file of a prepared data set, without its suffix.
+
+    Studies share the folder of these files. So the name of one that settings make ends with their
+    digest, lest two studies with other settings train each other's jobs again.
+
+    Parameters
+    ----------
+    name, data
+        As of `made_by`.
+    """
+    made = made_by(name, data)
+    return name if made is None else f"{name}-{settings_digest(made)[:8]}"
+
+
+def settings_digest(settings: Any) -> str:
+    """Digest of plain values, in 16 hexadecimal digits."""
+    return sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def shareable(settings: Any) -> Any:

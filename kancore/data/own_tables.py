@@ -1,7 +1,7 @@
 """Features, labels and parts from the columns of a CSV or Parquet file, or of a folder of parts."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from math import isfinite
 from pathlib import Path
 
@@ -70,7 +70,7 @@ def read_columns(
         If it is no such file, lacks a column, has one twice, or a column holds something else.
     """
     if path.suffix == ".csv":
-        table = _read_csv(path)
+        table = _read_csv(path, label)
         if not len(table):
             raise ValueError("has no rows")
         names = _feature_names(table.schema, label, split)
@@ -115,21 +115,42 @@ def _drawn(y: np.ndarray, name: str) -> dict[str, np.ndarray]:
     return {"train": ~test, "test": test}
 
 
-def _read_csv(path: Path) -> pa.Table:
+def _read_csv(path: Path, label: str) -> pa.Table:
     try:
         check_memory(_BYTES * path.stat().st_size)
-        table = csv.read_csv(path, csv.ReadOptions(block_size=_LONGEST_LINE))
+        options = csv.ReadOptions(block_size=_LONGEST_LINE)
+        table = csv.read_csv(
+            path, options, convert_options=csv.ConvertOptions(column_types={label: pa.binary()})
+        )
     except (MemoryError, TooLargeError):
         raise
     except Exception as error:  # whatever damage makes of the reader
         raise ValueError(
             f"not a CSV table with a line of names and commas between them ({reason(error)})"
         ) from error
-    if other := [each.name for each in table.schema if pa.types.is_binary(each.type)]:
-        raise ValueError(f"the columns {listed(other)} are not in UTF-8")
     if twice := doubled(table.column_names):
         raise ValueError(f"columns are there twice: {listed(twice)}")
+    if label in table.column_names:
+        place, texts = table.column_names.index(label), table[label]
+        with suppress(pa.ArrowInvalid):
+            table = table.set_column(place, label, _guessed(texts.cast(pa.string())))
+    if other := [each.name for each in table.schema if pa.types.is_binary(each.type)]:
+        raise ValueError(f"the columns {listed(other)} are not in UTF-8")
     return table
+
+
+def _guessed(texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Give labels that are written as numbers as such, unless two would be one, as 1 and 01."""
+    absent = pc.is_in(texts, pa.array(csv.ConvertOptions().null_values))
+    given = pc.if_else(absent, None, texts)
+    for kind in (pa.int64(), pa.bool_(), pa.float64()):
+        try:
+            values = given.cast(kind)
+        except pa.ArrowInvalid:
+            continue
+        alike = pc.count_distinct(values).as_py() < pc.count_distinct(given).as_py()
+        return values if kind == pa.float64() or not alike else texts
+    return texts
 
 
 def _open(path: Path, files: list[Path], texts: list[str]) -> Dataset:

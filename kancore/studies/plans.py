@@ -4,12 +4,11 @@ A run writes it when it starts. Others count jobs by it, and the next run sees w
 results it would replace.
 """
 
-import json
 from collections.abc import Collection, Iterable, Mapping
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from kancore.data.known import made_by, settings_digest
 from kancore.intrinsic_dimension.subspaces import Landscape
 from kancore.machine.files import read_kept
 from kancore.studies.jobs import Job
@@ -33,12 +32,8 @@ def digest(job: Job | Landscape, data: Mapping[str, Any]) -> str:
     data
         The study's settings of data.
     """
-    made_by = data["own"].get(job.dataset) or data.get(job.dataset)
-    return "-".join(_digest(each) for each in (job.to_dict(), made_by) if each is not None)
-
-
-def _digest(settings: Any) -> str:
-    return sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+    told = (job.to_dict(), made_by(job.dataset, data))
+    return "-".join(settings_digest(each) for each in told if each is not None)
 
 
 def read_plan(path: Path) -> dict[str, str]:
@@ -52,9 +47,10 @@ def check_replaced(
     before: Mapping[str, str],
     now: Mapping[str, str],
     made_again: Iterable[str],
+    left_out: Collection[str],
     overridden: Collection[str],
 ) -> None:
-    """Refuse to put other results in the place of finished ones.
+    """Refuse to put other results, or fewer, in the place of finished ones.
 
     Parameters
     ----------
@@ -64,13 +60,15 @@ def check_replaced(
         The plan of its last run, and that of this one.
     made_again
         Paths of finished jobs that this run trains again.
+    left_out
+        Paths of finished jobs of the last run that are none of this one, so of no table.
     overridden
         Keys that this call sets, for the name that the message proposes.
 
     Raises
     ------
     ConfigError
-        If one of them trains something else than before.
+        If one of them trains something else than before, or is left out.
     """
     # Plans of before say nothing of data.
     replaced = [
@@ -79,10 +77,14 @@ def check_replaced(
         if path in before
         and any(a != b for a, b in zip(before[path].split("-"), now[path].split("-"), strict=False))
     ]
-    if replaced:
-        name = "-".join([study.name, *sorted(overridden)])[:60] if overridden else f"{study.name}-2"
-        raise ConfigError(
-            f"config: {len(replaced)} finished jobs of results/{study.name}, such as "
-            f"{min(replaced)}, had other settings and would be replaced; expected a name for these "
-            f"results (--config name={name}), or consent (--config replace=true)"
-        )
+    for paths, what in (
+        (replaced, "had other settings and would be replaced"),
+        (left_out, "are none of this call's and would be missing from its tables"),
+    ):
+        if paths:
+            parts = [study.name, *sorted(overridden)] if overridden else [study.name, "2"]
+            raise ConfigError(
+                f"config: {len(paths)} finished jobs of results/{study.name}, such as "
+                f"{min(paths)}, {what}; expected a name for these results "
+                f"(--config name={'-'.join(parts)[:60]}), or consent (--config replace=true)"
+            )

@@ -14,6 +14,7 @@ from annotated_types import Interval, MinLen
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Discriminator,
     Field,
@@ -238,6 +239,11 @@ def _of_a_study(name: str) -> str:
     return name
 
 
+def _spelled(name: Any) -> Any:
+    """Give the text of what a command line reads as a number."""
+    return str(name) if type(name) is int else name
+
+
 _STUDY = Annotated[_text("^[a-z0-9][a-z0-9_-]{0,99}$"), AfterValidator(_of_a_study)]
 _NAMED = f"of lower-case letters, digits, _ and -, other than {', '.join(SHARED)}"
 # A configuration holds four more keys, and any of a study for the study that it picks.
@@ -246,7 +252,7 @@ Config = create_model(
     __base__=Settings,
     __doc__="the keys study, defaults and studies, or a key of a study",
     study=_said(str, "the name of one of the studies"),
-    name=(_said(_STUDY | None, f"a name {_NAMED}"), None),
+    name=(_said(Annotated[_STUDY | None, BeforeValidator(_spelled)], f"a name {_NAMED}"), None),
     defaults=_said(Settings, "a value for every key of a study"),
     studies=_said(
         Annotated[dict[_STUDY, Settings], MinLen(1)],

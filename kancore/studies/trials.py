@@ -17,6 +17,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from kancore import networks
+from kancore.data.known import prepared_name
+from kancore.data.own_sizes import own_size
 from kancore.machine.files import HOPELESS, read_json, read_kept, write_json
 from kancore.machine.provenance import ROOT, code_digest
 from kancore.networks.parts import Needs
@@ -74,7 +76,7 @@ def own_networks(
     if not own and not schemes:
         return {}
     sizes = {
-        (dataset, architecture): _size(study, dataset, data) for dataset, architecture in trained
+        (dataset, architecture): size_of(study, dataset, data) for dataset, architecture in trained
     }
     wanted = {
         key: key[1].widths(size.features, size.classes) if known else None
@@ -101,7 +103,7 @@ def _of_schemes(study: Study, sweep: Sweep, data: Path) -> Iterator[_Part]:
     for optimizer, rate in product(sweep.optimizers, sweep.learning_rates):
         if ":" in optimizer:
             yield "optimizers", optimizer, rate, sweep.weight_decay
-    size, known = _size(study, sweep.dataset, data)
+    size, known = size_of(study, sweep.dataset, data)
     architecture = sweep.architecture
     if known or not architecture.own:
         inputs = size.features if architecture.own else min(size.features, _INPUTS)
@@ -110,16 +112,39 @@ def _of_schemes(study: Study, sweep: Sweep, data: Path) -> Iterator[_Part]:
                 yield "initializations", initialization, architecture, inputs, size.classes
 
 
-def _size(study: Study, dataset: str, data: Path) -> tuple[Shape, bool]:
-    """Size of a data set, and whether that is known."""
-    size = shape(dataset, study.settings["data"])
-    if dataset not in study.settings["data"]["own"]:
+def size_of(study: Study, dataset: str, data: Path) -> tuple[Shape, bool]:
+    """Give the size of a data set, and whether that is exact.
+
+    Parameters
+    ----------
+    study, dataset
+        The study, and the name of the data set.
+    data
+        Folder of the data sets that are prepared. One of the user's own that is not among them yet
+        is as large as its file says, if that can be read, and its classes are not known.
+    """
+    settings = study.settings["data"]
+    size = shape(dataset, settings)
+    if dataset not in settings["own"]:
         return size, True
-    summary = read_kept(data / f"{dataset}.json")
-    features, names = summary.get("features"), summary.get("class_names")
-    if not isinstance(features, int) or features < 1 or not isinstance(names, list):
-        return size, False
-    return replace(size, features=features, classes=len(names)), True
+    match read_kept(data / f"{prepared_name(dataset, settings)}.json"):
+        case {
+            "features": int(features),
+            "class_names": [_, *_] as names,
+            "train_counts": [*train],
+            "test_counts": [*test],
+            "image_shape": image_shape,
+        } if features > 0 and _are_counts(train + test):
+            stored = 4 if image_shape is None else 1
+            return Shape(features, len(names), sum(train), sum(test), stored), True
+    if found := own_size(Path(settings["own"][dataset])):
+        features, examples, unseen, stored = found
+        return Shape(features, size.classes, examples, unseen, stored), False
+    return size, False
+
+
+def _are_counts(values: list) -> bool:
+    return all(isinstance(value, int) and value >= 0 for value in values)
 
 
 def _try(wanted: Iterable[_Part], kept: Path) -> dict[_Part, Any]:

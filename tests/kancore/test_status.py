@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from kancore.machine.files import HOPELESS
 from kancore.machine.locks import lock
 from kancore.status import StudyStatus, duration, lines, main, read_status
 
@@ -64,6 +65,35 @@ def test_a_job_that_has_told_nothing_yet_or_nothing_that_is_understood_runs_if_i
         status = read_status(study)
         assert status == StudyStatus("small", 2, 1, {"grid/a/two": {}}, {"audit/clean/c": AT})
         assert list(lines(status, 1003))[2].split() == ["grid/a/two", *7 * "-"]
+
+
+def test_the_log_of_a_job_says_that_it_begins_or_why_it_has_failed(study):
+    log = study / "logs/jobs/follow_ups/b.log"
+    log.parent.mkdir(parents=True)
+    log.symlink_to("b.log.all")  # as the process starts
+    assert read_status(study).running == {"grid/a/two": AT, "follow_ups/b": {}}
+    tries = log.with_name("b.log.all")
+    tries.write_text(f"begun\nthe data set is none\n{HOPELESS}\n")
+    failed = read_status(study)
+    assert failed == StudyStatus(
+        "small",
+        2,
+        0,
+        {"grid/a/two": AT},
+        {"audit/clean/c": AT},
+        failed={"follow_ups/b": "the data set is none"},
+    )
+    text = [*lines(failed, 1003)]
+    assert text[0] == "small: 2 jobs finished, 1 running, 1 stopped, 1 failed, 0 waiting"
+    assert text[-2:] == ["  failed", "  follow_ups/b: the data set is none"]
+    # Tried again: what the log says is of the try before.
+    os.utime(tries, (1000, 1000))
+    assert "follow_ups/b" in read_status(study).running
+    log.unlink()
+    log.symlink_to("b.log.all")
+    os.utime(log, (2000, 2000), follow_symlinks=False)  # and was killed as it began
+    tries.write_text("killed\n")
+    assert read_status(study).stopped == {"audit/clean/c": AT, "follow_ups/b": {}}
 
 
 def test_a_plan_that_is_none_is_one_sentence(study):

@@ -7,9 +7,11 @@ import struct
 
 import numpy as np
 import pytest
+import yaml
 
 from kancore.analysis.tables import RUNS
 from kancore.data.dataset import load
+from kancore.data.known import prepared_name
 from kancore.tables import read_table
 
 
@@ -103,11 +105,16 @@ def test_secrets_of_a_mirror_reach_no_command_and_no_log(project):
 
 
 def test_options_of_a_data_set_prepare_it_again(project):
-    target = "results/data/cifar10.safetensors"
+    defaults = yaml.safe_load((project.path / "config.yaml").read_text())["defaults"]["data"]
+    fewer = {**defaults, "higgs": {**defaults["higgs"], "train_rows": 5}}
+    # Each has a file of its own, so that studies do not make one another's again.
+    assert prepared_name("higgs", fewer) != prepared_name("higgs", defaults)
+    target = f"results/data/{prepared_name('cifar10', defaults)}.safetensors"
     config = ["--config", "datasets=[cifar10]"]
     assert project.plan(target, *config) == {"fetch": 1, "prepare": 1}
     rows = project.snakemake(
-        "--cores", "1", "--dry-run", "--printshellcmds", "results/data/higgs.safetensors",
+        "--cores", "1", "--dry-run", "--printshellcmds",
+        f"results/data/{prepared_name('higgs', fewer)}.safetensors",
         "--config", "datasets=[higgs]", 'data={"higgs": {"train_rows": 5}}',
     )  # fmt: skip
     assert "--rows 50005" in rows
@@ -134,8 +141,9 @@ def test_an_own_file_that_an_older_one_replaces_is_prepared_again(project):
     arrays = {"x_train": x, "y_train": y, "x_test": x, "y_test": y}
     path = project.path / "my {1} it's.npz"  # no wildcards to Snakemake, no word to a shell
     np.savez(path, **arrays)
-    target, own = "results/data/mine.json", json.dumps({"own": {"mine": path.name}})
-    config = ["--config", "datasets=[mine]", f"data={own}"]
+    own = {"own": {"mine": path.name}}
+    target = f"results/data/{prepared_name('mine', own)}.json"
+    config = ["--config", "datasets=[mine]", f"data={json.dumps(own)}"]
     project.snakemake("--cores", "1", target, *config)
     path.touch()
     assert project.plan(target, *config) == {}

@@ -27,6 +27,9 @@ def test_other_settings_need_a_name_or_consent(project):
     table = "results/tiny/tables/grid/runs.parquet"
     seeds = "seeds=[0,1]", "models=[mlp]", *project.GRID_ALONE
     project.snakemake(table, "--cores", "2", "--config", *seeds)
+    fewer = "--config", "replace=false", *seeds[1:], "seeds=[0]"
+    refused = project.snakemake(table, "--cores", "1", *fewer, check=False)
+    assert "grid/digits/backprop/mlp-32-gelu/0.005/seed1, are none of this call's" in refused
     project.snakemake(table, "--cores", "2", "--config", "epochs=1", *project.GRID_ALONE)
     history = results / "jobs/grid/digits/backprop/mlp-32-gelu/0.005/seed0/history.parquet"
     assert history.read_bytes() != files[history]

@@ -284,6 +284,25 @@ def test_regression_targets_are_told(tmp_path):
         own.prepare(tmp_path / "t.csv")
 
 
+def test_labels_that_are_spelled_apart_are_classes_apart(tmp_path):
+    path = tmp_path / "t.csv"
+    for labels, classes in {
+        ("01", "1", "2"): ("01", "1", "2"),
+        ("1", "10", "9"): ("1", "9", "10"),
+        ("1.0", "3", "2.0"): ("1", "2", "3"),
+        ("true", "false"): ("False", "True"),
+        ("0", "1", "true"): ("0", "1", "true"),
+        ("NA", "a"): ("NA", "a"),
+    }.items():
+        path.write_text(
+            "x,label\n" + "".join(f"{n},{labels[n % len(labels)]}\n" for n in range(30))
+        )
+        assert own.prepare(path).class_names == classes
+    path.write_text("x,label\n1,1\n2,NA\n")
+    with pytest.raises(ValueError, match="label has 1 missing values"):
+        own.prepare(path)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

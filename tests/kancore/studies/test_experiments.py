@@ -203,11 +203,17 @@ def test_finished_results_of_other_data_are_not_replaced_without_consent():
     )
     assert before.keys() == now.keys()
     with pytest.raises(ConfigError, match=r"finished jobs of results/quick.* name=quick-data"):
-        plans.check_replaced(own[1], before, now, [*now], {"data"})
-    plans.check_replaced(own[0], before, before, [*now], set())
+        plans.check_replaced(own[1], before, now, [*now], [], {"data"})
+    plans.check_replaced(own[0], before, before, [*now], [], set())
     # Plans of before say nothing of data.
     old = {path: digest.split("-")[0] for path, digest in before.items()}
-    plans.check_replaced(own[1], old, now, [*now], {"data"})
+    plans.check_replaced(own[1], old, now, [*now], [], {"data"})
+    first, *others = sorted(now)
+    left_out = (
+        r"1 finished jobs of results/quick, such as .*, are none of this call's.* name=quick-2"
+    )
+    with pytest.raises(ConfigError, match=left_out):
+        plans.check_replaced(own[0], before, dict.fromkeys(others), [], [first], set())
     words = {"imdb": {"words": 7}}
     imdb = [study(**{**small, "datasets": ["imdb"]}, data=each) for each in ({}, words)]
     job = next(iter(jobs(imdb[0]).values()))

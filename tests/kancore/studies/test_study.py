@@ -30,6 +30,10 @@ def study(**overrides):
     return resolve({**copy.deepcopy(CONFIG), **overrides})
 
 
+def test_a_name_may_be_a_number():
+    assert resolve({**CONFIG, "study": "quick", "name": 12}).name == "12"
+
+
 def test_schemes_name_the_modules_that_there_are():
     assert set(schemes.MODELS) == set(networks.MODULES)
     assert set(schemes.OBJECTIVES) == set(objectives.MODULES)

@@ -2,15 +2,18 @@
 
 import copy
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
+from kancore.data.known import prepared_name
 from kancore.studies import trials
 from kancore.studies.config import ConfigError, resolve
 from kancore.studies.experiments import jobs
-from kancore.training.resources import needs_of_unknown
+from kancore.training.resources import Shape, needs_of_unknown
 
 ROOT = Path(__file__).resolve().parents[3]
 CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text())
@@ -65,13 +68,22 @@ def test_on_unknown_data_of_ones_own_needs_are_guessed(study):
     (size,) = plan(mine).values()
     assert size.own == needs_of_unknown((3072, 32, 2))
     Path("results", "data").mkdir(parents=True)
-    for damage in ("[]", "{}", '{"features": "x", "class_names": 3}'):
-        Path("results", "data", "a.json").write_text(damage)
+    name = prepared_name("a", mine.settings["data"])
+    damaged = {"features": 5, "class_names": ["x"], "image_shape": None, "test_counts": [1]}
+    for damage in ("[]", "{}", json.dumps({**damaged, "train_counts": ["x"]})):
+        Path("results", "data", f"{name}.json").write_text(damage)
         assert [*plan(mine).values()] == [size]
-    text = json.dumps({"features": 5, "class_names": ["x", "y"]})
-    Path("results", "data", "a.json").write_text(text)
+    # As large as the file says, of classes that are not known.
+    np.savez("a.npz", x_train=np.zeros((9, 7)), x_test=np.zeros((3, 7)))
+    (guessed,) = plan(mine).values()
+    assert replace(guessed, own=None) == Shape(7, 2, 9, 3, 4)
+    assert guessed.own == needs_of_unknown((7, 32, 2))
+    summary = {"features": 5, "class_names": ["x", "y"], "image_shape": None}
+    text = json.dumps({**summary, "train_counts": [4, 3], "test_counts": [1, 1]})
+    Path("results", "data", f"{name}.json").write_text(text)
     (size,) = plan(mine).values()
-    assert (size.features, size.classes, size.own.parameters) == (5, 2, 5 * 2 + 2)
+    assert replace(size, own=None) == Shape(5, 2, 7, 2, 4)
+    assert size.own.parameters == 5 * 2 + 2
 
 
 SCHEMES = """import torch
