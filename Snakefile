@@ -154,7 +154,6 @@ rule all:
         rules.intrinsic_dimension.output,
         rules.efficiency.output,
         rules.claims.output,
-        rules.firmness_table.output,
         rules.audit.output if tables_of("audit", "runs") else [],
         rules.stability.output if tables_of("stability", "runs") else [],
         expand(f"{OUT}/figures/{{figure}}.{{kind}}", figure=REPORTED, kind=["png", "svg", "pdf"]),

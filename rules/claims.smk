@@ -6,7 +6,6 @@ PUBLISHED_COMPARISONS = from_here("published/comparisons.csv")
 
 localrules:
     claims,
-    firmness_table,
 
 
 rule claims:
@@ -20,8 +19,9 @@ rule claims:
         estimates=rules.intrinsic_dimension.output.estimates,
     output:
         claims=f"{OUT}/claims.json",
-        table=f"{OUT}/tables/verdicts.parquet",
-        csv=f"{OUT}/tables/verdicts.csv",
+        verdicts=f"{OUT}/tables/verdicts.parquet",
+        firmness=f"{OUT}/tables/firmness.parquet",
+        csv=[f"{OUT}/tables/verdicts.csv", f"{OUT}/tables/firmness.csv"],
     log:
         f"{OUT}/logs/claims.log",
     benchmark:
@@ -31,7 +31,7 @@ rule claims:
     threads: 1
     resources:
         mem_mb=4000,
-        runtime=30,
+        runtime=60,
     params:
         code=planned_digest("workflow_scripts/claims.py"),
         study=STUDY.name,
@@ -45,35 +45,4 @@ rule claims:
         " --timings {input.timings:q} {params.follow_ups} --histories {input.histories:q}"
         " --published {input.published:q}"
         " --dimensions {input.dimensions:q} --estimates {input.estimates:q} --out {output.claims:q}"
-        " --table {output.table:q} --csv {output.csv:q} --code {params.code} 2> {log:q}"
-
-
-rule firmness_table:
-    input:
-        histories=[*tables_of("grid", "history"), *tables_of("follow_ups", "history")],
-        timings=f"{OUT}/tables/grid/timings.parquet",
-        dimensions=PUBLISHED_DIMENSIONS,
-        estimates=rules.intrinsic_dimension.output.estimates,
-    output:
-        table=f"{OUT}/tables/firmness.parquet",
-        csv=f"{OUT}/tables/firmness.csv",
-    log:
-        f"{OUT}/logs/firmness_table.log",
-    benchmark:
-        f"{OUT}/benchmarks/firmness_table.tsv"
-    conda:
-        "../envs/kancore.yaml"
-    threads: 1
-    resources:
-        mem_mb=4000,
-        runtime=60,
-    params:
-        code=planned_digest("workflow_scripts/firmness.py"),
-        study=STUDY.name,
-    message:
-        f"test the claims on study {STUDY.name} by other choices"
-    shell:
-        'python -P "$KANCORE_RUN" workflow_scripts/firmness.py --study {params.study}'
-        " --histories {input.histories:q} --timings {input.timings:q}"
-        " --dimensions {input.dimensions:q} --estimates {input.estimates:q}"
-        " --out {output.table:q} --csv {output.csv:q} --code {params.code} 2> {log:q}"
+        " --tables {output.verdicts:q} {output.firmness:q} --csv {output.csv:q} --code {params.code} 2> {log:q}"

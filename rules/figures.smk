@@ -10,8 +10,8 @@ TABLES = {
     "efficiency": rules.efficiency.output.efficiency,
     "audit": rules.audit.output.effects,
     "stability": rules.stability.output.table,
-    "firmness": rules.firmness_table.output.table,
-    "verdicts": rules.claims.output.table,
+    "firmness": rules.claims.output.firmness,
+    "verdicts": rules.claims.output.verdicts,
     **{
         table: f"{OUT}/tables/{table}.parquet"
         for table in ("confusion", "class_accuracy", "edges", "first_layers")

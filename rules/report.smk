@@ -37,7 +37,7 @@ rule report:
             else []
         ),
         claims=rules.claims.output.claims,
-        firmness=rules.firmness_table.output.table,
+        firmness=rules.claims.output.firmness,
         published=PUBLISHED_FIGURES,
         data=[*map(prepared, STUDY.settings["datasets"])],
         figures=expand(f"{OUT}/figures/{{figure}}.svg", figure=REPORTED),

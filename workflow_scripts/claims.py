@@ -1,13 +1,15 @@
-"""Test the paper's claims on the runs of a study."""
+"""Test the paper's claims on the runs of a study, and by other choices than the declared ones."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from kancore.analysis.tables import INTRINSIC_DIMENSIONS, RUNS, VERDICTS
+from kancore.analysis.tables import FIRMNESS, INTRINSIC_DIMENSIONS, RUNS, VERDICTS
+from kancore.claims.choices import changed
 from kancore.claims.comparisons import measured
 from kancore.claims.declared import THRESHOLDS
-from kancore.claims.firmness import Material
+from kancore.claims.firmness import Material, firmness
 from kancore.claims.own_models import compare
 from kancore.claims.verdicts import judge, tabulate
 from kancore.intrinsic_dimension.estimates import measured_complexity, paper_dimensions
@@ -24,12 +26,18 @@ def main(
     dimensions: Path,
     estimates: Path,
     out: Path,
-    table: Path,
-    csv: Path,
+    tables: Sequence[Path],
+    csv: Sequence[Path],
     histories: list[Path],
     follow_ups: Path | None = None,
 ) -> None:
-    """Read what was measured, of the grid first, and published; write the verdicts."""
+    """Read what was measured, of the grid first, and published; write verdicts, and how firm.
+
+    Parameters
+    ----------
+    tables
+        Tables of verdicts and of firmness, with each as `csv` too.
+    """
     grid = read_table(runs, RUNS)
     evaluated, *others = [read_table(path, HISTORY) for path in histories]
     known = {
@@ -41,14 +49,16 @@ def main(
         grid, read_table(follow_ups, RUNS) if follow_ups else grid.iloc[:0], **known
     )
     material = Material((evaluated, others[0] if others else evaluated.iloc[:0]), **known)
-    claims = judge(evidence, pd.read_csv(published), more=material.choices())
+    other = changed(evidence, material.choices())
+    claims = judge(evidence, pd.read_csv(published), other=other)
     result = {"study": study, "thresholds": THRESHOLDS, "claims": claims}
     if own_models := compare(evidence):
         result["own_models"] = own_models
     write_json(out, result)
-    tests = tabulate(study, claims)
-    write_table(table, tests, VERDICTS)
-    write_csv(csv, tests)
+    found = tabulate(study, claims), firmness(study, evidence, other)
+    for table, schema, target, text in zip(found, (VERDICTS, FIRMNESS), tables, csv, strict=True):
+        write_table(target, table, schema)
+        write_csv(text, table)
 
 
 if __name__ == "__main__":

@@ -138,4 +138,4 @@ def verdicts(
     found: dict[str, Evidence], published: pd.DataFrame
 ) -> dict[str, list[dict[str, Any]]]:
     """Test the claims on the evidence of each protocol; see `kancore.claims.verdicts.judge`."""
-    return {name: judge(own, published, by_choices=False) for name, own in found.items()}
+    return {name: judge(own, published) for name, own in found.items()}

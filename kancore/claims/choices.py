@@ -4,7 +4,7 @@ They change what is compared: which schemes count, and how their dispersion is m
 sets are pooled is another one; `kancore.claims.verdicts` judges each alone beside them.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -34,6 +34,19 @@ class Choice:
     setting: str
     over: tuple[str, ...]
     change: Callable[[Evidence], Evidence]
+
+
+def changed(evidence: Evidence, more: Iterable[Choice] = ()) -> list[tuple[Choice, Evidence]]:
+    """Give the choices that some evidence leaves, and more, each with the evidence by it.
+
+    Parameters
+    ----------
+    evidence
+        The evidence by the declared choices.
+    more
+        Choices that take more than the evidence (`kancore.claims.firmness.Material.choices`).
+    """
+    return [(choice, choice.change(evidence)) for choice in (*choices(evidence), *more)]
 
 
 def choices(evidence: Evidence) -> Iterator[Choice]:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from kancore.analysis.statistics import summarize_runs
 from kancore.analysis.tables import FIRMNESS
-from kancore.claims.choices import Choice, choices
+from kancore.claims.choices import Choice
 from kancore.claims.comparisons import Evidence, measured, select, under
 from kancore.claims.declared import (
     ALL_SCHEMES,
@@ -69,15 +69,19 @@ class Material:
         return self.evidence(**options)
 
 
-def firmness(study: str, material: Material) -> pd.DataFrame:
+def firmness(
+    study: str, evidence: Evidence, other: Sequence[tuple[Choice, Evidence]]
+) -> pd.DataFrame:
     """Judge the claims again under every variation.
 
     Parameters
     ----------
     study
         Name of the study.
-    material
+    evidence
         What its verdicts rest on.
+    other
+        Other choices, as of `kancore.claims.verdicts.judge`.
 
     Returns
     -------
@@ -87,16 +91,17 @@ def firmness(study: str, material: Material) -> pd.DataFrame:
     """
     rows = [
         {"study": study, "variation": variation, "setting": setting, **row}
-        for variation, setting, judged in _variations(material)
+        for variation, setting, judged in _variations(evidence, other)
         for claim in judged
         for row in _rows(claim)
     ]
     return pd.DataFrame(rows, columns=FIRMNESS.names)
 
 
-def _variations(material: Material) -> Iterator[tuple[str, str, Sequence[dict[str, Any]]]]:
+def _variations(
+    evidence: Evidence, other: Sequence[tuple[Choice, Evidence]]
+) -> Iterator[tuple[str, str, Sequence[dict[str, Any]]]]:
     """Every variation with its settings, and the verdicts that it gives."""
-    evidence = material.evidence()
     known = _judge(evidence)
     yield DECLARED, DECLARED, known
     yield "correction", "holm", [_corrected(claim) for claim in known]
@@ -108,9 +113,9 @@ def _variations(material: Material) -> Iterator[tuple[str, str, Sequence[dict[st
     for dataset in datasets if len(datasets) > 1 else []:
         for variation, keep in (("alone", _on), ("without", _on_others)):
             yield variation, dataset, _judge(select(evidence, partial(keep, dataset)))
-    for choice in (*choices(evidence), *material.choices()):
+    for choice, changed in other:
         own = [claim for claim in CLAIMS if any(part.over in choice.over for part in claim.parts)]
-        yield choice.name, choice.setting, _judge(choice.change(evidence), own)
+        yield choice.name, choice.setting, _judge(changed, own)
     within = [claim for claim in CLAIMS if claim.within]
     objectives = sorted(set(evidence.runs["objective"]))
     for objective in objectives if len(objectives) > 1 else []:
@@ -119,7 +124,7 @@ def _variations(material: Material) -> Iterator[tuple[str, str, Sequence[dict[st
 
 def _judge(evidence: Evidence, claims: Sequence[Claim] = CLAIMS) -> list[dict[str, Any]]:
     """Judge by one choice alone; published runs do not vary, so nothing stands beside."""
-    return judge(evidence, claims=claims, by_choices=False)
+    return judge(evidence, claims=claims)
 
 
 def _on(dataset: str, table: pd.DataFrame) -> pd.Series:

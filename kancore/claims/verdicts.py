@@ -18,7 +18,7 @@ from kancore.analysis.statistics import (
     resampled,
 )
 from kancore.analysis.tables import VERDICTS
-from kancore.claims.choices import Choice, choices
+from kancore.claims.choices import Choice
 from kancore.claims.comparisons import Evidence
 from kancore.claims.declared import (
     CLAIMS,
@@ -57,8 +57,7 @@ def judge(
     evidence: Evidence,
     published: pd.DataFrame | None = None,
     claims: Iterable[Claim] = CLAIMS,
-    by_choices: bool = True,
-    more: Iterable[Choice] = (),
+    other: Sequence[tuple[Choice, Evidence]] | None = None,
 ) -> list[dict[str, Any]]:
     """Test every claim.
 
@@ -70,12 +69,10 @@ def judge(
         What the same comparisons say of the published runs, with the columns of `PUBLISHED`.
     claims
         The claims.
-    by_choices
-        Whether to judge by other choices of the analysis too (`kancore.claims.choices`, and with
-        each data set alone and left out), and to say what turns.
-    more
-        Choices beside these, which take more than the evidence
-        (`kancore.claims.firmness.Material.choices`).
+    other
+        Other choices of the analysis to judge by, too (`kancore.claims.choices.changed`), beside
+        those of each data set alone and left out, so that what turns is said; ``None`` for the
+        declared ones alone.
 
     Returns
     -------
@@ -94,10 +91,6 @@ def judge(
     beside: dict[tuple[str, str], Mapping[str, Any]] = {}
     if published is not None:
         beside = {(row["claim"], row["question"]): row for row in published.to_dict("records")}
-    other = None
-    if by_choices:
-        known = (*choices(evidence), *more)
-        other = [(choice, choice.change(evidence)) for choice in known]
     tested = [
         [
             _test(part, evidence, beside.get((claim.name, part.question)), other)
@@ -105,7 +98,7 @@ def judge(
         ]
         for claim in claims
     ]
-    if by_choices:
+    if other is not None:
         for part in (part for parts in tested for part in parts):
             _turn(part)
     _correct([part for parts in tested for part in parts if part["p"] is not None])
@@ -240,6 +233,7 @@ def _test(
         "by_dataset": {
             name: {**measure(rows), **_judged_alone(part, rows)}
             for name, rows in pairs.groupby("dataset")
+            if other is not None
         },
         "by_choice": [
             {"choice": choice, "setting": setting, **_judged_alone(part, own)}

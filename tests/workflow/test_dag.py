@@ -22,8 +22,7 @@ FOLLOW_UP_FIGURES = [name for name, figure in FIGURES.items() if figure.table ==
 TRAINED = {"grid": 2, "follow_ups": 3, "audit": 7, "stability": 2, "combined": 1}
 OF_DIMENSIONS = {"dimension_accuracy": 1, "dimension_estimates": 1}
 OF_EFFICIENCY = {"efficiency_gap": 1, "parameters_efficiency": 1}
-OF_CLAIMS = {"claims": 1, "verdicts": 1}
-OF_FIRMNESS = {"firmness_table": 1, "firmness": 1}
+OF_CLAIMS = {"claims": 1, "verdicts": 1, "firmness": 1}
 OF_AUDIT = {"audit": 1, "departures": 1}
 OF_STABILITY = {"combination": 1, "stability": 1, "stability_effects": 1}
 OF_NETWORKS = {name: 1 for name, figure in FIGURES.items() if figure.needs == "networks"}
@@ -33,7 +32,6 @@ OF_RUNS = {name: 1 for name in FIGURES if name not in APART}
 # New tables of runs may name another best scheme, so follow-ups and all below them are due too.
 DOWNSTREAM = {
     **{"efficiency": 1, "best_scheme": 1, "networks": 1, "inspection": 1, "claims": 1},
-    **OF_FIRMNESS,
     **{**OF_RUNS, "report": 1},
 }
 
@@ -112,7 +110,7 @@ def test_an_edit_in_a_data_set_prepares_it_again_and_retrains(project):
 
 def test_an_edit_in_the_claims_judges_again(project):
     project.append("kancore/claims/declared.py")
-    below = {**OF_CLAIMS, **OF_FIRMNESS, "audit": 1, "departures": 1, "report": 1}
+    below = {**OF_CLAIMS, "audit": 1, "departures": 1, "report": 1}
     assert project.plan() == below
 
 
@@ -122,7 +120,6 @@ def test_follow_ups_follow_the_best_scheme_and_their_own_axes(project):
     below = {
         **trained(1, follow_ups=3),
         **OF_CLAIMS,
-        **OF_FIRMNESS,
         **dict.fromkeys(FOLLOW_UP_FIGURES, 1),
         "report": 1,
     }
@@ -142,7 +139,7 @@ def test_a_study_without_follow_ups_has_neither_their_jobs_nor_their_figures(pro
 def test_an_edit_in_landscapes_trains_no_sweep_again(project):
     project.append("kancore/intrinsic_dimension/landscape.py")
     below = {"intrinsic_dimension": 1, **OF_DIMENSIONS, "efficiency": 1, **OF_EFFICIENCY}
-    judged = {**OF_CLAIMS, **OF_FIRMNESS}
+    judged = {**OF_CLAIMS}
     assert project.plan() == {"landscape": 1, **below, **judged, "report": 1}
 
 
@@ -159,7 +156,7 @@ def test_published_dimensions_are_an_input(project):
     with open(project.path / "published" / "intrinsic_dimension.csv", "a") as file:
         file.write("digits,efficiency,,,,5,,Somebody 2025\n")
     below = {"intrinsic_dimension": 1, **OF_DIMENSIONS, "efficiency": 1, **OF_EFFICIENCY}
-    judged = {**OF_CLAIMS, **OF_FIRMNESS, "audit": 1, "departures": 1}
+    judged = {**OF_CLAIMS, "audit": 1, "departures": 1}
     assert project.plan() == {**below, **judged, "report": 1}
 
 

@@ -54,7 +54,7 @@ def test_intervals_of_claims_hold_the_truth_at_their_rate():
             best.assign(test_accuracy=0.9 + with_seed_effects(best, random)),
             runs.iloc[:0],
         )
-        tests = [claim["parts"][0] for claim in judge(evidence, claims=claims, by_choices=False)]
+        tests = [claim["parts"][0] for claim in judge(evidence, claims=claims)]
         held.append([test["effect_low"] <= 0 <= test["effect_high"] for test in tests])
     rates = np.mean(held, axis=0)
     assert ((rates >= 0.93) & (rates <= 0.97)).all(), rates

@@ -5,6 +5,7 @@ import pytest
 
 from kancore.analysis.statistics import summarize_runs
 from kancore.analysis.tables import FIRMNESS
+from kancore.claims.choices import changed
 from kancore.claims.comparisons import measured
 from kancore.claims.declared import CLAIMS, RANGES, THRESHOLDS, Thresholds, declare
 from kancore.claims.firmness import BUDGETS, Material, firmness
@@ -29,7 +30,8 @@ def table(history):
         dimensions=DIMENSIONS,
         complexity=pd.Series({"mnist": 15.0, "cifar10": 26.0}),
     )
-    return firmness("made_up", material)
+    evidence = material.evidence()
+    return firmness("made_up", evidence, changed(evidence, material.choices()))
 
 
 def verdicts_of(table, variation, setting):
@@ -40,7 +42,7 @@ def verdicts_of(table, variation, setting):
 def judged(runs, claims=CLAIMS):
     evidence = measured(runs, runs.iloc[:0], DIMENSIONS)
     own = [claim for claim in claims if claim.name != "C17"]
-    found = judge(evidence, claims=own, by_choices=False)
+    found = judge(evidence, claims=own)
     return {claim["name"]: claim["verdict"] for claim in found}
 
 

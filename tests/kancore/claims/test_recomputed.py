@@ -29,7 +29,7 @@ def judged(table):
 
     evidence = measured(table, table.iloc[:0], pd.Series(dtype=float))
     own = [claim for claim in CLAIMS if claim.name in ("C1", "C3", "C5", "C12", "C24")]
-    found = judge(evidence, claims=own, by_choices=False)
+    found = judge(evidence, claims=own)
     return {claim["name"]: claim["parts"] for claim in found}
 
 

@@ -11,7 +11,7 @@ from scipy.stats import ttest_1samp
 
 from kancore.analysis.statistics import over_seeds, summarize_runs
 from kancore.analysis.tables import VERDICTS
-from kancore.claims.choices import Choice
+from kancore.claims.choices import Choice, changed
 from kancore.claims.comparisons import Evidence, measured
 from kancore.claims.declared import (
     BEST,
@@ -45,7 +45,7 @@ def part(differences, seeds=3, **bounds):
 
 
 def verdict(*parts):
-    (found,) = judge(STUDY, claims=[Claim("C0", SO, "pairs", parts)])
+    (found,) = judge(STUDY, claims=[Claim("C0", SO, "pairs", parts)], other=changed(STUDY))
     return found
 
 
@@ -117,7 +117,7 @@ def test_a_share_of_all_pairs_is_as_sure_as_one_pair_more_leaves_it():
         pairs = pd.DataFrame({"dataset": "one", "seed": np.arange(3 * count) % 3})
         pairs["difference"] = 0.01
         test = Part("a", lambda known, own=pairs: own, above=0.9, summary="share")
-        (found,) = judge(STUDY, claims=[Claim("C0", SO, "pairs", (test,))])
+        (found,) = judge(STUDY, claims=[Claim("C0", SO, "pairs", (test,))], other=changed(STUDY))
         result = found["parts"][0]
         assert (found["verdict"], result["share"], result["share_high"]) == (expected, 1.0, 1.0)
         low = ttest_1samp([1, 1, count / (count + 1)], 0).confidence_interval(0.95).low
@@ -169,7 +169,7 @@ def both(make_history):
 
 @pytest.fixture(scope="module")
 def verdicts(both, follow_ups):
-    found = judge(measured(both, follow_ups, DIMENSIONS), PUBLISHED, by_choices=False)
+    found = judge(measured(both, follow_ups, DIMENSIONS), PUBLISHED)
     return {claim["name"]: claim for claim in found}
 
 
@@ -195,14 +195,15 @@ def test_a_made_up_study_has_the_verdicts_that_it_was_made_for(verdicts):
 def test_verdicts_are_plain_and_the_same_each_time(make_history, follow_ups):
     runs = summarize_runs(make_history(datasets=("mnist",), seeds=(0, 1, 2)))
     claims = [claim for claim in CLAIMS if claim.name in ("C1", "C3", "C5", "C8")]
-    found = (judge(measured(runs, follow_ups, DIMENSIONS), PUBLISHED, claims) for _ in range(2))
+    known = [measured(runs, follow_ups, DIMENSIONS) for _ in range(2)]
+    found = (judge(each, PUBLISHED, claims, changed(each)) for each in known)
     one, other = (json.dumps(each, allow_nan=False) for each in found)
     assert one == other
 
 
 def test_what_a_study_does_not_contain_is_not_tested(runs):
     only_mlp = runs[runs["model"] == "mlp"]
-    found = judge(measured(only_mlp, runs.iloc[:0], DIMENSIONS), PUBLISHED, by_choices=False)
+    found = judge(measured(only_mlp, runs.iloc[:0], DIMENSIONS), PUBLISHED)
     assert {claim["verdict"] for claim in found} == {"not tested"}
     assert all(claim["reason"] for claim in found)
 
@@ -210,7 +211,7 @@ def test_what_a_study_does_not_contain_is_not_tested(runs):
 def test_a_study_that_diverged_is_not_tested(runs):
     at_once = runs.assign(diverged=True, test_accuracy=np.nan, validation_accuracy=np.nan)
     evidence = measured(at_once, at_once.iloc[:0], DIMENSIONS)
-    found = judge(evidence, PUBLISHED, by_choices=False)
+    found = judge(evidence, PUBLISHED)
     assert {claim["verdict"] for claim in found} == {"not tested"}
 
 
@@ -317,7 +318,7 @@ def test_a_test_whose_sign_turns_with_more_choices_depends_on_them():
     claims = [Claim("C0", SO, "pairs", (test,))]
     for over, verdict_ in ((OTHER, "supported"), (BEST, "depends")):
         choice = Choice("budget", "0.5", (over,), lambda _: cut)
-        (claim,) = judge(study, claims=claims, more=[choice])
+        (claim,) = judge(study, claims=claims, other=changed(study, [choice]))
         (found,) = claim["parts"]
         assert (claim["verdict"], found["declared"]) == (verdict_, "supported")
     told = {(each["choice"], each["setting"]): each["verdict"] for each in found["turns_on"]}
@@ -334,7 +335,7 @@ def test_a_test_whose_sign_turns_without_a_data_set_depends_on_it():
     shift = np.where(places < 108, 0.02, noise - 0.01) + 0.0004 * np.sin(places)
     table = {"dataset": names, "seed": seeds, "difference": shift}
     test = Part("a", lambda known: pd.DataFrame(table), above=0)
-    (claim,) = judge(STUDY, claims=[Claim("C0", SO, "pairs", (test,))])
+    (claim,) = judge(STUDY, claims=[Claim("C0", SO, "pairs", (test,))], other=changed(STUDY))
     (found,) = claim["parts"]
     told = {(each["choice"], each["setting"]): each["verdict"] for each in found["turns_on"]}
     assert (claim["verdict"], found["declared"]) == ("depends", "supported")
@@ -363,7 +364,9 @@ def test_a_test_whose_sign_turns_with_the_schemes_depends_on_them(make_history):
     side = runs["optimizer"].map({"adam": 0.02, "sgd": -0.03, "sgd_momentum": -0.03})
     gaps = side.where(runs["model"] == "kan", 0.0) + random.normal(0, 0.001, len(runs))
     evidence = measured(runs.assign(generalization_gap=gaps), runs.iloc[:0], DIMENSIONS)
-    (claim,) = judge(evidence, PUBLISHED, [claim for claim in CLAIMS if claim.name == "C3"])
+    (claim,) = judge(
+        evidence, PUBLISHED, [claim for claim in CLAIMS if claim.name == "C3"], changed(evidence)
+    )
     effect, share = claim["parts"]
     assert effect["verdict"] == "depends"
     found = {(each["choice"], each["setting"]): each["verdict"] for each in effect["turns_on"]}
@@ -381,7 +384,7 @@ def test_seeds_to_decide_have_the_power_that_is_asked():
     pairs = pd.DataFrame({"dataset": "one", "seed": np.arange(6) % 3})
     pairs["difference"] = np.tile(seeds, 2)
     test = Part("a", lambda known: pairs, above=0)
-    (claim,) = judge(STUDY, claims=[Claim("C0", SO, "pairs", (test,))])
+    (claim,) = judge(STUDY, claims=[Claim("C0", SO, "pairs", (test,))], other=changed(STUDY))
     needed = claim["parts"][0]["seeds_needed"]
     random = np.random.default_rng(0)
 
@@ -443,7 +446,7 @@ def test_verdicts_are_corrected_for_all_tests():
     parts = [part(random.normal(shift, 0.02, 24), above=0) for shift in np.linspace(0, 0.03, 8)]
     claims = [Claim(f"C{n}", SO, "pairs", (p,)) for n, p in enumerate(parts)]
     claims.append(Claim("C9", SO, "pairs", (part([], above=0),)))
-    found = judge(STUDY, claims=claims)
+    found = judge(STUDY, claims=claims, other=changed(STUDY))
     results = [claim["parts"][0] for claim in found]
     assert (results[-1]["p"], results[-1]["corrected"]) == (None, "not tested")
     left = sorted(results[:-1], key=lambda result: result["p"])
@@ -475,7 +478,7 @@ def test_what_two_claims_compare_alike_is_compared_once():
     study = Evidence(*3 * [pd.DataFrame()])
     parts = Part("a - b", compare, above=-1), Part("a - b", compare, above=1)
     claims = [Claim("C0", SO, "pairs", (part,)) for part in parts]
-    found = judge(study, claims=claims)
+    found = judge(study, claims=claims, other=changed(study))
     assert [claim["verdict"] for claim in found] == ["supported", "contradicted"]
     assert len(asked) == 1
     assert asked[0] is study

@@ -82,7 +82,7 @@ def figure(name="a", caption=CAPTION, svg="<svg></svg>", experiment="grid"):
 
 
 def verdicts_on(runs, follow_ups):
-    return judge(measured(runs, follow_ups, DIMENSIONS), COMPARISONS, by_choices=False)
+    return judge(measured(runs, follow_ups, DIMENSIONS), COMPARISONS, other=())
 
 
 def contents_of(runs, timings, **changes):
