@@ -12,8 +12,8 @@ from coverage_of_studies import results, simulate
 
 from kancore.analysis.statistics import SCHEME, summarize_runs
 from kancore.claims.comparisons import Evidence
-from kancore.claims.declared import CLAIMS
-from kancore.claims.verdicts import judge
+from kancore.claims.declared import CLAIMS, CONFIDENCE
+from kancore.claims.verdicts import estimate, judge
 
 TABLES = Path(__file__).parents[3] / "docs" / "reference" / "tables"
 DATASETS = {"one": -0.01, "two": 0.01}
@@ -33,13 +33,27 @@ def grid(seeds, schemes):
     )
 
 
-def with_seed_effects(keys, random, size=0.01):
+def seed_effects(keys, size=0.01):
     """Differences of 0 on average: of data sets and depths, and a larger one of each seed."""
     seed = keys.groupby(["dataset", "seed"]).ngroup().to_numpy()
-    effect = random.normal(0, size, seed.max() + 1)[seed]
-    effect = effect + keys["dataset"].map(DATASETS) + keys["depth"].map(DEPTHS)
-    noise = random.normal(0, size, len(keys))
-    return np.where(keys["model"] == "kan", effect, 0) + noise * 0.5
+    known = (keys["dataset"].map(DATASETS) + keys["depth"].map(DEPTHS)).to_numpy(float)
+    kans = (keys["model"] == "kan").to_numpy()
+
+    def draw(random):
+        effect = random.normal(0, size, seed.max() + 1)[seed] + known
+        return np.where(kans, effect, 0) + 0.5 * random.normal(0, size, len(keys))
+
+    return draw
+
+
+def rows_of_pairs(part, keys, evidence):
+    """Pairs of a test, with the rows of KANs and of MLPs that their differences are between."""
+    rows = np.arange(len(keys), dtype=float)
+    of_kans, of_mlps = (
+        evidence(np.where(keys["model"] == model, sign * rows, 0)).pairs(part.compare)
+        for model, sign in (("kan", 1), ("mlp", -1))
+    )
+    return of_kans, *(found["difference"].to_numpy(int) for found in (of_kans, of_mlps))
 
 
 @pytest.mark.slow
@@ -47,15 +61,39 @@ def test_intervals_of_claims_hold_the_truth_at_their_rate():
     """C1, of best schemes, and C3, of all: whatever the truth, 95 of 100 studies hold it."""
     random = np.random.default_rng(1)
     best, runs = grid(3, 1), grid(3, 4)
-    held, claims = [], [BY_NAME["C1"], BY_NAME["C3"]]
-    for _ in range(1000):
-        evidence = Evidence(
-            runs.assign(generalization_gap=0.1 + with_seed_effects(runs, random)),
-            best.assign(test_accuracy=0.9 + with_seed_effects(best, random)),
-            runs.iloc[:0],
+
+    def evidence(gaps=0.0, accuracies=0.0):
+        gaps, accuracies = (
+            runs.assign(generalization_gap=gaps),
+            best.assign(test_accuracy=accuracies),
         )
-        tests = [claim["parts"][0] for claim in judge(evidence, claims=claims)]
-        held.append([test["effect_low"] <= 0 <= test["effect_high"] for test in tests])
+        return Evidence(gaps, accuracies, runs.iloc[:0])
+
+    ways = {
+        "C3": (runs, evidence),
+        "C1": (best, lambda values: evidence(accuracies=values)),
+    }
+    parts = {name: BY_NAME[name].parts[0] for name in ways}
+    pairs = {name: rows_of_pairs(parts[name], *way) for name, way in ways.items()}
+    draws = {name: seed_effects(keys) for name, (keys, _) in ways.items()}
+    held = []
+    for study in range(1000):
+        values = {name: draw(random) for name, draw in draws.items()}
+        found = {}
+        for name, (rows, kans, mlps) in pairs.items():
+            differences = values[name][kans] - values[name][mlps]
+            estimated = estimate(rows.assign(difference=differences), parts[name].summary)
+            found[name] = estimated.interval(CONFIDENCE)
+        if study == 0:  # it is so that claims are judged
+            claims = judge(
+                evidence(0.1 + values["C3"], 0.9 + values["C1"]),
+                claims=[BY_NAME[name] for name in ways],
+            )
+            tests = {claim["name"]: claim["parts"][0] for claim in claims}
+            for name, interval in found.items():
+                told = tests[name]["effect_low"], tests[name]["effect_high"]
+                assert interval == pytest.approx(told, rel=1e-9)
+        held.append([low <= 0 <= high for low, high in found.values()])
     rates = np.mean(held, axis=0)
     assert ((rates >= 0.93) & (rates <= 0.97)).all(), rates
 
