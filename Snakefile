@@ -43,7 +43,10 @@ if hasattr(source, "hosted_repo"):
     HERE = clone / source.path
 
 # Not `configfile:`, which is skipped in a module that is given a config of its own.
-defaults = yaml.safe_load((HERE / "config.yaml").read_text(encoding="utf-8"))
+defaults = yaml.load(
+    (HERE / "config.yaml").read_text(encoding="utf-8"),
+    getattr(yaml, "CSafeLoader", yaml.SafeLoader),  # in C, where libyaml is there
+)
 update_config(defaults, config)
 config = defaults
 
@@ -64,7 +67,7 @@ from kancore.machine.checksums import content_digest
 from kancore.machine.files import HOPELESS, write_atomically, write_json
 from kancore.machine.locks import lock
 from kancore.machine.messages import shown
-from kancore.machine.provenance import planned_digest, set_environment
+from kancore.machine.provenance import keep_what_was_read, planned_digest, set_environment
 from kancore.studies import changes, experiments, plans, trials
 from kancore.studies.config import ConfigError, resolve
 from kancore.studies.settings import SHARED
@@ -85,6 +88,9 @@ include: "rules/report.smk"
 include: "rules/bench.smk"
 
 
+keep_what_was_read()
+
+
 # In place of Snakemake's own lock, which a run that is killed leaves behind.
 onstart:
     global running
@@ -100,6 +106,7 @@ onstart:
     for executor in {workflow.scheduler._executor, workflow.scheduler._local_executor} - {None}:
         executor.report_job_error = partial(after_failure, executor.report_job_error)
     signal.signal(signal.SIGINT, interrupted)
+    keep_what_was_read()  # also what jobs reach by their parameters
     plan, planned = Path(OUT, "plan.json"), plans.by_path(JOBS, LANDSCAPES)
     now = {path: plans.digest(each, STUDY.settings["data"]) for path, each in planned.items()}
     made = {os.path.dirname(file) for job in workflow.dag.needrun_jobs() for file in job.output}

@@ -26,7 +26,7 @@ for name in STUDY.settings["datasets"] if workflow.is_main_process else ():
             f"config: data.own.{name} is {shown(file)!r}, and there is no such file"
         )
 
-set_environment(alone=workflow.modifier.is_main_snakefile())
+set_environment(Path(".snakemake", "code.json"), alone=workflow.modifier.is_main_snakefile())
 
 # What networks of the user's own need: tried before anything is planned, with all parts of one's own,
 # so that one that cannot train is one error.

@@ -18,14 +18,17 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from kancore.machine import cpp, own_code
+from kancore.machine.files import read_kept, write_json
 
 PACKAGE = "kancore"
 _PLAN = "KANCORE_PLANNED_DIGESTS"
+_KEPT = "KANCORE_CODE_READ"
 ROOT = Path(__file__).resolve().parents[2]
 # Modules and packages that say how a job runs, not what it gives.
 _HOW = (
@@ -44,6 +47,7 @@ _ON_GPUS = tuple(
 )
 
 
+@cache
 def _module_file(name: str) -> Path | None:
     """File of a module of the package, or ``None`` if `name` is no module (an attribute, say)."""
     base = ROOT.joinpath(*name.split("."))
@@ -109,13 +113,51 @@ def _is_text(node: ast.AST) -> bool:
 @cache
 def _read(path: Path, name: str) -> tuple[str, tuple[str, ...]]:
     """Digest of one file, and the names that it imports from the package."""
-    tree = ast.parse(path.read_bytes(), filename=str(path))
-    names = {n for n in _imported(tree, path, name) if n.split(".")[0] == PACKAGE}
+    content, compiled = path.read_bytes(), sorted(path.with_name(f"{path.stem}_cpp").glob("*"))
+    all_read = (content, *(file.read_bytes() for file in compiled))
+    key = _key(name, *all_read)
+    place, kept = os.path.relpath(path, ROOT), _kept()
+    match kept.get(place):
+        case {"key": before, "digest": str(digest), "imports": list(names)} if before == key:
+            return digest, tuple(names)
+    tree = ast.parse(content, filename=str(path))
+    names = sorted({n for n in _imported(tree, path, name) if n.split(".")[0] == PACKAGE})
     words: list[str] = []
     _write(_without_texts(tree), words)
-    if compiled := sorted(path.with_name(f"{path.stem}_cpp").glob("*")):
+    if compiled:
         words.append(cpp.source_digest(compiled))
-    return hashlib.sha256("\n".join(words).encode()).hexdigest(), tuple(sorted(names))
+    digest = hashlib.sha256("\n".join(words).encode()).hexdigest()
+    kept[place] = {"key": key, "digest": digest, "imports": names}
+    return digest, tuple(names)
+
+
+@cache
+def _kept() -> dict[str, Any]:
+    """Give what has been read of each file, before too: to parse all is a third of planning."""
+    return read_kept(os.environ[_KEPT]) if _KEPT in os.environ else {}
+
+
+def keep_what_was_read() -> None:
+    """Keep it for the next plan and for jobs, in the file that `set_environment` was given."""
+    if read_kept(os.environ[_KEPT]) != _kept():
+        with suppress(OSError):  # it is read again next time
+            write_json(os.environ[_KEPT], _kept())
+
+
+def _key(name: str, *contents: bytes) -> str:
+    """Digest of all that `_read` depends on."""
+    parts = (name.encode(), sys.version.encode(), *_reader(), *contents)
+    return hashlib.sha256(repr([*map(_sha256, parts)]).encode()).hexdigest()
+
+
+@cache
+def _reader() -> tuple[bytes, ...]:
+    """Give the code that reads code."""
+    return tuple(Path(file).read_bytes() for file in (__file__, cpp.__file__))
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _read_own(model: str) -> tuple[str, tuple[str, ...]]:
@@ -215,7 +257,7 @@ def planned_digest(script: str, *modules: str, device: str = "auto") -> str:
     return plan[key]
 
 
-def set_environment(alone: bool = True) -> None:
+def set_environment(kept: Path, alone: bool = True) -> None:
     """Let child processes run this Python as ``python``, and find what runs the programs.
 
     None of them, jobs on a cluster included, looks for modules in the working folder, where files
@@ -224,16 +266,19 @@ def set_environment(alone: bool = True) -> None:
 
     Parameters
     ----------
+    kept
+        JSON file for what `code_digest` has read of each file of code, while that is the same.
     alone
         Whether no other workflow has this one as a module; the programs of one that has may well
         look for modules in the working folder.
     """
     first = str(Path(sys.executable).parent)
     others = os.environ.get("PATH", "").split(os.pathsep)
-    kept = [other for other in others if other not in ("", first)]
-    os.environ["PATH"] = os.pathsep.join([first, *kept])
+    rest = [other for other in others if other not in ("", first)]
+    os.environ["PATH"] = os.pathsep.join([first, *rest])
     if alone:
         os.environ["PYTHONSAFEPATH"] = "1"
+    os.environ[_KEPT] = str(kept.absolute())
     os.environ["KANCORE_RUN"] = str(ROOT / "workflow_scripts" / "run.py")
 
 

@@ -1,6 +1,8 @@
 """A copy of the project with a tiny study that has run, and its plans."""
 
+import compileall
 import os
+import py_compile
 import re
 import shutil
 import subprocess
@@ -188,6 +190,10 @@ def _run_tiny_study(path, warm):
     for name in PROJECT:
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copyfile
         copy(ROOT / name, path / name)
+    # Copies have other time stamps: content tells whether what was compiled still holds.
+    for name in ("kancore", "workflow_scripts"):
+        mode = py_compile.PycInvalidationMode.CHECKED_HASH
+        assert compileall.compile_dir(path / name, quiet=1, invalidation_mode=mode)
     (path / "tiny.yaml").write_text(TINY)
     with open(path / "snakemake.log", "w+") as log:
         running = Project(path, warm).start("--cores", "2", stdout=log.fileno())

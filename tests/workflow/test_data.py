@@ -92,6 +92,7 @@ def test_secrets_of_a_mirror_reach_no_command_and_no_log(project):
     address = "http://me:s3cret@127.0.0.1:9/m?token=s3cret"
     text = f"datasets: [mnist]\ndata: {{mirror: '{address}'}}\n"
     project.append("tiny.yaml", text)
+    project.append("kancore/data/transport.py", "_PAUSE = 0.01")
     commands = project.snakemake("--cores", "1", "--dry-run", "--printshellcmds")
     output = project.snakemake("--cores", "1", "download", check=False)
     assert "fetch.py" in commands

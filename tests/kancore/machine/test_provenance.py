@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from kancore.machine import provenance
 from kancore.machine.provenance import code_digest, set_environment
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -31,13 +32,18 @@ TRAINED, ALL, NOTHING = MLP | KAN, {*JOBS}, set()
 ROOM = sorted(file.name for file in (ROOT / "kancore" / "machine").glob("*.py"))
 
 
+def copy_sources(path):
+    """Copy the library and the scripts."""
+    for folder in ("kancore", "workflow_scripts"):
+        left_out = shutil.ignore_patterns("*.pyc", "*.so")
+        shutil.copytree(ROOT / folder, path / folder, ignore=left_out)
+    return path
+
+
 @pytest.fixture
 def project(tmp_path):
     """A copy of the library and the scripts."""
-    for folder in ("kancore", "workflow_scripts"):
-        left_out = shutil.ignore_patterns("*.pyc", "*.so")
-        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=left_out)
-    return tmp_path
+    return copy_sources(tmp_path)
 
 
 def run(project, code):
@@ -49,7 +55,7 @@ def run(project, code):
 
 
 def digests(project):
-    """Digests of the jobs."""
+    """Digests of the jobs, by a fresh process."""
     code = (
         "from kancore.machine.provenance import code_digest\n"
         f"for script, *modules, device in {[*JOBS.values()]}:\n"
@@ -58,17 +64,44 @@ def digests(project):
     return dict(zip(JOBS, run(project, code).split(), strict=True))
 
 
-def which_change(project, path, edit):
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory):
+    """A copy of the library and the scripts, each edit of which is taken back."""
+    return copy_sources(tmp_path_factory.mktemp("sources"))
+
+
+def which_change(sources, path, edit, monkeypatch):
     """Give the jobs whose digests an edit of a file changes."""
-    before = digests(project)
-    file = project / path
+    monkeypatch.setattr(provenance, "ROOT", sources)
+
+    cached = (
+        *(provenance._module_file, provenance._read, provenance.code_digest),
+        provenance.cpp._content,
+    )
+
+    def found():
+        for each in cached:
+            each.cache_clear()
+        return {
+            job: code_digest(script, *modules, device=device)
+            for job, (script, *modules, device) in JOBS.items()
+        }
+
+    before = found()
+    file = sources / path
     text = file.read_text()
     edited = edit(text)
     assert edited != text
     file.write_text(edited)
-    if file.suffix == ".py":
-        ast.parse(edited)
-    after = digests(project)
+    try:
+        if file.suffix == ".py":
+            ast.parse(edited)
+        after = found()
+    finally:
+        file.write_text(text)
+    assert found() == before
+    for each in cached:
+        each.cache_clear()
     return {job for job in JOBS if before[job] != after[job]}
 
 
@@ -88,7 +121,6 @@ EDITED = append("_edited = 1")
 LAYERS = "kancore/layers"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("path", "edit", "changed"),
     [
@@ -142,8 +174,48 @@ LAYERS = "kancore/layers"
         ("kancore/schemes.py", change("dropout: Share = 0.0", "dropout: Share = 0.5"), ALL),
     ],
 )
-def test_an_edit_changes_the_jobs_whose_results_it_can_change(path, edit, changed, project):
-    assert which_change(project, path, edit) == changed
+def test_an_edit_changes_the_jobs_whose_results_it_can_change(
+    path, edit, changed, sources, monkeypatch
+):
+    assert which_change(sources, path, edit, monkeypatch) == changed
+
+
+def test_code_that_was_read_before_is_read_again_once_it_changes(project):
+    kept = project / ".snakemake" / "code.json"
+    text = (
+        "import ast, sys\n"
+        "from pathlib import Path\n"
+        "from kancore.machine import provenance\n"
+        "parsed = []\n"
+        "before = ast.parse\n"
+        "ast.parse = lambda text, filename: parsed.append(filename) or before(text, filename)\n"
+        f"provenance.set_environment(Path({str(kept)!r}))\n"
+        "print(provenance.code_digest('workflow_scripts/tables.py'))\n"
+        "provenance.keep_what_was_read()\n"
+        "print(*(Path(each).name for each in parsed))\n"
+    )
+    first, *read = run(project, text).splitlines()
+    assert first == digests(project)["tables"]
+    assert {"tables.py", "statistics.py"} <= {*read[0].split()}
+    again, *read = run(project, text).splitlines()
+    assert (again, read) == (first, [])
+    statistics, cpp = (
+        project / "kancore" / path for path in ("analysis/statistics.py", "machine/cpp.py")
+    )
+    before = statistics.read_text()
+    statistics.write_text(before + "_edited = 1\n")
+    edited, *read = run(project, text).splitlines()
+    assert (edited != first, read) == (True, ["statistics.py"])
+    statistics.write_text(before)
+    assert run(project, text).split() == [first, "statistics.py"]
+    # Code that reads otherwise reads all again, and a damaged file is as none.
+    cpp.write_text(cpp.read_text() + "_edited = 1\n")
+    _, read = run(project, text).splitlines()
+    assert "tables.py" in read.split()
+    kept.write_bytes(kept.read_bytes()[:100])
+    found, read = run(project, text).splitlines()
+    assert found == first
+    assert "tables.py" in read.split()
 
 
 def test_what_is_left_out_counts_where_it_is_named():
@@ -229,13 +301,13 @@ def test_the_revision_is_that_of_a_repository_of_the_project(
 
 
 def test_children_import_no_modules_of_the_working_folder(tmp_path, monkeypatch):
-    for name in ("PATH", "KANCORE_RUN", "PYTHONSAFEPATH"):
+    for name in ("PATH", "KANCORE_RUN", "KANCORE_CODE_READ", "PYTHONSAFEPATH"):
         monkeypatch.setenv(name, os.environ.get(name, ""))  # restored at the end
     (tmp_path / "this.py").write_text("raise SystemExit('trapped')")
     # As executors of Snakemake build their commands: python -m, in the working folder.
     command = [sys.executable, "-m", "this"]
     before = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert "trapped" in before.stderr
-    set_environment()
+    set_environment(tmp_path / "code.json")
     after = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (after.returncode, after.stderr) == (0, "")

@@ -5,6 +5,7 @@ and half of a dry run those of snakemake. Of kancore nothing is imported: each c
 has its own. It ends when its standard input does.
 """
 
+import gc
 import json
 import os
 import runpy
@@ -22,10 +23,15 @@ import safetensors.torch
 import scipy.optimize
 import seaborn
 import snakemake.cli
+import snakemake.common
 import torch
 
 IMPORTED = (matplotlib.pyplot, pandas, pyarrow.parquet, safetensors.torch, scipy.optimize)
 IMPORTED += (seaborn, torch, pydantic, snakemake.cli)
+# These import the plugins of snakemake, and what opens files.
+snakemake.cli.get_argument_parser()
+snakemake.common.parse_uri("file")
+gc.freeze()
 
 
 def main() -> None:
