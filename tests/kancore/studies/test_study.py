@@ -443,7 +443,7 @@ def test_two_normalizations_of_one_layer_are_refused():
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"stack": [], "seeds": [*range(100)]}, "stack is .. and .* make 254,.* at most 20,000"),
+        ({"stack": [], "seeds": [*range(4)]}, "stack is .. and .* make 21,231 .* at most 20,000"),
         ({"learning_rates": [k * 1e-6 for k in range(1, 10**4)]}, "learning_rates are 9,999"),
     ],
 )
