@@ -9,10 +9,8 @@ import numpy as np
 import pytest
 import yaml
 
-from kancore.analysis.tables import RUNS
 from kancore.data.dataset import load
 from kancore.data.known import prepared_name
-from kancore.tables import read_table
 
 
 def write_idx(path, array):
@@ -120,21 +118,6 @@ def test_options_of_a_data_set_prepare_it_again(project):
     )  # fmt: skip
     assert "--rows 50005" in rows
     assert '"train_rows": 5' in rows
-
-
-def test_a_data_set_of_ones_own(project):
-    generator = np.random.default_rng(0)
-    x = generator.normal(size=(120, 4)).astype(np.float32)
-    y = (x[:, 0] > 0).astype(np.int64)
-    np.savez(
-        project.path / "mine.npz", x_train=x[:80], y_train=y[:80], x_test=x[80:], y_test=y[80:]
-    )
-    own = 'data={"own": {"mine": "mine.npz"}}'
-    config = ["datasets=[mine]", own, "models=[mlp]", "train_examples=null", *project.GRID_ALONE]
-    project.snakemake("--cores", "2", "--config", *config)
-    runs = read_table(project.path / "results" / "tiny" / "tables" / "grid" / "runs.parquet", RUNS)
-    assert set(runs["dataset"]) == {"mine"}
-    assert runs["parameters"].unique().tolist() == [4 * 32 + 32 + 32 * 2 + 2]
 
 
 def test_an_own_file_that_an_older_one_replaces_is_prepared_again(project):

@@ -122,13 +122,15 @@ def kill_snakemake(project, moments):
 
 
 @pytest.mark.slow
-def test_kills_change_nothing(fresh):
+def test_kills_change_nothing(fresh, finished):
     moments, undisturbed, killed = random.Random(0), fresh("undisturbed"), fresh("killed")
+    undisturbed.warm = finished.warm
     undisturbed.snakemake("--until", "tables", *STUDY, *undisturbed.GRID_ALONE)
     run = kill_training_jobs(killed, moments)
     run.kill()
     run.communicate()
     kill_snakemake(killed, moments)
+    killed.warm = finished.warm
     killed.snakemake(*STUDY, *killed.GRID_ALONE)
     assert tables(killed) == tables(undisturbed)
     # Orphans stop themselves, when they have done what they are at.

@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from kancore.analysis.tables import RUNS
@@ -24,13 +25,30 @@ def with_example(project):
     return project, ["--config", f"models=[mlp,kan,{OWN}]", *project.GRID_ALONE]
 
 
-@pytest.mark.slow
-def test_a_network_of_ones_own_runs_through_the_study(with_example):
+@pytest.fixture
+def with_own_data(with_example):
+    """The same with a data set of one's own beside."""
     project, options = with_example
-    assert project.plan(*options)["train"] == 1
+    x = np.random.default_rng(0).normal(size=(120, 4)).astype(np.float32)
+    y = (x[:, 0] > 0).astype(np.int64)
+    arrays = {"x_train": x[:80], "y_train": y[:80], "x_test": x[80:], "y_test": y[80:]}
+    np.savez(project.path / "mine.npz", **arrays)
+    own = 'data={"own": {"mine": "mine.npz"}}', "train_examples={mine: null, default: 200}"
+    return project, [*options, "datasets=[digits,mine]", *own]
+
+
+@pytest.mark.slow
+def test_a_network_and_a_data_set_of_ones_own_run_through_the_study(with_example, with_own_data):
+    assert with_example[0].plan(*with_example[1])["train"] == 1
+    project, options = with_own_data
+    assert project.plan(*options)["train"] == 1 + 3
     project.snakemake("--cores", "2", *options)
     results = project.path / "results" / "tiny"
     runs = read_table(results / "tables" / "grid" / "runs.parquet", RUNS)
+    mlps = runs[(runs["model"] == "mlp") & (runs["dataset"] == "mine")]
+    assert mlps["parameters"].unique().tolist() == [4 * 32 + 32 + 32 * 2 + 2]
+    assert runs.groupby("dataset").size().to_dict() == {"digits": 27, "mine": 27}
+    runs = runs[runs["dataset"] == "digits"]
     own = runs[runs["model"] == OWN]
     assert len(own) == len(runs) / 3 == 9
     assert set(own["parameters"]) == {(64 * 32 + 32 * 10) * 9}
@@ -50,11 +68,11 @@ def test_a_network_of_ones_own_runs_through_the_study(with_example):
     assert project.plan(*options) == {}
     project.append("rbf_kan.py")
     output = project.snakemake("--cores", "1", "--dry-run", *options)
-    assert re.findall(r"train (grid\S*)", output) == [
-        "grid/digits/backprop/rbf_kan.build-32/0.005/seed0"
-    ]
+    assert {*re.findall(r"train (grid\S*)", output)} == {
+        f"grid/{dataset}/backprop/rbf_kan.build-32/0.005/seed0" for dataset in ("digits", "mine")
+    }
     project.append("kancore/layers/splines.py")
-    assert project.plan(*options)["train"] == 2
+    assert project.plan(*options)["train"] == 2 * 2
 
 
 def test_a_network_that_cannot_train_is_one_error_before_anything_is_planned(with_example):

@@ -13,7 +13,7 @@ from kancore.analysis.statistics import best_schemes, summarize_runs
 from kancore.analysis.tables import FIRMNESS
 from kancore.claims.comparisons import measured
 from kancore.claims.verdicts import ANSWERS, judge
-from kancore.figures import style
+from kancore.figures import best_accuracy, style
 from kancore.figures.declared import FIGURES
 from kancore.figures.style import display_name
 from kancore.intrinsic_dimension.estimates import paper_dimensions
@@ -268,9 +268,13 @@ def test_configuration_is_shown_as_yaml(runs, timings):
     assert yaml.safe_load(shown) == settings
 
 
-def test_two_objectives_and_several_seeds(make_history, timings):
+def test_two_objectives_and_several_seeds(make_history, timings, tmp_path):
     history = make_history(datasets=("mnist",), objectives=("backprop", "hsic"), seeds=(0, 1))
-    tables = Page(page_of(summarize_runs(history), timings)).tables
+    runs, svg = summarize_runs(history), tmp_path / "a.svg"
+    style.save(best_accuracy.draw(runs), svg, style.STYLE)
+    page = page_of(runs, timings, figures=[figure(svg=svg.read_text())])
+    assert "With the HSIC bottleneck" in page
+    tables = Page(page).tables
     assert tables["summary"][0][:2] == ["Data set", "Objective"]
     assert [row[1] for row in tables["summary"][1:]] == ["backpropagation", "HSIC bottleneck"]
     assert "Seed" in tables["runs"][0]
