@@ -21,8 +21,8 @@ settings.load_profile("any machine")
 
 @pytest.hookimpl(optionalhook=True)  # where pytest-xdist is not there
 def pytest_xdist_auto_num_workers():
-    """One more than there are cores, as tests of clusters and of kills wait most of the time."""
-    return (os.cpu_count() or 1) + 1
+    """Two more than there are cores, as tests of clusters and of kills wait most of the time."""
+    return (os.cpu_count() or 1) + 2
 
 
 def pytest_collection_modifyitems(items):

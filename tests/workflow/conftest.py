@@ -145,7 +145,7 @@ class Project:
     def wait_until(condition: Callable[[], Any], run: subprocess.Popen) -> Any:
         """What a condition gives once it comes true, or its last answer if a run ends before."""
         while not (met := condition()) and run.poll() is None:
-            time.sleep(0.01)
+            time.sleep(0.05)
         return met
 
     def append(self, path: str, line: str = "_edited = 1") -> None:
@@ -155,33 +155,41 @@ class Project:
 
 
 @pytest.fixture(scope="session")
-def warm(tmp_path_factory):
-    """Socket of an interpreter that has imported what programs of jobs need."""
-    path = tmp_path_factory.mktemp("warm") / "socket"
-    command = [sys.executable, "-P", str(WARM / "server.py"), str(path)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MPLBACKEND": "agg"}
-    server = subprocess.Popen(command, stdin=subprocess.PIPE, env=environment)
-    while not path.exists():
-        assert server.poll() is None
-        time.sleep(0.05)
-    yield path
-    server.stdin.close()
-    server.wait()
+def shared(tmp_path_factory):
+    """A folder that processes have in common which share the tests."""
+    folder = tmp_path_factory.getbasetemp()
+    return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory, warm):
+def warm(shared):
+    """Socket of an interpreter that has imported what programs of jobs need.
+
+    Processes that share the tests share it; it ends with the one that has started them.
+    """
+    path = shared / "warm"
+    user = os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()
+    command = [sys.executable, "-P", str(WARM / "server.py"), str(path), str(user)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MPLBACKEND": "agg"}
+    with first_free([shared / "warm.lock"], waiting=""):
+        if not path.exists():
+            server = subprocess.Popen(command, stdin=subprocess.DEVNULL, env=environment)
+            while not path.exists():
+                assert server.poll() is None
+                time.sleep(0.05)
+    return path
+
+
+@pytest.fixture(scope="session")
+def finished(shared, warm):
     """The project after a run of the tiny study; tests work on copies.
 
     Processes that share the tests share it: the first one runs the study.
     """
-    folder = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        folder = folder.parent
-    path = folder / "finished"
-    with first_free([folder / "finished.lock"], waiting=""):
+    path = shared / "finished"
+    with first_free([shared / "finished.lock"], waiting=""):
         if not path.exists():
-            _run_tiny_study(folder / "unfinished", warm).rename(path)
+            _run_tiny_study(shared / "unfinished", warm).rename(path)
     return Project(path, warm)
 
 

@@ -9,7 +9,8 @@ import pytest
 def test_jobs_wait_for_one_anothers_memory(mib, together, project, monkeypatch):
     """Slurm's allocation stands for a small machine: a training job takes about 650 MB."""
     monkeypatch.setenv("SLURM_MEM_PER_NODE", mib)
-    output = project.snakemake("--cores", "2", "--forcerun", "train", "--until", "train")
+    six = "--config", "stack=[optimizer]", *project.GRID_ALONE
+    output = project.snakemake("--cores", "2", "--until", "train", *six)
     running = most = 0
     for line in output.splitlines():
         running += bool(re.match(r"Job \d+: train ", line))

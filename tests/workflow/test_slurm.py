@@ -167,7 +167,9 @@ def megabytes(mebibytes):
 def test_disturbed_jobs_on_slurm_end_with_the_tables_of_a_local_run(
     finished, slurm, tmp_path, monkeypatch
 ):
-    local, cluster = copy(finished, tmp_path / "local"), copy(finished, tmp_path / "cluster")
+    shutil.copytree(finished.path, tmp_path / "local")
+    local = type(finished)(tmp_path / "local", finished.warm)
+    cluster = copy(finished, tmp_path / "cluster")
     monkeypatch.setenv("PATH", slurm.path)
     run = cluster.start(*SLURM, TARGET, *STUDY)
     sweeps = [

@@ -1,8 +1,8 @@
 """An interpreter that has imported what snakemake and programs of jobs need, and forks to run them.
 
-Usage: ``python -P server.py SOCKET``. Two of three seconds of a small job are imports of PyTorch,
-and half of a dry run those of snakemake. Of kancore nothing is imported: each copy of the project
-has its own. It ends when its standard input does.
+Usage: ``python -P server.py SOCKET PROCESS``. Two of three seconds of a small job are imports of
+PyTorch, and half of a dry run those of snakemake. Of kancore nothing is imported: each copy of the
+project has its own. It ends when the process of that number does.
 """
 
 import gc
@@ -35,14 +35,15 @@ gc.freeze()
 
 
 def main() -> None:
-    """Accept programs until standard input ends."""
+    """Accept programs for as long as a process lives."""
+    user = os.pidfd_open(int(sys.argv[2]))
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
         server.bind(f"{sys.argv[1]}.new")
         server.listen(64)
         os.rename(f"{sys.argv[1]}.new", sys.argv[1])
         while True:
-            ready, _, _ = select.select([server, sys.stdin], [], [])
-            if sys.stdin in ready:
+            ready, _, _ = select.select([server, user], [], [])
+            if user in ready:
                 break
             stream, _ = server.accept()
             if os.fork() == 0:
