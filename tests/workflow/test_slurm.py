@@ -19,6 +19,7 @@ TESTBED = Path(__file__).with_name("slurm_testbed.sh")
 STUDY = (
     "--config", "study=quick", "datasets=[digits,breast_cancer]", "models=[mlp,kan]",
     "objectives=[backprop]", "depths=[2layers]", "checkpoint_seconds=0",
+    "epochs=60", "evaluate_every=20",
 )  # fmt: skip
 SLURM = ("--workflow-profile", "profiles/slurm", "--slurm-init-seconds-before-status-checks", "3")
 # The training is disturbed, which needs all of the test bed's processors at once.
