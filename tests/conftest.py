@@ -5,6 +5,7 @@ long ones come first, so that all end together.
 """
 
 import os
+from itertools import groupby, islice
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -25,5 +26,26 @@ def pytest_xdist_auto_num_workers():
     return (os.cpu_count() or 1) + 2
 
 
-def pytest_collection_modifyitems(items):
-    items.sort(key=lambda item: not {"slow", "slurm"} & {mark.name for mark in item.iter_markers()})
+def pytest_collection_modifyitems(config, items):
+    """Long tests come first: those that mostly wait, for Slurm, then others that run snakemake.
+
+    Of processes that share the tests, each gets as many in a row at first (``worksteal``), so these
+    rows begin with long ones, a module's together.
+    """
+
+    def wait(item):
+        names = {mark.name for mark in item.iter_markers()}
+        return not {"slow", "slurm"} & names, "slurm" not in names, "workflow" not in names
+
+    items.sort(key=wait)
+    workers = getattr(config, "workerinput", {"workercount": 1})["workercount"]
+    long = [item for item in items if not wait(item)[0]]
+    others = iter(items[len(long) :])
+    first = [[] for _ in range(workers)]
+    for number, (_, module) in enumerate(groupby(long, key=lambda item: item.path)):
+        first[number % workers] += module
+    dealt = []
+    for place, row in enumerate(first):
+        length = (len(items) - len(dealt)) // (workers - place)
+        dealt += [*row, *islice(others, max(0, length - len(row)))]
+    items[:] = [*dealt, *others]

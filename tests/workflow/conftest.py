@@ -64,13 +64,12 @@ studies:
 """
 
 
+@pytest.hookimpl(tryfirst=True)  # tests are sorted by it
 def pytest_collection_modifyitems(items):
     here = Path(__file__).parent
     for item in items:  # those of other folders are among them
         if here in item.path.parents:
             item.add_marker(pytest.mark.workflow)
-    # First those that mostly wait, for Slurm: others run beside them.
-    items.sort(key=lambda item: item.get_closest_marker("slurm") is None)
 
 
 WARM = Path(__file__).with_name("warm")

@@ -143,7 +143,7 @@ def test_a_job_that_was_killed_goes_on_to_the_same_bytes(project):
     name = "digits/backprop/kan-32-gelu-degree3-grid5/0.005/seed0"
     folder = project.path / "results" / "tiny" / "jobs" / "grid" / name
     target = f"results/tiny/jobs/grid/{name}/history.parquet"
-    settings = "epochs=100", "evaluate_every=20", "checkpoint_seconds=0"
+    settings = "epochs=40", "evaluate_every=20", "checkpoint_seconds=0"
     arguments = ("--cores", "1", target, "--config", *settings)
     project.snakemake(*arguments)
     undisturbed = (folder / "history.parquet").read_bytes()

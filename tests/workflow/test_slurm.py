@@ -15,6 +15,8 @@ from kancore.tables import TIMINGS, read_table
 
 pytestmark = pytest.mark.slurm
 
+# Seconds after which what hangs is ended; long, as a machine may be slow and busy.
+PATIENCE = 1800
 TESTBED = Path(__file__).with_name("slurm_testbed.sh")
 STUDY = (
     "--config", "study=quick", "datasets=[digits,breast_cancer]", "models=[mlp,kan]",
@@ -184,14 +186,14 @@ def test_disturbed_jobs_on_slurm_end_with_the_tables_of_a_local_run(
     slurm("scancel", cancelled.number)
     slurm("scontrol", "requeue", requeued.number)
     warn(slurm, warned.number)
-    warned.process.wait(200)  # the warning lets a halted process go on
+    warned.process.wait(PATIENCE)  # the warning lets a halted process go on
     slurm("scontrol", "update", f"JobId={warned.number}", "TimeLimit=10")
     local.snakemake("--cores", "1", TARGET, *STUDY)
     while late.age() < 60:
         time.sleep(1)
     # Slurm may warn it even so, at the same moment, but will not take it back.
     slurm("scontrol", "update", f"JobId={late.number}", "TimeLimit=1", "Requeue=0")
-    output, _ = run.communicate(timeout=600)
+    output, _ = run.communicate(timeout=PATIENCE)
     # What was cancelled by hand is not tried again, until snakemake is called again.
     assert run.returncode == 1, output
     assert output.count("Trying to restart job") == 1
@@ -248,7 +250,7 @@ def test_memory_is_enforced_told_and_tried_again_with_more(finished, slurm, tmp_
         scant.start(table.format(small), *little, *arguments),
     ]
     for run in runs:
-        output, _ = run.communicate(timeout=600)
+        output, _ = run.communicate(timeout=PATIENCE)
         assert run.returncode == 0, output
 
     # The estimate is right for what the trial has shown, and twice as much for the other.
@@ -310,13 +312,13 @@ def test_jobs_of_every_kind_that_run_out_of_time(finished, slurm, tmp_path, monk
     for number in numbers:
         warn(slurm, number)
     for process in processes:
-        process.wait(200)
+        process.wait(PATIENCE)
     # It is in the queue again, and is killed the next time.
     slurm("scontrol", "update", f"JobId={numbers[-1]}", "TimeLimit=100")
     killed = halted("landscape", before=str(processes[-1].pid))
     (halt / "landscape").unlink()
     killed.kill()
-    output, _ = run.communicate(timeout=600)
+    output, _ = run.communicate(timeout=PATIENCE)
     assert run.returncode == 0, output
 
     jobs = submitted(slurm, cluster)

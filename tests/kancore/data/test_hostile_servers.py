@@ -285,7 +285,7 @@ def test_drops_of_bytes_are_no_progress(head, hostile, fetch_toy, monkeypatch):
     began = time.monotonic()
     with pytest.raises(DownloadError, match=r"in 0\.2 seconds"):
         fetch_toy(f"{hostile.url}/a")
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 100  # and not for ever
     assert len(hostile.requests) == 5
 
 

@@ -9,12 +9,17 @@ import pytest
 pytestmark = pytest.mark.skipif(
     not Path("/proc/self/status").exists(), reason="the system tells nothing of processes"
 )
+# It is killed when what watches over it has looked for a while, and does nothing but wait.
 KILLED = """
 import os, signal, sys, time
+import psutil
 from kancore.machine.last_words import last_words
 with last_words({limit}):
     block = bytearray(200_000_000)
-    time.sleep(1)
+    (watcher,), looks = psutil.Process().children(), 0
+    while looks < 10:
+        time.sleep(0.1)
+        looks = looks + 1 if watcher.status() == psutil.STATUS_SLEEPING else 0
     print("at work", file=sys.stderr)
     os.kill(os.getpid(), signal.SIGKILL)
 """
