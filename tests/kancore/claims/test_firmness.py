@@ -1,10 +1,9 @@
 """Verdicts by other choices: each variation against judging what it leaves."""
 
-import numpy as np
 import pandas as pd
 import pytest
 
-from kancore.analysis.statistics import SCHEME, summarize_runs
+from kancore.analysis.statistics import summarize_runs
 from kancore.analysis.tables import FIRMNESS
 from kancore.claims.choices import changed
 from kancore.claims.comparisons import measured
@@ -91,17 +90,6 @@ def test_thresholds_move_the_claims_that_they_bound(table):
     declared = verdicts_of(table, "declared", "declared")
     assert verdicts_of(table, "comparable", "0.02")["C1"] == declared["C1"] == "contradicted"
     assert verdicts_of(table, "comparable", "0.03")["C1"] == "inconclusive"  # KANs: 3 points less
-
-
-def test_of_a_study_that_diverged_nothing_is_tested_by_any_choice(history):
-    evaluated = ["train_accuracy", "validation_accuracy", "test_accuracy"]
-    first = history[(history["dataset"] == "mnist") & (history["seed"] == 0)]
-    at_once = first.drop_duplicates([*SCHEME, "model", "depth"])
-    at_once = at_once.assign(diverged=True, **dict.fromkeys(evaluated, np.nan))
-    nothing = pd.DataFrame(columns=TIMINGS.names), pd.Series(dtype=float), pd.Series(dtype=float)
-    found = firmness("diverged", Material((at_once, at_once.iloc[:0]), *nothing))
-    assert set(found["verdict"]) == {"not tested"}
-    assert {"declared", "correction", "optimizer"} <= set(found["variation"])
 
 
 def test_ranges_hold_what_is_declared():

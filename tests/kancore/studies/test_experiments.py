@@ -98,7 +98,7 @@ def test_activations_and_grid_sizes_vary_the_grids_kans_of_all_depths():
         (depth, name) for depth in ("2layers", "3layers", "4layers") for name in ("relu", "elu")
     ]
     assert {(a.degree, a.grid_size, a.dropout) for a in architectures(job)} == {(3, 5, 0.2)}
-    assert {(s.epochs, s.seed, s.objective) for s in job.sweeps} == {(12, 4, "backprop")}
+    assert {(s.epochs, s.seed, s.objective) for s in job.sweeps} == {(8, 4, "backprop")}
     assert (job.label, job.protocol) == ("activation", "clean")
     grids = follow_ups(grid_size={"grid_sizes": [3, 20]})["grid_size/digits/seed0"]
     assert [a.grid_size for a in architectures(grids)] == [3, 20] * 3

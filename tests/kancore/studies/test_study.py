@@ -102,7 +102,7 @@ def test_paper_has_its_grid():
 
 def test_overrides_beat_the_study_and_the_study_beats_the_defaults():
     config = {**CONFIG, "study": "quick"}
-    assert resolve(config).settings["epochs"]["default"] == 12
+    assert resolve(config).settings["epochs"]["default"] == 8
     assert resolve({**config, "epochs": 3}).settings["epochs"] == 3
     assert resolve(config).settings["dropout"] == 0.2
 
@@ -267,7 +267,10 @@ def test_networks_that_hsic_trains_are_normalized_as_it_says():
 
 def test_landscapes_are_of_every_data_set_network_and_seed():
     options = {"seeds": [3, 4], "epochs": {"mnist_sample": 9, "digits": 7}, "projection": "sparse"}
-    some = study(study="quick", intrinsic_dimension=options, train_examples=300)
+    every = {"mnist_sample": 2, "default": 3}
+    some = study(
+        study="quick", intrinsic_dimension=options, train_examples=300, evaluate_every=every
+    )
     landscapes = some.landscapes()
     assert len(landscapes) == 3 * 2
     for landscape in landscapes:
