@@ -153,6 +153,10 @@ class _SubspaceBuilder(Builder):
         ]
         return SubspaceAdam(parameters, schemes, projections, self.sweep.learning_rate)
 
+    def stack_sizes(self, schemes: Sequence[Subspace], device: torch.device) -> list[int]:
+        """Begin with all networks side by side: what projections take is not estimated."""
+        return [len(schemes)]
+
     def _projection(self, dimension: int | None, size: int) -> Projection:
         if dimension is None:
             return WholeSpace(size)

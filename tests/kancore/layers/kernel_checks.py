@@ -20,6 +20,7 @@ CPU_KERNELS = local_support.LIBRARY
 def kernels(monkeypatch):
     """Layers on a CPU use these kernels too, and tests draw the same numbers each time."""
     monkeypatch.setattr(local_support, "LIBRARY", None)
+    monkeypatch.setattr(on_chip, "ENABLED", True)  # which a pretended GPU is not
     torch.manual_seed(0)
 
 
