@@ -93,7 +93,7 @@ class _Count(TorchDispatchMode):
 
 def _products(args: tuple) -> int:
     """Operations of the products of an operator of `kancore.layers.triton_operators`."""
-    *_, x, coefficients, base, _, _, _, _, _, _ = args
+    *_, x, coefficients, base, _, _, _, _, _, _, _ = args
     return 2 * x.shape[-2] * (coefficients.numel() + base.numel())
 
 

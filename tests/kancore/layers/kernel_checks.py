@@ -220,7 +220,8 @@ def test_the_operators_are_what_pytorch_expects_of_operators():
     for index in range(2):
         layer.initialize(index, "kaiming_normal", torch.Generator().manual_seed(index))
     x = torch.randn(5, 3, device=DEVICE, requires_grad=True)
-    torch.library.opcheck(torch.ops.kancore.ka_product, (x, *layer.edges, "gelu", 5, 3, *ENDS))
+    arguments = x, *layer.edges, "gelu", 5, 3, *ENDS, False
+    torch.library.opcheck(torch.ops.kancore.ka_product, arguments)
 
 
 def test_layers_take_the_kernels(monkeypatch):
