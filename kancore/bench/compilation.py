@@ -56,7 +56,8 @@ class _Compiled:
     """Stands for a kernel: compiles it for what it is called with, and runs nothing."""
 
     def __init__(self, kernel: Any):
-        self._kernel, self.found = kernel, None
+        self._kernel = kernel
+        self.found: Any = None
 
     def __getitem__(self, places: tuple) -> Any:
         def call(*arguments: Any, **named: Any) -> None:

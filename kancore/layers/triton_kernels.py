@@ -438,7 +438,9 @@ def _constants(x: Tensor, edges: Edges, activation: str, grid: Grid, precision: 
     }
 
 
-def _chosen(kernel: str, *sizes: int, precision: str) -> tuple[dict, str]:
+def _chosen(
+    kernel: str, sizes: tuple[int, int, int, int], precision: str
+) -> tuple[dict[str, int], str]:
     """Give the tiles of a kernel, and the precision of its products, on the current GPU."""
     kind = 90 if triton.knobs.runtime.interpret else driver.active.get_current_target().arch
     if kind < 80:  # whose tensor cores have neither TF32 nor bfloat16
@@ -466,7 +468,7 @@ def product(x: Tensor, edges: Edges, activation: str, grid: Grid, precision: str
     y = x.new_empty(stack, batch, outputs)
     sizes = batch, inputs, columns, outputs
     with torch.cuda.device_of(x):
-        sides, precision = _chosen("product", *sizes, precision=precision)
+        sides, precision = _chosen("product", sizes, precision)
     # Rows come first: programs that run at the same time then read the same weights.
     places = (
         triton.cdiv(batch, sides["ROWS"]),
@@ -494,7 +496,7 @@ def weight_gradient(
     columns = outputs if own else stack * outputs
     sizes = batch, inputs, columns, outputs
     with torch.cuda.device_of(x):
-        sides, precision = _chosen("weight_gradient", *sizes, precision=precision)
+        sides, precision = _chosen("weight_gradient", sizes, precision)
     places = triton.cdiv(inputs, sides["INPUTS"]), triton.cdiv(columns, sides["COLUMNS"])
     networks = stack if own else 1
     # Few and narrow layers leave processors idle unless the batch is divided too.
@@ -539,7 +541,7 @@ def input_gradient(
     batch = x.shape[-2]
     sizes = batch, inputs, outputs, outputs
     with torch.cuda.device_of(x):
-        sides, precision = _chosen("input_gradient", *sizes, precision=precision)
+        sides, precision = _chosen("input_gradient", sizes, precision)
     found = x.new_empty(stack, batch, inputs)
     places = triton.cdiv(batch, sides["ROWS"]), triton.cdiv(inputs, sides["INPUTS"]), stack
     with torch.cuda.device_of(x):
