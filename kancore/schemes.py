@@ -151,6 +151,9 @@ class Architecture:
     """Whether there is a ReLU on the logits."""
     outputs: Annotated[int, Ge(2)] | None = None
     """The number of logits: ``None`` for one a class."""
+    bfloat16: bool = field(default=False, metadata={"models": MODELS})
+    """Whether products in layers, of all passes, take their factors rounded to bfloat16, which has
+    two to three digits. Weights, sums and all else stay in float32. On a GPU that is faster."""
 
     @property
     def own(self) -> bool:

@@ -1,7 +1,8 @@
 """A CPU that reports as a GPU: what is made on ``cuda`` lies on the CPU, kernels are interpreted.
 
-With ``-p tests.pretended_gpu`` the tests of a GPU, and with `pretend` the benchmark, run to their
-end without one. What only a GPU can tell is left out: whether kernels compile, how long they take,
+With ``-p tests.pretended_gpu`` the tests of a GPU, and with `pretend` the benchmark and programs of
+jobs, run to their end without one. `torch.device` stays what it is, so that all decisions are
+those of a GPU. What only a GPU can tell is left out: whether kernels compile, how long they take,
 what memory they need, and whether the host waits. Layers take the dense product, since training in
 Triton's interpreter would take minutes.
 """
@@ -12,16 +13,19 @@ from types import SimpleNamespace
 from unittest.mock import patch
 
 os.environ["TRITON_INTERPRET"] = "1"  # read when Triton is imported
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # as for all tests, before PyTorch is imported
 
 import torch
 from torch.overrides import TorchFunctionMode
 
 MEMORY = 80 * 10**9
-# Tests of what the CPU has not.
-ONLY_A_GPU = (
-    "test_what_does_not_fit_is_trained_in_halves",
-    "test_two_processes_have_a_gpu_in_turn",
-)
+# Tests that are not rehearsed, and why.
+ONLY_A_GPU = {
+    "test_what_does_not_fit_is_trained_in_halves": "a GPU's allocator runs out of memory",
+    "test_two_processes_have_a_gpu_in_turn": "both of its processes ask for a GPU",
+    "test_twenty_steps_are_those_of_a_cpu": "its reference is the CPU's kernels, which are hidden",
+    "test_the_operators_are_what_pytorch_expects_of_operators": "PyTorch asks the device's state",
+}
 
 
 def _placed(value):
@@ -35,6 +39,8 @@ def _placed(value):
 
 class _OnTheCpu(TorchFunctionMode):
     def __torch_function__(self, function, types, args=(), kwargs=None):
+        if function is torch.device:  # what decisions go by
+            return function(*args, **(kwargs or {}))
         if function is torch.Tensor.pin_memory:
             return args[0]
         if function is torch.Tensor.cuda:

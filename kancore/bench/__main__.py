@@ -18,7 +18,7 @@ import torch
 import yaml
 from torch import Tensor
 
-from kancore.bench import accuracy, hsic, kernels, on_gpu, ours, peers
+from kancore.bench import accuracy, compilation, hsic, kernels, on_gpu, ours, peers
 from kancore.bench.measure import interleaved
 from kancore.layers import local_support
 from kancore.layers.triton_operators import PRECISIONS
@@ -45,6 +45,7 @@ Table = Literal[
     "hsic",
     "memory",
     "accuracy",
+    "registers",
 ]
 # Geometric means are over these; the second entry of each says what the inputs are.
 MEAN_OF = ("784-256-10", "784-256-256-10", "3072-512-10", "5000-64-2", "28-256-256-2")
@@ -289,7 +290,8 @@ def _markdown(title: str, table: pd.DataFrame) -> str:
 
 
 # Where tables are measured that are not of both.
-ONLY_CPU, ONLY_GPU = ("memory", "accuracy"), ("limits", "passes", "study", "compiled", "kernels")
+ONLY_CPU = "memory", "accuracy", "registers"
+ONLY_GPU = "limits", "passes", "study", "compiled", "kernels"
 
 
 def main(
@@ -362,6 +364,9 @@ def main(
             case "accuracy":
                 title = "Best test accuracy in four epochs, 4,000 images of MNIST, 3 seeds"
                 report.add_table(title, accuracy.accuracies(), most=most)
+            case "registers":
+                title = "Kernels as NVIDIA's assembler reports them"
+                report.add_table(title, compilation.registers(), most=most)
             case "memory":
                 rows = (row for size in sizes for row in memory(size))
                 report.add_table("Memory of a sweep of 27, MB", rows, most=most)

@@ -64,7 +64,7 @@ def limits(seconds: float) -> Iterator[dict]:
     yield {"what": "memory of this process, with cuBLAS", "value": resident_mb(), "unit": "MB"}
     number = torch.zeros(1, device="cuda")
     x, edges, _ = _drawn(1, 16, 16, 16, True)
-    arguments = x, *edges, "gelu", 5, 3, *GRID[2]
+    arguments = x, *edges, "gelu", 5, 3, *GRID[2], False
     for name, launch in (
         ("an operation of PyTorch", lambda: number.add_(1)),
         ("an operation of ours", lambda: torch.ops.kancore.ka_product(*arguments)),

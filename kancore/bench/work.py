@@ -93,7 +93,7 @@ class _Count(TorchDispatchMode):
 
 def _products(args: tuple) -> int:
     """Operations of the products of an operator of `kancore.layers.triton_operators`."""
-    *_, x, coefficients, base, _, _, _, _, _, _ = args
+    *_, x, coefficients, base, _, _, _, _, _, _, _ = args
     return 2 * x.shape[-2] * (coefficients.numel() + base.numel())
 
 
@@ -109,11 +109,11 @@ def _sizes(values: Iterable) -> Iterable[int]:
 @contextmanager
 def dense_products() -> Iterator[None]:
     """Let layers leave the kernels, on a GPU, and multiply all functions of their inputs."""
-    on_chip.ENABLED = False
+    before, on_chip.ENABLED = on_chip.ENABLED, False
     try:
         yield
     finally:
-        on_chip.ENABLED = True
+        on_chip.ENABLED = before
 
 
 def step_work(sweep: Trained, size: Shape) -> Work:

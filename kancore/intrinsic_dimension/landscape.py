@@ -118,12 +118,14 @@ class SubspaceAdam:
         """State of the updates, of tensors."""
         return {"steps": self._steps, "mean": self._mean, "square": self._square}
 
-    def load_state_dict(self, state: dict) -> None:
-        """Take over a state made by `state_dict` for the same subspaces."""
+    def load_state_dict(
+        self, state: dict, schemes: Sequence[Subspace], keep: Sequence[int]
+    ) -> None:
+        """Take over a state made by `state_dict` for `schemes`, of which those `keep` are here."""
         self._steps.copy_(state["steps"])
         for mine, saved in ((self._mean, state["mean"]), (self._square, state["square"])):
-            for buffer, its in zip(mine, saved, strict=True):
-                buffer.copy_(its)
+            for buffer, place in zip(mine, keep, strict=True):
+                buffer.copy_(saved[place])
 
     def select(self, keep: Sequence[int], parameters: Sequence[Tensor]) -> "SubspaceAdam":
         """Go on with the networks `keep` only, whose parameters are `parameters`."""
@@ -152,6 +154,10 @@ class _SubspaceBuilder(Builder):
             for each in schemes
         ]
         return SubspaceAdam(parameters, schemes, projections, self.sweep.learning_rate)
+
+    def stack_sizes(self, schemes: Sequence[Subspace], device: torch.device) -> list[int]:
+        """Begin with all networks side by side: what projections take is not estimated."""
+        return [len(schemes)]
 
     def _projection(self, dimension: int | None, size: int) -> Projection:
         if dimension is None:

@@ -349,6 +349,8 @@ class KernelLayer(nn.Module):
     """A layer that updates its parameters in the backward pass, where it has kernels for it."""
 
     update: Fused | None = None
+    # Whether products take their factors rounded to bfloat16, which the kernels of a CPU do not.
+    products_in_bfloat16 = False
 
     @property
     def weights(self) -> tuple[str, ...]:

@@ -111,7 +111,12 @@ def _splines(x: Tensor, grid: Grid, order: int = 0) -> Tensor:
 
 
 def product(
-    x: Tensor, edges: Edges, activation: str, grid: Grid, placement: Placement | None = None
+    x: Tensor,
+    edges: Edges,
+    activation: str,
+    grid: Grid,
+    placement: Placement | None = None,
+    bfloat16: bool = False,
 ) -> Tensor:
     """Sum the functions of all edges, ``w act(x) + s sum_m c_m B_m(x)``, over the inputs.
 
@@ -127,6 +132,8 @@ def product(
         The spline grid.
     placement
         Where each input's grid lies, if it has been moved.
+    bfloat16
+        As of `kancore.layers.products.stacked_product`.
 
     Returns
     -------
@@ -144,7 +151,8 @@ def product(
     if edges.scale is not None:
         rows = edges.scale.unsqueeze(2) * rows
     weight = torch.cat((rows, edges.base.unsqueeze(2)), dim=2)  # [S, in, G + k + 1, out]
-    return stacked_product(features, weight.permute(0, 3, 2, 1).flatten(2))
+    weight = weight.permute(0, 3, 2, 1).flatten(2)
+    return stacked_product(features, weight, bfloat16=bfloat16)
 
 
 def gradients(

@@ -151,7 +151,9 @@ class KALayer(KernelLayer):
 
     def has_kernels(self) -> bool:
         """Whether there are kernels for the parameters as they are."""
-        return local_support.applies_to(self.base_weight, self.edges)
+        return not self.products_in_bfloat16 and local_support.applies_to(
+            self.base_weight, self.edges
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``[batch, in]`` or ``[S, batch, in]`` to ``[S, batch, out]``.
@@ -171,11 +173,12 @@ class KALayer(KernelLayer):
     def _product(self, x: Tensor) -> Tensor:
         x, placement = self._placed(x)
         how = self.edges, self.activation, self.grid
-        if self.update is not None or local_support.applies_to(x, self.edges):
+        on_cpu = not self.products_in_bfloat16 and local_support.applies_to(x, self.edges)
+        if self.update is not None or on_cpu:
             return local_support.product(x, *how, self.background, placement, self.update)
         if placement is None and on_chip.applies_to(x, self.edges) and not transforms.active():
-            return on_chip.product(x, *how)
-        return dense.product(x, *how, placement)
+            return on_chip.product(x, *how, self.products_in_bfloat16)
+        return dense.product(x, *how, placement, self.products_in_bfloat16)
 
     def _placed(self, x: Tensor) -> tuple[Tensor, Placement | None]:
         """Give inputs and where their grids lie; a batch for each network if grids differ."""

@@ -57,7 +57,7 @@ class Linear(KernelLayer):
 
     def has_kernels(self) -> bool:
         """Whether there are kernels for the parameters as they are."""
-        return products.applies_to(self.weight, self.bias)
+        return not self.products_in_bfloat16 and products.applies_to(self.weight, self.bias)
 
     def forward(self, x: Tensor, activation: str | None = None) -> Tensor:
         """Map ``[batch, in]`` or ``[S, batch, in]`` to ``[S, batch, out]``, and activate that.
@@ -69,7 +69,8 @@ class Linear(KernelLayer):
         """
         stack, _, inputs = self.weight.shape
         check_inputs(x, stack, inputs)
-        return products.affine(x, self.weight, self.bias, self.update, activation)
+        parameters = self.weight, self.bias
+        return products.affine(x, *parameters, self.update, activation, self.products_in_bfloat16)
 
 
 class BatchNorm(nn.modules.batchnorm._BatchNorm):

@@ -5,7 +5,8 @@ to PyTorch. In float64, and without Triton, layers multiply all functions of the
 PyTorch.
 
 The precision of products is that of PyTorch's own (`torch.set_float32_matmul_precision`): float32,
-TF32 for ``high`` or bfloat16 for ``medium``; sums are always in float32.
+TF32 for ``high`` or bfloat16 for ``medium``, as for layers that ask for it; sums are always in
+float32.
 """
 
 import os
@@ -60,14 +61,15 @@ def missing() -> str | None:
         torch.ones(1, *ones, device="cuda") for ones in ((1,), (1, 4, 1), (1, 1))
     )
     try:
-        y = torch.ops.kancore.ka_product(x, coefficients, base, None, "relu", 1, 3, -1.0, 1.0)
+        how = "relu", 1, 3, -1.0, 1.0, False
+        y = torch.ops.kancore.ka_product(x, coefficients, base, None, *how)
         y.item()
     except Exception as error:  # of a compiler, of headers, of a driver: there are many kinds
         return f"Triton cannot make or run kernels here: {str(error).strip().splitlines()[0]}"
     return None
 
 
-def product(x: Tensor, edges: Edges, activation: str, grid: Grid) -> Tensor:
+def product(x: Tensor, edges: Edges, activation: str, grid: Grid, bfloat16: bool = False) -> Tensor:
     """As `kancore.layers.dense.product`, for what `applies_to` says yes to.
 
     Raises
@@ -77,4 +79,5 @@ def product(x: Tensor, edges: Edges, activation: str, grid: Grid) -> Tensor:
     """
     dense.check_shapes(x, edges, grid)
     grid_size, degree, ends = grid
-    return torch.ops.kancore.ka_product(x, *edges, activation, grid_size, degree, *map(float, ends))
+    how = activation, grid_size, degree, *map(float, ends), bfloat16
+    return torch.ops.kancore.ka_product(x, *edges, *how)

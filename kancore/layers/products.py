@@ -55,50 +55,69 @@ class _Product(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, features, weight, bias):
-        ctx.biased = bias is not None
+    def forward(ctx, features, weight, bias, bfloat16):
+        ctx.biased, ctx.bfloat16 = bias is not None, bfloat16
+        if bfloat16:
+            features, weight = features.bfloat16(), weight.bfloat16()
         ctx.save_for_backward(features, weight)
         if features.dim() == 3:
-            if bias is None:
-                return torch.bmm(features, weight.transpose(1, 2))
-            return torch.baddbmm(bias.unsqueeze(1), features, weight.transpose(1, 2))
-        stack, outputs, inputs = weight.shape
-        flat = weight.view(stack * outputs, inputs).t()
-        if bias is None:
-            product = torch.mm(features, flat)
+            if bias is None or bfloat16:
+                product = _matrix_product(features, weight.transpose(1, 2), bfloat16)
+            else:
+                product = torch.baddbmm(bias.unsqueeze(1), features, weight.transpose(1, 2))
         else:
-            product = torch.addmm(bias.view(-1), features, flat)
-        return product.view(features.shape[0], stack, outputs).transpose(0, 1)
+            stack, outputs, inputs = weight.shape
+            flat = weight.view(stack * outputs, inputs).t()
+            if bias is None or bfloat16:
+                product = _matrix_product(features, flat, bfloat16)
+            else:
+                product = torch.addmm(bias.view(-1), features, flat)
+            product = product.view(features.shape[0], stack, outputs).transpose(0, 1)
+        return product + bias.unsqueeze(1) if bfloat16 and ctx.biased else product
 
     @staticmethod
     def backward(ctx, gradient):
-        tensors = gradient, *ctx.saved_tensors
+        arguments = gradient, *ctx.saved_tensors, ctx.needs_input_grad[0], ctx.bfloat16
         device = gradient.device.type
         if transforms.autocast(device):  # its product was in the type that it has
             with torch.autocast(device, enabled=False):
-                found = _pull_back_product(*tensors, ctx.needs_input_grad[0])
+                found = _pull_back_product(*arguments)
         else:
-            found = _pull_back_product(*tensors, ctx.needs_input_grad[0])
-        return *found, gradient.sum(1) if ctx.biased else None
+            found = _pull_back_product(*arguments)
+        return *found, gradient.sum(1) if ctx.biased else None, None
+
+
+def _matrix_product(a: Tensor, b: Tensor, bfloat16: bool) -> Tensor:
+    """Multiply matrices, or batches of them; those of bfloat16 with results in float32."""
+    product = torch.bmm if a.dim() == 3 else torch.mm
+    if not bfloat16:
+        return product(a, b)
+    if a.is_cuda:
+        return product(a, b, out_dtype=torch.float32)
+    return product(a.float(), b.float())  # products of two such numbers are exact in float32
 
 
 def _pull_back_product(
-    gradient: Tensor, features: Tensor, weight: Tensor, to_features: bool
+    gradient: Tensor, features: Tensor, weight: Tensor, to_features: bool, bfloat16: bool
 ) -> tuple[Tensor | None, Tensor]:
     """Give gradients by features, if wanted, and by weights."""
     stack, outputs, inputs = weight.shape
     found = None
+    if bfloat16:
+        gradient = gradient.bfloat16()
     if features.dim() == 3:
         if to_features:
-            found = torch.bmm(gradient, weight)
-        return found, torch.bmm(gradient.transpose(1, 2), features)
+            found = _matrix_product(gradient, weight, bfloat16)
+        return found, _matrix_product(gradient.transpose(1, 2), features, bfloat16)
     flat = gradient.transpose(0, 1).reshape(features.shape[0], stack * outputs)
     if to_features:
-        found = torch.mm(flat, weight.view(stack * outputs, inputs))
-    return found, torch.mm(flat.t(), features).view_as(weight)
+        found = _matrix_product(flat, weight.view(stack * outputs, inputs), bfloat16)
+    return found, _matrix_product(flat.t(), features, bfloat16).view_as(weight)
 
 
-def stacked_product(features: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+def stacked_product(
+    features: Tensor, weight: Tensor, bias: Tensor | None = None, bfloat16: bool = False
+) -> Tensor:
     """Multiply features with the transposed weights of each network, in PyTorch.
 
     Parameters
@@ -109,6 +128,8 @@ def stacked_product(features: Tensor, weight: Tensor, bias: Tensor | None = None
         ``[S, out, in]``.
     bias
         ``[S, out]``, added to the outputs.
+    bfloat16
+        Whether factors are rounded to bfloat16, also those of gradients; sums are in float32.
 
     Returns
     -------
@@ -117,7 +138,7 @@ def stacked_product(features: Tensor, weight: Tensor, bias: Tensor | None = None
     """
     if transforms.active():
         return _formula(features, weight, bias)
-    return _Product.apply(features, weight.contiguous(), bias)
+    return _Product.apply(features, weight.contiguous(), bias, bfloat16)
 
 
 def _formula(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -323,6 +344,7 @@ def affine(
     bias: Tensor,
     update: Fused | None = None,
     activation: str | None = None,
+    bfloat16: bool = False,
 ) -> Tensor:
     """Multiply inputs with the transposed weights of each network, add its bias, and activate.
 
@@ -339,6 +361,8 @@ def affine(
         there must be kernels for it (`applies_to`).
     activation
         Name of the activation; ``None`` for none.
+    bfloat16
+        As of `stacked_product`.
 
     Returns
     -------
@@ -354,11 +378,11 @@ def affine(
     if update is not None:
         return _updating(x, weight, bias, update, activation)
     x, weight, bias = _in_autocast(x, weight, bias)
-    if applies_to(x, weight, bias) and not transforms.differentiating():
+    if not bfloat16 and applies_to(x, weight, bias) and not transforms.differentiating():
         y = _AFFINE(x, weight, bias)
     else:
         _check_shapes(x, weight, bias)
-        y = stacked_product(x, weight, bias)
+        y = stacked_product(x, weight, bias, bfloat16)
     return y if activation is None else FUNCTIONS[activation](y)
 
 

@@ -1,18 +1,27 @@
 """Tiles of the Triton kernels, which need no Triton to be known."""
 
 
-def tiles(kernel: str, batch: int, inputs: int, columns: int, outputs: int, precision: str) -> dict:
+def tiles(
+    kernel: str,
+    batch: int,
+    inputs: int,
+    columns: int,
+    outputs: int,
+    precision: str,
+    shared_factors: bool,
+) -> dict:
     """Choose the tiles of a kernel, ``ROWS`` of a batch, ``INPUTS`` and ``COLUMNS``.
 
-    They are as large as the registers of an H100 allow, since a function of an input is evaluated
+    They are as large as the registers of a GPU allow, since a function of an input is evaluated
     again for each tile of columns. Without tensor cores products take more registers, and so do the
-    addresses of rows that are not aligned.
+    addresses of rows that are not aligned, and tensor cores that take no factors from shared memory
+    (`shared_factors`).
     """
     cores = precision != "ieee"
-    aligned = cores and outputs % 16 == 0
+    wide = cores and shared_factors and outputs % 16 == 0
     largest = {
-        "product": (128, 32, 128 if aligned else 64),
-        "weight_gradient": (32, 64, 64 if aligned else 32),
+        "product": (128 if cores else 64, 32, 128 if wide else 64),
+        "weight_gradient": (32, 64, 64 if wide else 32),
         "input_gradient": (128, 32, 64) if cores else (64, 32, 32),
     }[kernel]
     # Products take powers of two, of 16 at least.

@@ -25,13 +25,15 @@ import torch
 import triton
 import triton.language as tl
 from torch import Tensor
+from triton.runtime.driver import driver
 
 from kancore.layers.dense import Edges, Grid
 from kancore.layers.splines import central_piece, terms
 from kancore.layers.tiles import tiles
 
-# Programs that fill an H100, two on each of its 132 processors. Fixed: sums over parts of a batch
-# are to be the same on every device.
+# Programs that keep the 132 processors of an H100 busy, whose registers have room for one each at a
+# time (`kancore.bench.compilation`). Fixed: sums over parts of a batch are to be the same on every
+# device.
 _PROGRAMS = 264
 # Least rows of a part of a batch.
 _PART = 512
@@ -41,6 +43,8 @@ _ROOT_HALF = tl.constexpr(0.5**0.5)
 # Where GELU and SiLU have reached their limits: there an infinite number times 0 would be none.
 _FAR = tl.constexpr(1e4)
 _ROOT_TWO_PI = tl.constexpr(0.3989422804014327)
+# Triton's interpreter multiplies in float32, and has no instructions of a GPU.
+_ROUNDS = tl.constexpr(not triton.knobs.runtime.interpret)
 
 
 @triton.jit
@@ -114,9 +118,19 @@ def _spline_slope(
 
 
 @triton.jit
+def _to_tf32(x):
+    """Round to the nearest number of TF32; tensor cores would cut off the last 13 bits."""
+    return tl.inline_asm_elementwise(
+        "cvt.rna.tf32.f32 $0, $1;", "=r,r", [x], dtype=tl.float32, is_pure=True, pack=1
+    )
+
+
+@triton.jit
 def _add_product(a, b, total, PRECISION: tl.constexpr):
     if PRECISION == "bf16":
         return tl.dot(a.to(tl.bfloat16), b.to(tl.bfloat16), total)
+    elif PRECISION == "tf32" and _ROUNDS:
+        return tl.dot(_to_tf32(a), _to_tf32(b), total, input_precision="tf32")
     else:
         return tl.dot(a, b, total, input_precision=PRECISION)
 
@@ -424,6 +438,18 @@ def _constants(x: Tensor, edges: Edges, activation: str, grid: Grid, precision: 
     }
 
 
+def _chosen(
+    kernel: str, sizes: tuple[int, int, int, int], precision: str
+) -> tuple[dict[str, int], str]:
+    """Give the tiles of a kernel, and the precision of its products, on the current GPU."""
+    kind = 90 if triton.knobs.runtime.interpret else driver.active.get_current_target().arch
+    if kind < 80:  # whose tensor cores have neither TF32 nor bfloat16
+        precision = "ieee"
+    # Of compute capability 9, 10 and 11; the others load factors into registers.
+    shared_factors = kind // 10 in (9, 10, 11)
+    return tiles(kernel, *sizes, precision, shared_factors), precision
+
+
 def product(x: Tensor, edges: Edges, activation: str, grid: Grid, precision: str) -> Tensor:
     """Multiply the functions of inputs with their weights: ``[S, batch, out]``.
 
@@ -439,8 +465,10 @@ def product(x: Tensor, edges: Edges, activation: str, grid: Grid, precision: str
     stack, inputs, outputs = edges.base.shape
     batch, own = x.shape[-2], x.dim() == 3
     columns = outputs if own else stack * outputs
-    sides = tiles("product", batch, inputs, columns, outputs, precision)
     y = x.new_empty(stack, batch, outputs)
+    sizes = batch, inputs, columns, outputs
+    with torch.cuda.device_of(x):
+        sides, precision = _chosen("product", sizes, precision)
     # Rows come first: programs that run at the same time then read the same weights.
     places = (
         triton.cdiv(batch, sides["ROWS"]),
@@ -466,7 +494,9 @@ def weight_gradient(
     stack, inputs, outputs = edges.base.shape
     batch, own, splines = x.shape[-2], x.dim() == 3, grid[0] + grid[1]
     columns = outputs if own else stack * outputs
-    sides = tiles("weight_gradient", batch, inputs, columns, outputs, precision)
+    sizes = batch, inputs, columns, outputs
+    with torch.cuda.device_of(x):
+        sides, precision = _chosen("weight_gradient", sizes, precision)
     places = triton.cdiv(inputs, sides["INPUTS"]), triton.cdiv(columns, sides["COLUMNS"])
     networks = stack if own else 1
     # Few and narrow layers leave processors idle unless the batch is divided too.
@@ -509,7 +539,9 @@ def input_gradient(
     """Gradient by the inputs, of their shape; otherwise as `weight_gradient`."""
     stack, inputs, outputs = edges.base.shape
     batch = x.shape[-2]
-    sides = tiles("input_gradient", batch, inputs, outputs, outputs, precision)
+    sizes = batch, inputs, outputs, outputs
+    with torch.cuda.device_of(x):
+        sides, precision = _chosen("input_gradient", sizes, precision)
     found = x.new_empty(stack, batch, inputs)
     places = triton.cdiv(batch, sides["ROWS"]), triton.cdiv(inputs, sides["INPUTS"]), stack
     with torch.cuda.device_of(x):

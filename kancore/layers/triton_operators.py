@@ -15,7 +15,7 @@ PRECISIONS = {"highest": "ieee", "high": "tf32", "medium": "bf16"}
 
 _ARGUMENTS = (
     "Tensor x, Tensor coefficients, Tensor base, Tensor? scale, "
-    "str activation, int grid_size, int degree, float low, float high"
+    "str activation, int grid_size, int degree, float low, float high, bool bfloat16"
 )
 _LIBRARY = torch.library.Library("kancore", "FRAGMENT")
 _LIBRARY.define(f"ka_product({_ARGUMENTS}) -> Tensor")
@@ -23,10 +23,12 @@ _LIBRARY.define(f"ka_weight_gradient(Tensor gradient, {_ARGUMENTS}) -> Tensor[]"
 _LIBRARY.define(f"ka_input_gradient(Tensor gradient, {_ARGUMENTS}) -> Tensor")
 
 
-def _arguments(x, coefficients, base, scale, activation, grid_size, degree, low, high) -> tuple:
+def _arguments(
+    x, coefficients, base, scale, activation, grid_size, degree, low, high, bfloat16
+) -> tuple:
     """Arguments of the functions of `kancore.layers.triton_kernels`, after any gradient."""
     edges = Edges(coefficients, base, scale).map(Tensor.contiguous)
-    precision = PRECISIONS[torch.get_float32_matmul_precision()]
+    precision = PRECISIONS["medium" if bfloat16 else torch.get_float32_matmul_precision()]
     return edges, activation, (grid_size, degree, (low, high)), precision
 
 
@@ -64,7 +66,7 @@ def _input_gradient_shape(gradient, x, *others) -> Tensor:
 
 
 def _save(ctx, inputs, output) -> None:
-    *tensors, ctx.activation, grid_size, degree, low, high = inputs
+    *tensors, ctx.activation, grid_size, degree, low, high, ctx.bfloat16 = inputs
     ctx.save_for_backward(*tensors)
     ctx.grid = grid_size, degree, (low, high)
 
@@ -75,16 +77,16 @@ def _backward(ctx, gradient: Tensor) -> tuple:
     needed = ctx.needs_input_grad[:4]
     if torch.is_grad_enabled():  # this gradient is to be differentiated itself
         found = dense.gradients(x, edges, ctx.activation, ctx.grid, gradient)
-        return *found, *(9 - len(found)) * [None]
+        return *found, *(10 - len(found)) * [None]
     dense.check_shapes(x, edges, ctx.grid)  # `parameter.data` may be another tensor by now
     grid_size, degree, ends = ctx.grid
-    arguments = gradient, x, *edges, ctx.activation, grid_size, degree, *ends
+    arguments = gradient, x, *edges, ctx.activation, grid_size, degree, *ends, ctx.bfloat16
     to_x, to_edges = None, []
     if needed[0]:
         to_x = torch.ops.kancore.ka_input_gradient(*arguments)
     if any(needed[1:]):
         to_edges = torch.ops.kancore.ka_weight_gradient(*arguments)
-    return to_x, *to_edges, *(8 - len(to_edges)) * [None]
+    return to_x, *to_edges, *(9 - len(to_edges)) * [None]
 
 
 for _name, _function, _shape in (

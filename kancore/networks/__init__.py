@@ -44,7 +44,12 @@ def build(architecture: Architecture, inputs: int, outputs: int, stack: int) -> 
         Maps ``[batch, inputs]`` to ``[S, batch, outputs]``.
     """
     module = import_module(modules(architecture.model)[0])
-    return module.from_architecture(architecture, architecture.widths(inputs, outputs), stack)
+    network = module.from_architecture(architecture, architecture.widths(inputs, outputs), stack)
+    if architecture.bfloat16:
+        for layer in network.modules():
+            if hasattr(layer, "products_in_bfloat16"):
+                layer.products_in_bfloat16 = True
+    return network
 
 
 def needs(architecture: Architecture, inputs: int, outputs: int) -> "Needs | None":

@@ -7,7 +7,7 @@ kernels update contiguous slices of the stacked parameters. The kernels are call
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import accumulate, groupby, pairwise
 from math import cos, pi
 from typing import Any, Protocol
 
@@ -47,8 +47,8 @@ class Optimizer(Protocol):
     def state_dict(self) -> dict:
         """State of all updates, of tensors and plain values."""
 
-    def load_state_dict(self, state: dict) -> None:
-        """Take over a state made by `state_dict` for the same schemes."""
+    def load_state_dict(self, state: dict, schemes: Sequence[Any], keep: Sequence[int]) -> None:
+        """Take over a state made by `state_dict` for `schemes`, of which those `keep` are here."""
 
 
 @dataclass
@@ -107,17 +107,12 @@ class _Group:
         """Buffers of the updates."""
         return self.buffers
 
-    def load(self, state: dict[str, list[Tensor]]) -> None:
-        """Take over what `state` gave, for the same schemes."""
+    def load(self, state: dict[str, list[Tensor]], members: Sequence[int], size: int) -> None:
+        """Take over what `state` gave of a group of `size` members, of which these are here."""
+        rows = slice(None) if len(members) == size else list(members)
         for key, tensors in state.items():
             for buffer, saved in zip(self.buffers[key], tensors, strict=True):
-                buffer.copy_(saved)
-
-    def take_over(self, old: "_Group", members: list[int]) -> None:
-        """Take over the buffers that some members of a group have there."""
-        for key, buffers in old.buffers.items():
-            for buffer, mine in zip(buffers, self.buffers[key], strict=True):
-                mine.copy_(buffer[members])
+                buffer.copy_(saved[rows])
 
     def describe(self, places: Sequence[int]) -> Iterator[dict]:
         """Describe the updates of a layer with parameters at these places, scheme by scheme."""
@@ -168,9 +163,8 @@ class StackedOptimizer:
         self._factor = 1.0
         self._fused: list[Fused] = []
         self._groups: list[_Group | OwnGroup] = []
-        start = 0
-        for (name, rate), members in groupby(schemes, lambda s: (s.optimizer, s.learning_rate)):
-            part = slice(start, start := start + len(list(members)))
+        for part in (slice(*bounds) for bounds in _parts(schemes)):
+            name, rate = _shared(schemes[part.start])
             values = [parameter.detach()[part] for parameter in self.parameters]
             if ":" in name:
                 self._groups.append(OwnGroup(part, name, rate, weight_decay, values))
@@ -228,11 +222,24 @@ class StackedOptimizer:
         """State of all updates, of tensors and plain values."""
         return {"steps": self._steps, "buffers": [group.state() for group in self._groups]}
 
-    def load_state_dict(self, state: dict) -> None:
-        """Take over a state made by `state_dict` for the same schemes."""
+    def load_state_dict(self, state: dict, schemes: Sequence[Scheme], keep: Sequence[int]) -> None:
+        """Take over a state made by `state_dict`.
+
+        Parameters
+        ----------
+        state, schemes
+            The state, and the schemes that it was made for.
+        keep
+            Indices of those that are here, ascending.
+        """
         self._steps.copy_(state["steps"])
-        for group, saved in zip(self._groups, state["buffers"], strict=True):
-            group.load(saved)
+        parts = _parts(schemes)
+        for group in self._groups:
+            members = keep[group.part]
+            (place,) = (i for i, part in enumerate(parts) if members[0] in range(*part))
+            start, stop = parts[place]
+            own = [member - start for member in members]
+            group.load(state["buffers"][place], own, stop - start)
 
     def select(self, keep: Sequence[int], parameters: Sequence[Tensor]) -> "StackedOptimizer":
         """Go on with some of the schemes only.
@@ -251,13 +258,18 @@ class StackedOptimizer:
         """
         schemes = [self.schemes[index] for index in keep]
         chosen = StackedOptimizer(parameters, schemes, *self._options)
-        for group in chosen._groups:
-            members = keep[group.part]
-            old: Any  # of the same kind
-            (old,) = (g for g in self._groups if g.part.start <= members[0] < g.part.stop)
-            group.take_over(old, [member - old.part.start for member in members])
-        chosen._steps.copy_(self._steps)
+        chosen.load_state_dict(self.state_dict(), self.schemes, keep)
         return chosen
+
+
+def _parts(schemes: Sequence[Scheme]) -> list[tuple[int, int]]:
+    """Bounds of the neighbours that share optimizer and learning rate."""
+    counts = (len(list(members)) for _, members in groupby(schemes, _shared))
+    return [*pairwise(accumulate(counts, initial=0))]
+
+
+def _shared(scheme: Scheme) -> tuple[str, float]:
+    return scheme.optimizer, scheme.learning_rate
 
 
 def _clipped(gradients: list[Tensor | None], most: float) -> list[Tensor | None]:

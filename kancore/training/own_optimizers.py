@@ -83,26 +83,22 @@ class OwnGroup:
         """States of the optimizers."""
         return [optimizer.state_dict() for optimizer in self._optimizers]
 
-    def load(self, state: list[dict]) -> None:
-        """Take over what `state` gave, for the same schemes."""
-        for optimizer, each in zip(self._optimizers, state, strict=True):
+    def load(self, state: list[dict], members: Sequence[int], size: int) -> None:
+        """Take over what `state` gave of a group of `size` members, of which these are here."""
+        own = state
+        if self._together and len(members) < size:
+            own = [{**each, "state": _rows(each["state"], members, size)} for each in state]
+        elif not self._together:
+            own = [state[member] for member in members]
+        for optimizer, each in zip(self._optimizers, own, strict=True):
             optimizer.load_state_dict(deepcopy(each))  # which would share its tensors
 
-    def take_over(self, old: "OwnGroup", members: list[int]) -> None:
-        """Take over the state that some members of a group have there."""
-        state = old.state()
-        if self._together:
-            size = old.part.stop - old.part.start
-            self.load([{**each, "state": _rows(each["state"], members, size)} for each in state])
-        else:
-            self.load([state[member] for member in members])
 
-
-def _rows(state: Any, members: list[int], size: int) -> Any:
+def _rows(state: Any, members: Sequence[int], size: int) -> Any:
     if isinstance(state, dict):
         return {key: _rows(value, members, size) for key, value in state.items()}
     stacked = isinstance(state, Tensor) and state.dim() > 0 and len(state) == size
-    return state[members] if stacked else state
+    return state[list(members)] if stacked else state
 
 
 @cache
@@ -215,11 +211,11 @@ def _in_a_stack(
         group.update(_gradients(step, device), steps, 1.0)
     kept = [value[_KEPT] for value in values]
     rest = [OwnGroup(slice(0, len(_KEPT)), name, rate, decay, kept, together) for _ in range(2)]
-    rest[0].take_over(group, _KEPT)
+    rest[0].load(group.state(), _KEPT, _NETWORKS)
     with io.BytesIO() as file:  # as checkpoints are written and read
         torch.save(rest[0].state(), file)
         file.seek(0)
-        rest[1].load(torch.load(file, weights_only=True))
+        rest[1].load(torch.load(file, weights_only=True), range(len(_KEPT)), len(_KEPT))
     for step in range(_STEPS // 2, _STEPS):
         rest[1].update([each[_KEPT] for each in _gradients(step, device)], steps, 1.0)
     return kept

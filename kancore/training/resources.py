@@ -246,15 +246,17 @@ def _fused(sweep: Trained) -> bool:
     """Whether weights are updated in the backward pass, which then gives no gradients of them."""
     kernels = KERNELS if sweep.architecture.model == "kan" else LINEAR_KERNELS
     own = sweep.architecture.own or any(":" in scheme.optimizer for scheme in sweep.schemes)
-    return kernels and not own and sweep.clip_norm is None
+    of_pytorch = sweep.architecture.bfloat16 or sweep.clip_norm is not None
+    return kernels and not own and not of_pytorch
 
 
 def _of_gradients(sweep: Trained, cuda: bool) -> int:
     """Numbers for each weight, where they are not updated in the backward pass."""
+    rounded = 1 if sweep.architecture.bfloat16 else 0  # weights, and again in float32 on a CPU
     if sweep.architecture.model != "kan":
-        return 2 if cuda else 1  # and those of a product that is transposed
+        return rounded + (2 if cuda else 1)  # and those of a product that is transposed
     # Dense products have scaled coefficients and theirs too.
-    return 1 if cuda and _on_chip(sweep) else 3
+    return 1 if cuda and _on_chip(sweep) else 3 + rounded
 
 
 def _on_chip(sweep: Trained) -> bool:
@@ -271,7 +273,7 @@ def _of_an_activation(sweep: Trained, cuda: bool) -> tuple[float, float, float]:
     if architecture.model != "kan":
         return 3, 2 + normalized, 3
     grid_size, degree, _ = architecture.grid
-    if KERNELS and not cuda:
+    if KERNELS and not (cuda or architecture.bfloat16):
         # Values and slopes of the splines that are not zero, and of the base activation.
         functions = degree + 2
         return functions + 3, 2 * functions + 2.5 + normalized, 3

@@ -153,10 +153,15 @@ class Stacks:
     def _take_up(self) -> None:
         self._state = self._restore(self._left[0], self._device)
 
-    def _restore(self, saved: dict, device: torch.device) -> State:
-        state = self._builder.build(self._schemes_of(saved), device)
+    def _restore(
+        self, saved: dict, device: torch.device, indices: Sequence[int] | None = None
+    ) -> State:
+        """Build a saved stack, or of its schemes those with these indices, and no others."""
+        schemes = self._schemes_of(saved)
+        chosen = schemes if indices is None else [schemes[index] for index in indices]
+        state = self._builder.build(chosen, device)
         if "network" in saved:
-            state.load(saved)
+            state.load(saved, schemes, range(len(schemes)) if indices is None else indices)
         else:
             self._builder.initialize(state)
         state.rows, state.kept = list(saved["rows"]), list(saved["kept"])
@@ -205,9 +210,7 @@ class Stacks:
 
     def _part(self, whole: dict, indices: range) -> dict:
         """Narrow a saved stack to some of its schemes, in the CPU's memory."""
-        state = self._restore(whole, torch.device("cpu"))
-        state.keep(indices)
-        return state.to_dict()
+        return self._restore(whole, torch.device("cpu"), indices).to_dict()
 
 
 def _fits(work: Callable[[], None]) -> bool:

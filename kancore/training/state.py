@@ -103,9 +103,20 @@ class State:
             "clock": asdict(self.clock),
         }
 
-    def load(self, saved: dict) -> None:
-        """Take over tensors and step of what `to_dict` made of a state of the same schemes."""
-        self.network.load_state_dict(saved["network"])
-        self.optimizer.load_state_dict(saved["optimizer"])
-        self.loss.copy_(saved["loss"])
+    def load(self, saved: dict, schemes: Sequence, indices: Sequence[int]) -> None:
+        """Take over tensors and step of what `to_dict` made of a state.
+
+        Parameters
+        ----------
+        saved, schemes
+            What it made, and the schemes that it had.
+        indices
+            Which of them this state has, ascending.
+        """
+        every = len(indices) == len(schemes)
+        rows = slice(None) if every else list(indices)  # of which the first copies nothing
+        network = {name: value[rows] for name, value in saved["network"].items()}
+        self.network.load_state_dict(network)
+        self.optimizer.load_state_dict(saved["optimizer"], schemes, indices)
+        self.loss.copy_(saved["loss"][rows])
         self.step = saved["step"]

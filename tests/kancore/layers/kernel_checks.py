@@ -20,6 +20,7 @@ CPU_KERNELS = local_support.LIBRARY
 def kernels(monkeypatch):
     """Layers on a CPU use these kernels too, and tests draw the same numbers each time."""
     monkeypatch.setattr(local_support, "LIBRARY", None)
+    monkeypatch.setattr(on_chip, "ENABLED", True)  # which a pretended GPU is not
     torch.manual_seed(0)
 
 
@@ -219,7 +220,8 @@ def test_the_operators_are_what_pytorch_expects_of_operators():
     for index in range(2):
         layer.initialize(index, "kaiming_normal", torch.Generator().manual_seed(index))
     x = torch.randn(5, 3, device=DEVICE, requires_grad=True)
-    torch.library.opcheck(torch.ops.kancore.ka_product, (x, *layer.edges, "gelu", 5, 3, *ENDS))
+    arguments = x, *layer.edges, "gelu", 5, 3, *ENDS, False
+    torch.library.opcheck(torch.ops.kancore.ka_product, arguments)
 
 
 def test_layers_take_the_kernels(monkeypatch):

@@ -262,3 +262,23 @@ def test_parts_of_an_update_follow_the_rates_of_the_whole(kernels):
     part = layer.update.part(1, 1)
     layer.update.scale_rates(0.5)
     assert [update.rate for update in part.updates] == pytest.approx([0.05])
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_factors_in_bfloat16_are_rounded_and_their_sums_are_not(shared):
+    torch.manual_seed(0)
+    leaves = [each.requires_grad_() for each in draw(3, 20, 50, 7, shared)]
+    y = products.affine(*leaves, bfloat16=True)
+    gradient = torch.randn_like(y)
+    found = [y, *torch.autograd.grad(y, leaves, gradient)]
+    x, weight, below = (each.detach().bfloat16().double() for each in (*leaves[:2], gradient))
+    to_x = below @ weight
+    expected = [
+        x @ weight.mT + leaves[2].detach().double().unsqueeze(1),
+        to_x.sum(0) if shared else to_x,
+        below.mT @ x,
+        gradient.double().sum(1),
+    ]
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one.double(), other, rtol=1e-5, atol=1e-5)
+    assert not torch.allclose(y, products.affine(*leaves), rtol=0, atol=1e-3)

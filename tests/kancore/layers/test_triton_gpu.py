@@ -26,8 +26,8 @@ def products_in():
 
 
 # Relative errors of results: those that no correct sum in float32 exceeds, and of fewer digits that
-# of rounding each factor, truncated at worst.
-TOLERANCES = {"highest": 1e-5, "high": 2e-3, "medium": 1e-2}
+# of rounding each factor to the nearest number (2^-11 and 2^-8 at most).
+TOLERANCES = {"highest": 1e-5, "high": 7e-4, "medium": 6e-3}
 # Layers of the study: stack, batch, inputs, outputs, and whether networks share their inputs.
 LAYERS = {
     "first": (27, 1024, 784, 32, True),
@@ -38,6 +38,8 @@ LAYERS = {
     "last": (27, 1024, 32, 10, False),
     "last, two classes": (27, 4096, 256, 2, False),
 }
+if on_chip.INTERPRETED:  # in which those would take minutes
+    LAYERS = {"first": (3, 20, 9, 4, True), "hidden": (3, 20, 5, 4, False)}
 
 
 @pytest.mark.parametrize("precision", TOLERANCES)

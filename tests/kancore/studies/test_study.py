@@ -675,3 +675,10 @@ def test_a_new_setting_is_a_new_field(tmp_path):
     assert value.startswith("config: made_up is 0; expected null, or a whole number from 1")
     assert key.startswith("config: made_upp is 1; expected no such key; did you mean made_up?")
     assert in_grid == [True, False]
+
+
+def test_products_are_in_bfloat16_in_the_models_that_ask_for_it():
+    models = ["mlp", "wide_mlp", "kan", "networks:build"]
+    sweeps = study(models=models, bfloat16={"default": True, "mlp": False}).sweeps()
+    found = {sweep.architecture.model: sweep.architecture.bfloat16 for sweep in sweeps}
+    assert found == {"mlp": False, "wide_mlp": True, "kan": True, "networks:build": False}

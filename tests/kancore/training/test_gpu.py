@@ -81,6 +81,18 @@ def test_training_is_that_of_a_cpu(model, kind, options, tmp_path, monkeypatch):
         torch.testing.assert_close(one.cpu(), other, **tolerances)
 
 
+@pytest.mark.parametrize("model", ["mlp", "kan"])
+def test_products_in_bfloat16_are_those_of_a_cpu(model):
+    """To fewer digits, since a factor between two numbers may be rounded to the other one."""
+    described = sweep(model, optimizers=("sgd",), dropout=0.0, epochs=2)
+    described = replace(described, architecture=replace(described.architecture, bfloat16=True))
+    tables = [
+        pd.DataFrame(Training(described, clusters(), device).run()) for device in ("cuda", "cpu")
+    ]
+    found, expected = (table[["train_loss", "test_loss"]] for table in tables)
+    pd.testing.assert_frame_equal(found, expected, rtol=5e-3)
+
+
 @pytest.mark.parametrize(("model", "term"), [("mlp", "x"), ("kan", "h")])
 def test_gradients_of_hsic_are_those_of_a_cpu(model, term):
     """In float64 by all digits; in float32, where inverses leave few, by as many as a CPU's."""

@@ -353,6 +353,19 @@ def test_out_of_memory_splits_the_stack(where, allowed, saved, dataset, tmp_path
     pd.testing.assert_frame_equal(history, undisturbed, rtol=1e-3, atol=1e-6)
 
 
+def test_parts_of_a_saved_stack_are_restored_without_the_whole(dataset, tmp_path):
+    small, built = on_a_small_device(14, "evaluation"), []
+
+    class Recorded(small.builder):
+        def build(self, schemes, device):
+            built.append(len(schemes))
+            return super().build(schemes, device)
+
+    small.builder = Recorded
+    small(sweep(), dataset, "cpu", tmp_path / "checkpoint.pt", 0).run()
+    assert built == [18, 9, 9, 9, 9]  # the whole, both parts, and each when its turn comes
+
+
 def test_a_split_stack_goes_on_where_it_was_and_can_be_stopped(dataset, tmp_path):
     path, undisturbed = tmp_path / "checkpoint.pt", pd.DataFrame(Training(sweep(), dataset).run())
 

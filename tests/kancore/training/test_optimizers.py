@@ -74,7 +74,7 @@ def test_state_goes_on_where_it_was_saved():
     first = StackedOptimizer(halves, SCHEMES)
     run(first, halves, range(10))
     second = StackedOptimizer(halves, SCHEMES)
-    second.load_state_dict(first.state_dict())
+    second.load_state_dict(first.state_dict(), SCHEMES, range(len(SCHEMES)))
     run(second, halves, range(10, 20))
     assert all(torch.equal(a, b) for a, b in zip(whole, halves, strict=True))
 
