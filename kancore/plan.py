@@ -323,6 +323,7 @@ def main() -> None:
         planned = jobs(study)
         gpu = study.settings["device"] != "cpu" and torch.cuda.is_available()
         torch.set_num_threads(study.settings["threads"])
+        memory.keep_freed_memory()  # as jobs do
         found = parts(study, planned, "cuda" if gpu else "cpu")
     except ConfigError as error:
         raise SystemExit(str(error)) from error

@@ -10,6 +10,10 @@ from itertools import groupby, islice
 import pytest
 from hypothesis import HealthCheck, settings
 
+from kancore.machine.memory import keep_freed_memory
+
+keep_freed_memory()
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 settings.register_profile(
     "any machine",

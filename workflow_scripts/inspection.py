@@ -15,7 +15,7 @@ from kancore.data.dataset import load
 from kancore.machine.files import read_json
 from kancore.machine.interruption import repeatable
 from kancore.machine.last_words import last_words
-from kancore.machine.memory import usable_mb
+from kancore.machine.memory import keep_freed_memory, usable_mb
 from kancore.machine.program import program
 from kancore.schemes import Sweep
 from kancore.tables import read_table, write_csv, write_table
@@ -42,6 +42,7 @@ def main(
     out
         Tables of confusions, accuracies of classes, edges and first layers.
     """
+    keep_freed_memory()
     with repeatable(), last_words(usable_mb()):
         rows = _inspect([Sweep.from_dict(each) for each in read_json(sweeps)], networks, data)
     for target, found, schema in zip(out, rows, SCHEMAS, strict=True):

@@ -12,7 +12,7 @@ from kancore.intrinsic_dimension.manifold import estimate_dimension
 from kancore.machine.devices import lease
 from kancore.machine.interruption import repeatable
 from kancore.machine.last_words import last_words
-from kancore.machine.memory import usable_mb
+from kancore.machine.memory import keep_freed_memory, usable_mb
 from kancore.machine.program import program
 from kancore.tables import write_table
 
@@ -20,6 +20,7 @@ from kancore.tables import write_table
 def main(data: Path, device: Literal["auto", "cpu", "cuda"], threads: int, out: Path) -> None:
     """Read a prepared data set, write a table of estimates."""
     torch.set_num_threads(threads)
+    keep_freed_memory()
     with repeatable(), last_words(usable_mb()), lease(device) as leased:
         try:
             dataset = load(data)

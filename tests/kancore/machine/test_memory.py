@@ -1,5 +1,7 @@
 """What a process may take of a machine's memory, by made-up files of the system."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -91,3 +93,36 @@ def test_the_peak_is_that_of_the_process():
 
     assert 0 < resident_mb() <= peak_mb()
     assert peak_mb() <= resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6 + 1
+
+
+LARGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+# MB of large pages that tensors of 64 MB take, and MB that stay when they are freed.
+TENSORS = """
+import torch
+from kancore.machine.memory import keep_freed_memory, resident_mb
+keep_freed_memory()
+before = resident_mb(os.getpid())
+tensors = [torch.ones(2**20) for _ in range(16)]
+rollup = Path("/proc/self/smaps_rollup").read_text()
+large = next(line for line in rollup.splitlines() if line.startswith("AnonHugePages"))
+del tensors
+print(int(large.split()[1]) / 1000, resident_mb(os.getpid()) - before)
+"""
+
+
+@pytest.mark.skipif(
+    not LARGE_PAGES.exists() or "[never]" in LARGE_PAGES.read_text(),
+    reason="the system gives no large pages",
+)
+def test_tensors_are_in_large_pages_and_what_is_freed_is_kept():
+    program = f"import os\nfrom pathlib import Path\n{TENSORS}"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    large, kept = map(float, done.stdout.split())
+    assert large > 60
+    assert kept > 60
+    # Where a process may not reserve so much, as under a limit on addresses, nothing is asked for.
+    limit = "import resource\nresource.setrlimit(resource.RLIMIT_AS, (2**33, 2**33))\n"
+    done = subprocess.run([sys.executable, "-c", limit + program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout.split()[1]) > 60
