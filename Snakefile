@@ -7,7 +7,7 @@ import re
 import shlex
 import signal
 import sys
-from functools import partial
+from functools import cache, partial
 from hashlib import sha256
 from pathlib import Path
 

@@ -207,9 +207,15 @@ def trained_sweeps(wildcards):
     return sized(JOBS[wildcards.job].sweeps)
 
 
+@cache
+def size_of(name):
+    """Size of a data set; of one of the user's own files are read for it, so once for all jobs."""
+    return trials.size_of(STUDY, name, Path("results", "data"))[0]
+
+
 def sized(sweeps):
     """Sweeps or landscapes of a data set, each with the size of what it trains."""
-    size, _ = trials.size_of(STUDY, sweeps[0].dataset, Path("results", "data"))
+    size = size_of(sweeps[0].dataset)
     return [(sweep, OWN.get((sweep.dataset, sweep.architecture), size)) for sweep in sweeps]
 
 

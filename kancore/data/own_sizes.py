@@ -7,8 +7,8 @@ import numpy as np
 
 from kancore.data.own_files import data_files
 
-# Of a table, parts are told by a column that is not read here.
-_TRAIN_SHARE = 0.8
+# Of a table without parts, the share of the rows that is drawn for testing.
+TEST_SHARE = 0.2
 _FIRST_BYTES = 2**20
 
 
@@ -24,8 +24,8 @@ def own_size(path: Path) -> tuple[int, int, int, int] | None:
     -------
     features, train, test, bytes : int
         Inputs, examples of both parts, and the bytes that store an input. Those of an ``.npz`` file
-        are exact; of the rows of a table four fifths count as training examples. ``None`` of what
-        cannot be read: what is wrong with it is told when it is prepared.
+        are exact; a table counts as one without a column of parts, which is not read here. ``None``
+        of what cannot be read: what is wrong with it is told when it is prepared.
     """
     try:
         if path.suffix == ".npz":
@@ -33,8 +33,8 @@ def own_size(path: Path) -> tuple[int, int, int, int] | None:
         rows, columns = _of_csv(path) if path.suffix == ".csv" else _of_parquet(path)
     except Exception:  # whatever damage makes of the readers
         return None
-    train = round(_TRAIN_SHARE * rows)
-    return max(1, columns), max(1, train), max(1, rows - train), 4
+    test = round(TEST_SHARE * rows)
+    return max(1, columns), max(1, rows - test), max(1, test), 4
 
 
 def _of_arrays(path: Path) -> tuple[int, int, int, int]:

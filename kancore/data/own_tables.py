@@ -17,6 +17,7 @@ from pyarrow.fs import LocalFileSystem
 from kancore.data.dataset import subset
 from kancore.data.labels import check_classes, doubled, listed
 from kancore.data.limits import TooLargeError, check_memory
+from kancore.data.own_sizes import TEST_SHARE
 from kancore.data.single_precision import EXACT, to_float64
 from kancore.machine.messages import reason
 from kancore.schemes import derive_seed
@@ -27,8 +28,6 @@ _UNNAMED_INDEX = "__index_level_"
 _BYTES = 16
 # Bytes that a letter of a label takes meanwhile, in some copies; and of a line of a CSV file.
 _BYTES_OF_LETTERS, _LONGEST_LINE = 20, 1 << 26
-# Of examples without parts.
-_TEST_SHARE = 0.2
 
 
 def read_columns(
@@ -104,7 +103,7 @@ def read_columns(
 def _drawn(y: np.ndarray, name: str) -> dict[str, np.ndarray]:
     """Draw the test part, each class in its proportion."""
     classes, places = np.unique(y, return_inverse=True)
-    examples = round(_TEST_SHARE * len(y))
+    examples = round(TEST_SHARE * len(y))
     if not len(classes) <= examples:
         raise ValueError(
             f"has {len(y)} rows of {len(classes)} classes, too few to draw a test part"
