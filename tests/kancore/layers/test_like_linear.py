@@ -49,6 +49,10 @@ def model(request, path):
     return MODELS[request.param]
 
 
+# A wide MLP is an MLP of other widths, so tests that take seconds leave it out.
+OF_A_KIND = pytest.mark.parametrize("model", ["kan", "mlp"], indirect=True)
+
+
 @pytest.fixture
 def network(model):
     torch.manual_seed(0)
@@ -303,6 +307,7 @@ def test_ensembles(model, x, shared):
 
 
 @pytest.mark.slow
+@OF_A_KIND
 def test_compiled_as_one_graph_of_any_batch(network, x):
     torch.compiler.reset()
     compiled = torch.compile(network, fullgraph=True, dynamic=True, backend="aot_eager")
@@ -314,6 +319,7 @@ def test_compiled_as_one_graph_of_any_batch(network, x):
 
 
 @pytest.mark.slow
+@OF_A_KIND
 def test_compiled_by_inductor(network, x):
     torch.compiler.reset()
     compiled = torch.compile(network, fullgraph=True, dynamic=True)
@@ -323,6 +329,7 @@ def test_compiled_by_inductor(network, x):
 
 
 @pytest.mark.slow
+@OF_A_KIND
 @pytest.mark.parametrize("name", ["grad", "jacrev", "jvp", "vmap"])
 def test_transforms_are_compiled_as_one_graph(network, exact, x, name):
     torch.compiler.reset()
@@ -332,6 +339,7 @@ def test_transforms_are_compiled_as_one_graph(network, exact, x, name):
 
 
 @pytest.mark.slow
+@OF_A_KIND
 def test_autocast_is_compiled_as_one_graph(network, x):
     torch.compiler.reset()
 
@@ -346,6 +354,7 @@ def test_autocast_is_compiled_as_one_graph(network, x):
 
 
 @pytest.mark.slow
+@OF_A_KIND
 def test_exported_and_loaded(network, x, tmp_path):
     batch = {0: torch.export.Dim("batch", min=2, max=1000)}
     program = torch.export.export(network.eval(), (x,), dynamic_shapes=(batch,))
@@ -355,6 +364,7 @@ def test_exported_and_loaded(network, x, tmp_path):
         near(loaded(each), network(each))
 
 
+@OF_A_KIND
 def test_onnx(network, x, tmp_path):
     pytest.importorskip("onnxscript")
     reference = pytest.importorskip("onnx.reference")
@@ -437,6 +447,7 @@ def _kept(model, width, call=lambda network, x: network(x)):
     return keep(10) - before
 
 
+@OF_A_KIND
 def test_losses_that_are_kept_keep_no_memory(model):
     """A plan of these inputs takes 17 MiB, and would be kept ten times."""
     assert _kept(model, 512) < 40
@@ -444,8 +455,8 @@ def test_losses_that_are_kept_keep_no_memory(model):
 
 @pytest.mark.slow
 def test_a_checkpoint_keeps_inputs_alone(path):
-    """Of ten networks in a row, whose plans would take 100 MiB."""
-    network = nn.Sequential(*(KAN([512, 16, 512]) for _ in range(6)))
+    """Of three networks in a row, whose plans would take 25 MiB."""
+    network = nn.Sequential(*(KAN([512, 16, 512]) for _ in range(3)))
     x = torch.randn(1024, 512).requires_grad_()
 
     def kept(call):
