@@ -19,12 +19,12 @@ import torch
 
 from kancore.data.labels import listed
 from kancore.data.limits import check_memory
+from kancore.data.own_columns import LABEL, SPLIT
 from kancore.machine.files import run_command
 from kancore.machine.messages import plain, reason
 from kancore.trained import Trained, load
 
-# Columns of a table that are no features, and examples that are computed together.
-_OTHERS = ("label", "split")
+# Examples that are computed together.
 _BATCH = 4096
 # So many times what is read is in memory: as it is in the file, and as float64.
 _COPIES = 3
@@ -104,7 +104,7 @@ def _read_parquet(path: Path) -> pd.DataFrame:
 
 def _numbers(table: pd.DataFrame, names: Sequence[str] | None) -> np.ndarray:
     if names is None:
-        return table.drop(columns=[name for name in _OTHERS if name in table]).to_numpy(np.float64)
+        return table.drop(columns=[LABEL, SPLIT], errors="ignore").to_numpy(np.float64)
     if missing := [name for name in names if name not in table]:
         there = listed(map(str, table.columns))
         raise ValueError(f"lacks the columns {listed(missing)}; it has {there}")

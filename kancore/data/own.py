@@ -8,6 +8,7 @@ import torch
 from kancore.data.dataset import PARTS, Dataset
 from kancore.data.labels import encode, listed
 from kancore.data.limits import TooLargeError, check_memory
+from kancore.data.own_columns import LABEL, SPLIT
 from kancore.data.own_files import data_files
 from kancore.data.own_tables import read_columns
 from kancore.data.preparation import make_dataset
@@ -23,9 +24,7 @@ _MOST_CHANNELS = 4
 _BYTES = 16
 
 
-def prepare(
-    raw: Path, name: str | None = None, label: str = "label", split: str = "split"
-) -> Dataset:
+def prepare(raw: Path, name: str | None = None, label: str = LABEL, split: str = SPLIT) -> Dataset:
     """Make the data set from the file `raw`.
 
     An ``.npz`` file holds x_train, y_train, x_test and y_test. Features are numbers

@@ -11,19 +11,16 @@ import pyarrow.compute as pc
 import pyarrow.csv as csv
 import pyarrow.parquet as pq
 import torch
-from pyarrow.dataset import Dataset, HivePartitioning, ParquetFileFormat, dataset
-from pyarrow.fs import LocalFileSystem
+from pyarrow.dataset import Dataset
 
 from kancore.data.dataset import subset
 from kancore.data.labels import check_classes, doubled, listed
 from kancore.data.limits import TooLargeError, check_memory
-from kancore.data.own_sizes import TEST_SHARE
+from kancore.data.own_columns import TEST_SHARE, feature_columns, index_columns, open_parquet
 from kancore.data.single_precision import EXACT, to_float64
 from kancore.machine.messages import reason
 from kancore.schemes import derive_seed
 
-# What pandas calls an index without a name, where another program wrote the file again.
-_UNNAMED_INDEX = "__index_level_"
 # Bytes that a value takes meanwhile: as it is read, and in float64.
 _BYTES = 16
 # Bytes that a letter of a label takes meanwhile, in some copies; and of a line of a CSV file.
@@ -154,17 +151,10 @@ def _guessed(texts: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def _open(path: Path, files: list[Path], texts: list[str]) -> Dataset:
     """Open Parquet files as one table, of which `texts` are read as dictionaries."""
-    base = path if path.is_dir() else path.parent
     with _naming(path):
         if twice := doubled(pq.read_schema(files[0]).names):
             raise ValueError(f"columns are there twice: {listed(twice)}")
-        return dataset(
-            [str(file.absolute()) for file in files],
-            format=ParquetFileFormat(dictionary_columns=texts),
-            filesystem=LocalFileSystem(),
-            partitioning=HivePartitioning.discover(infer_dictionary=True),
-            partition_base_dir=str(base.absolute()),
-        )
+        return open_parquet(path, files, texts)
 
 
 def _load(path: Path, parts: Dataset, names: list[str]) -> pa.Table:
@@ -193,11 +183,10 @@ def _feature_names(schema: pa.Schema, label: str, split: str) -> list[str]:
         raise ValueError(
             f"lacks the column {label}, whose values are the classes; it has {listed(schema.names)}"
         )
-    other = {label, split, *_index(schema)}
-    features = [field for field in schema if field.name not in other]
+    features = feature_columns(schema.names, _index(schema), label, split)
     if not features:
         raise ValueError(f"has no column of features beside {label} and {split}")
-    kinds = {field.name: _type_of_values(field.type) for field in features}
+    kinds = {name: _type_of_values(schema.field(name).type) for name in features}
     unlike = {name: kind for name, kind in kinds.items() if not _is_number(kind)}
     if unlike:
         types = listed(dict.fromkeys(map(str, unlike.values())))
@@ -206,14 +195,11 @@ def _feature_names(schema: pa.Schema, label: str, split: str) -> list[str]:
 
 
 def _index(schema: pa.Schema) -> list[str]:
-    """Columns that were the index of a data frame."""
+    """Columns that were the index of a data frame, as pandas notes."""
     try:
-        described = [*(schema.pandas_metadata or {}).get("index_columns", [])]
+        return index_columns(schema)
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"pandas' notes on its columns are damaged ({reason(error)})") from error
-    # In CSV pandas leaves its name empty.
-    unnamed = [name for name in schema.names if not name or name.startswith(_UNNAMED_INDEX)]
-    return [*(name for name in described if isinstance(name, str)), *unnamed]
 
 
 def _dense(column: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -120,13 +120,15 @@ def size_of(study: Study, dataset: str, data: Path) -> tuple[Shape, bool]:
     study, dataset
         The study, and the name of the data set.
     data
-        Folder of the data sets that are prepared. One of the user's own that is not among them yet
-        is as large as its file says, if that can be read, and its classes are not known.
+        Folder of the data sets that are prepared. One of the user's own that is not among them yet,
+        or was of another size when it was prepared, is as large as its file says, if that can be
+        read, and its classes are not known.
     """
     settings = study.settings["data"]
     size = shape(dataset, settings)
     if dataset not in settings["own"]:
         return size, True
+    found = own_size(Path(settings["own"][dataset]))
     match read_kept(data / f"{prepared_name(dataset, settings)}.json"):
         case {
             "features": int(features),
@@ -134,13 +136,21 @@ def size_of(study: Study, dataset: str, data: Path) -> tuple[Shape, bool]:
             "train_counts": [*train],
             "test_counts": [*test],
             "image_shape": image_shape,
-        } if features > 0 and _are_counts(train + test):
+        } if _are_counts(train + test) and _is_of(found, features, sum(train + test)):
             stored = 4 if image_shape is None else 1
             return Shape(features, len(names), sum(train), sum(test), stored), True
-    if found := own_size(Path(settings["own"][dataset])):
+    if found:
         features, examples, unseen, stored = found
         return Shape(features, size.classes, examples, unseen, stored), False
     return size, False
+
+
+def _is_of(found: tuple[int, int, int, int] | None, features: int, examples: int) -> bool:
+    """Whether what was prepared is of the size that the file has now, as far as that tells."""
+    if found is None:
+        return features > 0
+    now = found[1] + found[2]  # of a large CSV file an estimate
+    return features == found[0] and abs(examples - now) <= now / 4
 
 
 def _are_counts(values: list) -> bool:

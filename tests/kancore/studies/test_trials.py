@@ -78,12 +78,19 @@ def test_on_unknown_data_of_ones_own_needs_are_guessed(study):
     (guessed,) = plan(mine).values()
     assert replace(guessed, own=None) == Shape(7, 2, 9, 3, 4)
     assert guessed.own == needs_of_unknown((7, 32, 2))
-    summary = {"features": 5, "class_names": ["x", "y"], "image_shape": None}
-    text = json.dumps({**summary, "train_counts": [4, 3], "test_counts": [1, 1]})
-    Path("results", "data", f"{name}.json").write_text(text)
+    prepared = Path("results", "data", f"{name}.json")
+    summary = {"features": 7, "class_names": ["x", "y"], "image_shape": None}
+    counts = {"train_counts": [4, 5], "test_counts": [1, 2]}
+    prepared.write_text(json.dumps({**summary, **counts}))
     (size,) = plan(mine).values()
-    assert replace(size, own=None) == Shape(5, 2, 7, 2, 4)
-    assert size.own.parameters == 5 * 2 + 2
+    assert replace(size, own=None) == Shape(7, 2, 9, 3, 4)
+    assert size.own.parameters == 7 * 2 + 2
+    # Prepared from another file of that name, which has been replaced since.
+    for other in ({"features": 5}, {"train_counts": [40, 50]}):
+        prepared.write_text(json.dumps({**summary, **counts, **other}))
+        assert trials.size_of(mine, "a", prepared.parent) == (Shape(7, 2, 9, 3, 4), False)
+    Path("a.npz").unlink()  # what is prepared is all that is known
+    assert trials.size_of(mine, "a", prepared.parent) == (Shape(7, 2, 90, 3, 4), True)
 
 
 SCHEMES = """import torch
