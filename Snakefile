@@ -112,16 +112,18 @@ onstart:
     made = {os.path.dirname(file) for job in workflow.dag.needrun_jobs() for file in job.output}
     again = [path for path in now if f"{OUT}/jobs/{path}" in made and trained(path)]
     called = {*workflow.config_settings.config} - {"study", "name", "replace"}
-    before = plans.read_plan(plan)
-    left_out = [path for path in before if path not in now and trained(path)]
+    before, left_before = plans.read_plan(plan)
+    known = {**left_before, **before}
+    left_out = {path: known[path] for path in known if path not in now and trained(path)}
     try:
         if not STUDY.settings["replace"]:
-            plans.check_replaced(STUDY, before, now, again, left_out, called)
+            newly = [path for path in left_out if path in before]
+            plans.check_replaced(STUDY, known, now, again, newly, called)
         work = {
             path: sum(resources.work(*each) for each in sized(getattr(job, "sweeps", [job])))
             for path, job in planned.items()
         }
-        write_json(plan, {"jobs": now, "work": work})
+        write_json(plan, {"jobs": now, "work": work, "left_out": left_out})
     except (ConfigError, OSError) as error:
         raise WorkflowError(str(error))
 

@@ -36,10 +36,14 @@ def digest(job: Job | Landscape, data: Mapping[str, Any]) -> str:
     return "-".join(settings_digest(each) for each in told if each is not None)
 
 
-def read_plan(path: Path) -> dict[str, str]:
-    """Read the jobs of a plan and their digests; none where there is no such plan."""
-    found = read_kept(path).get("jobs")
-    return found if isinstance(found, dict) else {}
+def read_plan(path: Path) -> tuple[dict[str, str], dict[str, str]]:
+    """Read the digests of a plan's jobs, and of those finished that it leaves out with consent.
+
+    None where there is no such plan.
+    """
+    found = (read_kept(path).get(key) for key in ("jobs", "left_out"))
+    jobs, left_out = (each if isinstance(each, dict) else {} for each in found)
+    return jobs, left_out
 
 
 def check_replaced(
@@ -57,7 +61,7 @@ def check_replaced(
     study
         The study.
     before, now
-        The plan of its last run, and that of this one.
+        The plan of its last run, with what that left out, and that of this one.
     made_again
         Paths of finished jobs that this run trains again.
     left_out

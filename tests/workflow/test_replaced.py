@@ -30,6 +30,12 @@ def test_other_settings_need_a_name_or_consent(project):
     fewer = "--config", "replace=false", *seeds[1:], "seeds=[0]"
     refused = project.snakemake(table, "--cores", "1", *fewer, check=False)
     assert "grid/digits/backprop/mlp-32-gelu/0.005/seed1, are none of this call's" in refused
+    # What was left out with consent is asked for no second time, but is not replaced without it.
+    project.snakemake(table, "--cores", "1", "--config", *fewer[2:])
+    project.snakemake(table, "--cores", "1", *fewer)
+    shorter = "--config", "replace=false", *seeds, "epochs=1"
+    refused = project.snakemake(table, "--cores", "1", *shorter, check=False)
+    assert "config: 2 finished jobs of results/tiny" in refused
     project.snakemake(table, "--cores", "2", "--config", "epochs=1", *project.GRID_ALONE)
     history = results / "jobs/grid/digits/backprop/mlp-32-gelu/0.005/seed0/history.parquet"
     assert history.read_bytes() != files[history]
