@@ -65,13 +65,15 @@ class StudyStatus:
     name : str
         Name of the study.
     finished, waiting : int
-        Jobs that have all their tables, and jobs that have nothing yet.
+        Jobs that have all their tables, and jobs that have nothing yet, in this call of snakemake
+        or from one before.
     running, stopped : dict
         Progress by name of the jobs between: those that a process works on, and those that go on
         from their checkpoint when snakemake is called again. Of one that has just begun it is
         empty.
     failed : dict
-        The last line of the logs of jobs, by name, that would fail again.
+        The last line of the logs of jobs, by name, that have failed in the last call and would
+        fail again.
     share : float or None
         Share of the study's floating-point operations that is done.
     seconds_left : float or None
@@ -97,26 +99,28 @@ def read_status(folder: Path) -> StudyStatus:
     folder
         Folder of the study.
     """
-    plan = _Plan.model_validate_json(_text(folder / "plan.json"))
+    planned = folder / "plan.json"
+    plan = _Plan.model_validate_json(_text(planned))
     jobs, work = plan.jobs, plan.work
     status = StudyStatus(folder.name, 0, 0, {}, {})
     finished, done, timed, seconds = 0, 0.0, 0.0, 0.0
     for job in jobs:
         place = folder / "jobs" / job
+        benchmark = folder / "benchmarks" / "jobs" / f"{job}.tsv"
         if ended(place):
             finished += 1
             done += work.get(job, 0)
-            if took := _seconds(folder / "benchmarks" / "jobs" / f"{job}.tsv"):
+            if took := _seconds(benchmark):
                 timed, seconds = timed + work.get(job, 0), seconds + took
             continue
-        progress, works = _progress(place), is_locked(place / "job.lock")
         log = folder / "logs" / "jobs" / f"{job}.log"
-        if not works and (begins := _begins(log)) is not None:
-            works = begins
-            if not works and (why := _failure(log)) is not None:
-                status.failed[job] = why
-                continue
-        elif not progress and not works:  # not begun, or ended since its table was looked for
+        progress, works = _progress(place), is_locked(place / "job.lock") or _begins(log)
+        # Else it is of an earlier call, or of a job that had ended and whose tables are gone.
+        tells = _written(log) > max(_written(planned), _written(benchmark))
+        if tells and not works and (why := _failure(log)) is not None:
+            status.failed[job] = why
+            continue
+        if not (progress or works or tells):  # not begun, or ended since its table was looked for
             continue
         (status.running if works else status.stopped)[job] = progress
         if progress:
@@ -142,17 +146,24 @@ def _seconds(benchmark: Path) -> float | None:
         return None
 
 
-def _begins(log: Path) -> bool | None:
-    """Whether a job's process begins, and has not written to its log yet; ``None`` without a log.
+def _begins(log: Path) -> bool:
+    """Whether a job's process begins, and has not written to its log yet.
 
     The log is a link, made as the process starts, to a file that has all tries.
     """
     try:
         made = log.lstat().st_mtime
-        written = log.stat().st_mtime if log.exists() else 0.0
     except OSError:
-        return None
-    return written < made and time.time() - made < _START
+        return False
+    return _written(log) < made and time.time() - made < _START
+
+
+def _written(path: Path) -> float:
+    """When a file was written to, in seconds since 1970; 0 where there is none."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _failure(log: Path) -> str | None:

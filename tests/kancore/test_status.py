@@ -96,6 +96,26 @@ def test_the_log_of_a_job_says_that_it_begins_or_why_it_has_failed(study):
     assert read_status(study).stopped == {"audit/clean/c": AT, "follow_ups/b": {}}
 
 
+@pytest.mark.parametrize("text", ["epoch 3/3\n", "killed\n", f"no such file\n{HOPELESS}\n"])
+@pytest.mark.parametrize("newer", ["plan.json", "benchmarks/jobs/follow_ups/b.tsv"])
+def test_a_job_that_is_due_again_waits_whatever_its_log_says_of_before(study, text, newer):
+    tries = study / "logs/jobs/follow_ups/b.log.all"
+    tries.parent.mkdir(parents=True)
+    tries.write_text(text)
+    tries.with_name("b.log").symlink_to("b.log.all")
+    benchmark = study / "benchmarks/jobs/follow_ups/b.tsv"
+    benchmark.parent.mkdir(parents=True)
+    benchmark.write_text("s\th:m:s\n9\t0:00:09\n")
+    for path, moment in ((study / "plan.json", 1000), (benchmark, 1000), (tries, 2000)):
+        os.utime(path, (moment, moment))
+    os.utime(tries.with_name("b.log"), (1500, 1500), follow_symlinks=False)
+    assert read_status(study).waiting == 0  # of this call
+    os.utime(study / newer, (3000, 3000))
+    assert read_status(study) == StudyStatus(
+        "small", 2, 1, {"grid/a/two": AT}, {"audit/clean/c": AT}
+    )
+
+
 def test_a_plan_that_is_none_is_one_sentence(study):
     for text in ("{", "[]", "{}"):
         (study / "plan.json").write_text(text)
