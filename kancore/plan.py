@@ -1,20 +1,22 @@
 """What a study will take, before it runs: ``python -m kancore.plan study=paper``.
 
 Counts jobs and networks of each experiment, and estimates time, memory and disk. Time comes from
-steps that are timed on this machine, a few seconds for each model and objective, scaled by the
-floating-point operations that the study's own networks take.
+steps that are timed on this machine, a few seconds for each model and objective on each data set,
+of the smallest networks and of those of middle size, scaled by the floating-point operations that
+the study's own networks take.
 """
 
 import argparse
 import os
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import yaml
 
@@ -36,7 +38,7 @@ from kancore.training.loop import Training
 from kancore.training.resources import Shape
 
 # Seconds for which steps of a sweep are timed; weights of a stack that is timed, and its examples.
-_SECONDS, _WEIGHTS, _EXAMPLES = 1.0, 5e6, 1024
+_SECONDS, _WEIGHTS, _EXAMPLES = 0.5, 5e6, 1024
 # Numbers of a network, or of what it makes of a batch, that are timed at most.
 _MOST = 2e8
 # Seconds in which a job starts, reads its data and writes its tables.
@@ -147,7 +149,6 @@ def parts(study: Study, planned: Mapping[str, Job], device: str) -> dict[str, Pa
     kept = Path(".snakemake", "own_models.json")
     own = trials.own_networks(study, planned.values(), Path("results", "data"), kept)
     sizes = own_sizes(study)
-    rates: dict[tuple, float] = {}
     found: dict[str, Part] = {}
     usable = memory.usable_mb()
 
@@ -155,16 +156,13 @@ def parts(study: Study, planned: Mapping[str, Job], device: str) -> dict[str, Pa
         known = sizes.get(sweep.dataset) or resources.shape(sweep.dataset, data)
         return own.get((sweep.dataset, sweep.architecture), known)
 
-    for key, sweeps in _alike(planned.values()).items():
-        # Of the middle size, of the most schemes side by side.
-        most = max(len(sweep.schemes) for sweep in sweeps)
-        stacks = [sweep for sweep in sweeps if len(sweep.schemes) == most]
-        stacks.sort(key=lambda each: resources.work_of_step(each, sized(each)))
-        middle = stacks[len(stacks) // 2]
-        rates[key] = rate(middle, sized(middle), device)
+    alike = _alike(planned.values())
+    rates = {key: _rates(sweeps, sized, device) for key, sweeps in alike.items()}
     for job in planned.values():
         needs = [(sweep, sized(sweep)) for sweep in job.sweeps]
-        seconds = _START + sum(resources.work(*each) / rates[_key(each[0])] for each in needs)
+        seconds = _START + sum(
+            resources.work(*each) / rates[_key(each[0])](each[0]) for each in needs
+        )
         most = max(resources.memory_mb(*each, cuda=device == "cuda") for each in needs)
         alone = max(resources.memory_mb(*each, each[0].schemes[:1]) for each in needs)
         before = found.get(job.experiment, Part(0, 0, 0.0, 0, [], []))
@@ -177,6 +175,27 @@ def parts(study: Study, planned: Mapping[str, Job], device: str) -> dict[str, Pa
             before.too_large + [job.path] * (alone > usable),
         )
     return found
+
+
+def _rates(
+    sweeps: Sequence[Sweep], sized: Callable[[Sweep], Shape], device: str
+) -> Callable[[Sweep], float]:
+    """Time the smallest and the middle ones of sweeps, and go by the size for the rates of all.
+
+    Small networks do fewer operations a second: splines and activations take their time.
+    """
+
+    def of_a_network(sweep: Sweep) -> float:
+        return resources.work_of_step(sweep, sized(sweep)) / len(sweep.schemes)
+
+    most = max(len(sweep.schemes) for sweep in sweeps)  # side by side
+    stacks = sorted((each for each in sweeps if len(each.schemes) == most), key=of_a_network)
+    timed = {
+        of_a_network(each): rate(each, sized(each), device)
+        for each in (stacks[0], stacks[len(stacks) // 2])
+    }
+    works, rates = np.log([*timed]), np.log([*timed.values()])
+    return lambda sweep: float(np.exp(np.interp(np.log(of_a_network(sweep)), works, rates)))
 
 
 def own_sizes(study: Study) -> dict[str, Shape]:
@@ -206,7 +225,7 @@ def _key(sweep: Sweep) -> tuple:
 
 
 def _alike(planned: Iterable[Job]) -> dict[tuple, list[Sweep]]:
-    """Sweeps of one data set, model, objective and batch size: networks of one speed."""
+    """Sweeps of one data set, model, objective and batch size, whose speed goes by their size."""
     found: dict[tuple, list[Sweep]] = defaultdict(list)
     for sweep in (sweep for job in planned for sweep in job.sweeps):
         found[_key(sweep)].append(sweep)

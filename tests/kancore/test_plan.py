@@ -71,6 +71,20 @@ def test_the_rate_is_that_of_steps_whatever_the_schemes_and_epochs():
     assert 1e7 < found < 1e13
 
 
+def test_small_networks_go_by_the_rate_of_small_ones(monkeypatch):
+    depths = "depths=[2layers, 3layers, 4layers]", "depths_in_turn=false"
+    widths = "hidden_widths={default: {2layers: [8], 3layers: [64, 64], 4layers: [512, 512, 512]}}"
+    study = resolve(configured([], [*SMALL, *depths, widths, "seeds=[0]"]))
+    rates = {(8,): 1e8, (64, 64): 1e10}  # the smallest and the middle one, which alone are timed
+    monkeypatch.setattr(
+        "kancore.plan.rate", lambda each, *_: rates[each.architecture.hidden_widths]
+    )
+    size = resources.shape("digits", study.settings["data"])
+    small, middle, large = (resources.work(sweep, size) for sweep in study.sweeps())
+    (grid,) = parts(study, jobs(study), "cpu").values()
+    assert grid.seconds == pytest.approx(3 * 3 + small / 1e8 + (middle + large) / 1e10)
+
+
 def test_changes_are_read_as_after_config_and_files_lie_over_the_project_s(tmp_path):
     (tmp_path / "mine.yaml").write_text("study: mine\nstudies: {mine: {seeds: [7]}}\n")
     config = configured([tmp_path / "mine.yaml"], ["epochs=3", "data={verify: false}"])
