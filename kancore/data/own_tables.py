@@ -179,6 +179,9 @@ def _naming(path: Path) -> Iterator[None]:
 
 def _feature_names(schema: pa.Schema, label: str, split: str) -> list[str]:
     """Name the columns of features, all of which hold numbers."""
+    for name in schema.names:
+        if name != name.strip() and name.strip() in (label, split):
+            raise ValueError(f"the column {name!r} has spaces around its name, expected none")
     if label not in schema.names:
         raise ValueError(
             f"lacks the column {label}, whose values are the classes; it has {listed(schema.names)}"

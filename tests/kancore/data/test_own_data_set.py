@@ -307,6 +307,7 @@ def test_labels_that_are_spelled_apart_are_classes_apart(tmp_path):
     ("content", "message"),
     [
         (b"a;label\n1;x\n", "lacks the column label, whose values are the classes; it has a;label"),
+        (b"a, label\n1, x\n", "the column ' label' has spaces around its name, expected none"),
         (b"a;label\n1,5;x\n", "not a CSV table with a line of names and commas between them"),
         (b"a,label\n", "has no rows"),
         ("a,label\n1,é\n".encode("latin1"), "the columns label are not in UTF-8"),
