@@ -208,7 +208,8 @@ def _hadamard(bits: int, like: Tensor) -> Tensor:
     """Hadamard matrix ``[2**bits, 2**bits]`` in natural order, of the type and device of `like`."""
     matrix = like.new_ones(1, 1)
     for _ in range(bits):
-        matrix = torch.kron(like.new_tensor([[1, 1], [1, -1]]), matrix)
+        upper, lower = torch.cat((matrix, matrix), 1), torch.cat((matrix, -matrix), 1)
+        matrix = torch.cat((upper, lower))
     return matrix
 
 

@@ -59,7 +59,9 @@ def _offsets(x: Tensor, grid_size: int, degree: int, grid_range: tuple[float, fl
     interval = (high - low) / grid_size
     # Rounded from float64 once; subtracting the centre before scaling keeps float32 exact enough.
     first = low + interval * (1 - degree) / 2
-    places = torch.arange(grid_size + degree, dtype=torch.float64, device="cpu")
+    # A GPU makes them itself: it would be waited for to copy them. MPS has no float64.
+    device = x.device if x.is_cuda else "cpu"
+    places = torch.arange(grid_size + degree, dtype=torch.float64, device=device)
     centres = places * interval + first
     offsets = x.unsqueeze(-2) - centres.to(x).unsqueeze(-1)
     return offsets.mul_(1 / interval)
@@ -118,10 +120,11 @@ def _central_spline(distance: Tensor, degree: int, power: int) -> Tensor:
 
 def _steps(offsets: Tensor, degree: int) -> Tensor:
     """Differentiate the central B-spline `degree` times: a constant on each interval."""
-    heights = [(-1) ** piece * comb(degree, piece) for piece in range(degree + 1)]
-    table = torch.tensor([0, *heights, 0], dtype=offsets.dtype, device=offsets.device)
-    piece = (offsets + (degree + 3) / 2).nan_to_num().floor().clamp(0, degree + 2)
-    return table[piece.long()]
+    piece = (offsets + (degree + 1) / 2).floor()
+    found = torch.zeros_like(offsets)
+    for place in range(degree + 1):
+        found.masked_fill_(piece == place, (-1) ** place * comb(degree, place))
+    return found
 
 
 def basis(

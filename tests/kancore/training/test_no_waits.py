@@ -5,6 +5,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from kancore.intrinsic_dimension.projections import walsh_hadamard
+from kancore.layers import dense
+from kancore.layers.dense import Edges, Placement
+from kancore.layers.splines import basis
+
 ROOT = Path(__file__).resolve().parents[3]
 # On a CPU that reports as a GPU: what a step and an evaluation do that would wait, by case.
 WATCHED = """
@@ -122,3 +132,40 @@ def test_nothing_waits_for_the_device():
     waits = {name: found for name, found in told.items() if found}
     # Units are assigned to classes on the host, once an evaluation.
     assert waits == {name: ["cpu", "numpy"] for name in told if name.endswith(" hsic")}
+
+
+class _Copies(TorchDispatchMode):
+    """Remembers what takes tensors of the host to a GPU; numbers go with a launch."""
+
+    def __init__(self):
+        super().__init__()
+        self.found = set()
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        given, made = (
+            [each for each in tree_leaves(tree) if isinstance(each, torch.Tensor)]
+            for tree in ((args, kwargs), result)
+        )
+        on_a_gpu = any(each.is_cuda for each in (*given, *made))
+        if on_a_gpu and any(each.device.type == "cpu" and each.dim() > 0 for each in given):
+            self.found.add(str(function))
+        return result
+
+
+def test_formulas_in_pytorch_copy_nothing_from_the_host():
+    """Of layers with moved grids and those without Triton, and of networks in a subspace."""
+    with FakeTensorMode(), torch.device("cuda"), _Copies() as copies:
+        x = torch.empty(2, 7, 3)
+        x.add_(torch.ones(3, device="cpu").to(x))
+        assert copies.found == {"aten._to_copy.default"}
+        copies.found.clear()
+        for degree in range(1, 6):
+            edges = Edges(torch.empty(2, 3, 5 + degree, 4), *torch.empty(2, 2, 3, 4))
+            grid = 5, degree, (-1.0, 1.0)
+            moved = Placement(*torch.empty(2, 2, 1, 3))
+            assert dense.product(x, edges, "gelu", grid, moved).is_cuda
+            for order in range(degree + 2):
+                assert basis(x, *grid, order).is_cuda
+        assert walsh_hadamard(torch.empty(3, 128)).is_cuda
+    assert copies.found == set()
