@@ -46,6 +46,7 @@ Table = Literal[
     "memory",
     "accuracy",
     "registers",
+    "tilings",
 ]
 # Geometric means are over these; the second entry of each says what the inputs are.
 MEAN_OF = ("784-256-10", "784-256-256-10", "3072-512-10", "5000-64-2", "28-256-256-2")
@@ -290,7 +291,7 @@ def _markdown(title: str, table: pd.DataFrame) -> str:
 
 
 # Where tables are measured that are not of both.
-ONLY_CPU = "memory", "accuracy", "registers"
+ONLY_CPU = "memory", "accuracy", "registers", "tilings"
 ONLY_GPU = "limits", "passes", "study", "compiled", "kernels"
 
 
@@ -367,6 +368,12 @@ def main(
             case "registers":
                 title = "Kernels as NVIDIA's assembler reports them"
                 report.add_table(title, compilation.registers(), most=most)
+            case "tilings":
+                title = "Tilings of the kernels for the widest layers, products in TF32"
+                rows = compilation.registers(
+                    layers=on_gpu.LAYERS[1:3], precisions=("high",), others=True
+                )
+                report.add_table(title, rows, most=most)
             case "memory":
                 rows = (row for size in sizes for row in memory(size))
                 report.add_table("Memory of a sweep of 27, MB", rows, most=most)

@@ -13,6 +13,7 @@ import os
 import warnings
 from functools import cache
 from importlib.util import find_spec
+from math import prod
 
 import torch
 from torch import Tensor
@@ -38,6 +39,7 @@ def applies_to(x: Tensor, edges: Edges) -> bool:
         ENABLED
         and x.numel() > 0
         and edges.base.numel() > 0
+        and _within_reach(x, edges)
         and all(
             tensor.device.type == device and tensor.dtype == torch.float32
             for tensor in (x, *edges.given)
@@ -50,6 +52,14 @@ def applies_to(x: Tensor, edges: Edges) -> bool:
         return why is None
     # Nothing is computed on the device meta, so shapes do.
     return {"cuda": TRITON, "cpu": INTERPRETED, "meta": True}.get(device, False)
+
+
+def _within_reach(x: Tensor, edges: Edges) -> bool:
+    """Whether kernels can count to the last number of each network, which they do in 32 bits."""
+    *batch, inputs = x.shape[-2:]
+    examples, outputs = prod(batch), edges.base.shape[-1]
+    numbers = examples * inputs, examples * outputs, prod(edges.coefficients.shape[1:])
+    return max(numbers) < 2**31
 
 
 @cache

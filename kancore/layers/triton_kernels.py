@@ -31,14 +31,12 @@ from kancore.layers.dense import Edges, Grid
 from kancore.layers.splines import central_piece, terms
 from kancore.layers.tiles import tiles
 
-# Programs that keep the 132 processors of an H100 busy, whose registers have room for one each at a
-# time (`kancore.bench.compilation`). Fixed: sums over parts of a batch are to be the same on every
-# device.
+# Programs of the gradient by weights that keep the 132 processors of an H100 busy, whose registers
+# have room for two each at a time (`kancore.bench.compilation`). Fixed: sums over parts of a batch
+# are to be the same on every device.
 _PROGRAMS = 264
 # Least rows of a part of a batch.
 _PART = 512
-# With 8 warps a tile fits the registers of an H100, in all precisions.
-_OPTIONS = {"num_warps": 8, "num_stages": 2}
 _ROOT_HALF = tl.constexpr(0.5**0.5)
 # Where GELU and SiLU have reached their limits: there an infinite number times 0 would be none.
 _FAR = tl.constexpr(1e4)
@@ -203,11 +201,8 @@ def _forward(
 def _weight_gradient(
     x,
     gradient,
-    coefficients,
-    scale,
     to_coefficients,
     to_base,
-    to_scale,
     batch,
     inputs,
     outputs,
@@ -219,8 +214,6 @@ def _weight_gradient(
     parts,
     part_size,
     OWN: tl.constexpr,
-    SCALED: tl.constexpr,
-    WHOLE: tl.constexpr,
     SPLINES: tl.constexpr,
     ACTIVATION: tl.constexpr,
     PRECISION: tl.constexpr,
@@ -232,10 +225,9 @@ def _weight_gradient(
     INPUTS: tl.constexpr,
     COLUMNS: tl.constexpr,
 ):
-    """Tile of gradients ``[INPUTS, COLUMNS]`` by all parameters of its edges.
+    """Tile of gradients ``[INPUTS, COLUMNS]`` of a part of a batch, by s c in place of c and s.
 
-    Where the batch is divided (not `WHOLE`) these are sums over a part of it, by the product s c in
-    place of c and s; `_sum_parts` adds them up.
+    `_sum_parts` makes those by c and s: here two more tiles would take the registers of a program.
     """
     i = tl.program_id(0) * INPUTS + tl.arange(0, INPUTS)
     column = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
@@ -265,15 +257,10 @@ def _weight_gradient(
         total = _add_product(_activate(values, ACTIVATION), below, total, PRECISION)
     tl.store(to_base + at, total, mask)
 
-    by_scale = tl.full((INPUTS, COLUMNS), 0.0, tl.float32)
-    factors = by_scale
-    if SCALED and WHOLE:
-        factors = tl.load(scale + at, mask, 0.0)
-    # Functions are the outer loop, two at a time: sums of all of them would not fit the registers.
-    # Inputs and gradients are read again for the next two, from the cache.
-    for m in range(0, SPLINES, 2):
-        even = tl.full((INPUTS, COLUMNS), 0.0, tl.float32)
-        odd = tl.full((INPUTS, COLUMNS), 0.0, tl.float32)
+    # Functions are the outer loop: sums of all of them would not fit the registers. Inputs and
+    # gradients are read again for the next, from the cache.
+    for m in range(SPLINES):
+        total = tl.full((INPUTS, COLUMNS), 0.0, tl.float32)
         for begin in range(start, end, ROWS):
             row = begin + tl.arange(0, ROWS)
             inside = (i < inputs)[:, None] & (row < end)[None, :]
@@ -282,22 +269,8 @@ def _weight_gradient(
             below = tl.load(gradients + row[:, None] * outputs, inside, 0.0)
             offset = (values - low) * density - first_centre - m
             functions = _central_spline(offset, POWER, PIECE, REACHES, SCALES)
-            even = _add_product(functions, below, even, PRECISION)
-            functions = _central_spline(offset - 1, POWER, PIECE, REACHES, SCALES)
-            odd = _add_product(functions, below, odd, PRECISION)
-        at_row = at_rows + m * outputs
-        if SCALED and WHOLE:
-            by_scale += even * tl.load(coefficients + at_row, mask, 0.0)
-            even *= factors
-        tl.store(to_coefficients + at_row, even, mask)
-        at_row += outputs
-        both = mask & (m + 1 < SPLINES)
-        if SCALED and WHOLE:
-            by_scale += odd * tl.load(coefficients + at_row, both, 0.0)
-            odd *= factors
-        tl.store(to_coefficients + at_row, odd, both)
-    if SCALED and WHOLE:
-        tl.store(to_scale + at, by_scale, mask)
+            total = _add_product(functions, below, total, PRECISION)
+        tl.store(to_coefficients + at_rows + m * outputs, total, mask)
 
 
 @triton.jit
@@ -316,7 +289,10 @@ def _sum_parts(
     SPLINES: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    """Add up the gradients of the parts of a batch, and turn them into those by c and s."""
+    """Add up the gradients of the parts of a batch, and turn them into those by c and s.
+
+    Those of one part may lie where the sums go.
+    """
     edge = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     mask = edge < edges
     total = tl.full((BLOCK,), 0.0, tl.float32)
@@ -438,11 +414,18 @@ def _constants(x: Tensor, edges: Edges, activation: str, grid: Grid, precision: 
     }
 
 
+@cache
+def _capability(device: int) -> int:
+    """Compute capability of the current GPU, as 90; its driver is asked once."""
+    return driver.active.get_current_target().arch
+
+
 def _chosen(
     kernel: str, sizes: tuple[int, int, int, int], precision: str
 ) -> tuple[dict[str, int], str]:
     """Give the tiles of a kernel, and the precision of its products, on the current GPU."""
-    kind = 90 if triton.knobs.runtime.interpret else driver.active.get_current_target().arch
+    interpreted = triton.knobs.runtime.interpret
+    kind = 90 if interpreted else _capability(driver.active.get_current_device())
     if kind < 80:  # whose tensor cores have neither TF32 nor bfloat16
         precision = "ieee"
     # Of compute capability 9, 10 and 11; the others load factors into registers.
@@ -469,20 +452,18 @@ def product(x: Tensor, edges: Edges, activation: str, grid: Grid, precision: str
     sizes = batch, inputs, columns, outputs
     with torch.cuda.device_of(x):
         sides, precision = _chosen("product", sizes, precision)
-    # Rows come first: programs that run at the same time then read the same weights.
-    places = (
-        triton.cdiv(batch, sides["ROWS"]),
-        triton.cdiv(columns, sides["COLUMNS"]),
-        stack if own else 1,
-    )
-    with torch.cuda.device_of(x):
+        # Rows come first: programs that run at the same time then read the same weights.
+        places = (
+            triton.cdiv(batch, sides["ROWS"]),
+            triton.cdiv(columns, sides["COLUMNS"]),
+            stack if own else 1,
+        )
         _forward[places](
             *(x, *edges, y),
             *(batch, inputs, outputs, columns),
             **_constants(x, edges, activation, grid, precision),
             **_formula(grid[1], grid[1]),
             **sides,
-            **_OPTIONS,
         )
     return y
 
@@ -497,36 +478,34 @@ def weight_gradient(
     sizes = batch, inputs, columns, outputs
     with torch.cuda.device_of(x):
         sides, precision = _chosen("weight_gradient", sizes, precision)
-    places = triton.cdiv(inputs, sides["INPUTS"]), triton.cdiv(columns, sides["COLUMNS"])
-    networks = stack if own else 1
-    # Few and narrow layers leave processors idle unless the batch is divided too.
-    parts = triton.cdiv(_PROGRAMS, places[0] * places[1] * networks)
-    parts = max(1, min(parts, batch // _PART))
-    found = edges.map(torch.empty_like)
-    sums, count = found, edges.base.numel()
-    if parts > 1:
-        sums = Edges(x.new_empty(parts, count * splines), x.new_empty(parts, count), None)
-    part_size = triton.cdiv(batch, parts)
-    constants = _constants(x, edges, activation, grid, precision)
-    with torch.cuda.device_of(x):
+        places = triton.cdiv(inputs, sides["INPUTS"]), triton.cdiv(columns, sides["COLUMNS"])
+        networks = stack if own else 1
+        # Few and narrow layers leave processors idle unless the batch is divided too.
+        parts = triton.cdiv(_PROGRAMS, places[0] * places[1] * networks)
+        parts = max(1, min(parts, batch // _PART))
+        found = edges.map(torch.empty_like)
+        sums, count = found, edges.base.numel()
+        if parts > 1:
+            sums = Edges(x.new_empty(parts, count * splines), x.new_empty(parts, count), None)
+        part_size = triton.cdiv(batch, parts)
+        constants = _constants(x, edges, activation, grid, precision)
+        scaled = constants.pop("SCALED")
         _weight_gradient[*places, networks * parts](
-            *(x, gradient, edges.coefficients, edges.scale, *sums),
+            *(x, gradient, sums.coefficients, sums.base),
             *(batch, inputs, outputs, columns),
             edges=count,
             parts=parts,
             part_size=part_size,
-            WHOLE=parts == 1,
             **constants,
             **_formula(grid[1], grid[1]),
             **sides,
-            **_OPTIONS,
         )
-        if parts > 1:
+        if parts > 1 or scaled:
             block = 256
             _sum_parts[triton.cdiv(count, block),](
                 *(sums.coefficients, sums.base, edges.coefficients, edges.scale, *found),
                 *(count, outputs, parts),
-                SCALED=constants["SCALED"],
+                SCALED=scaled,
                 SPLINES=splines,
                 BLOCK=block,
             )
@@ -540,17 +519,15 @@ def input_gradient(
     stack, inputs, outputs = edges.base.shape
     batch = x.shape[-2]
     sizes = batch, inputs, outputs, outputs
+    found = x.new_empty(stack, batch, inputs)
     with torch.cuda.device_of(x):
         sides, precision = _chosen("input_gradient", sizes, precision)
-    found = x.new_empty(stack, batch, inputs)
-    places = triton.cdiv(batch, sides["ROWS"]), triton.cdiv(inputs, sides["INPUTS"]), stack
-    with torch.cuda.device_of(x):
+        places = triton.cdiv(batch, sides["ROWS"]), triton.cdiv(inputs, sides["INPUTS"]), stack
         _input_gradient[places](
             *(x, gradient, *edges, found),
             *(batch, inputs, outputs),
             **_constants(x, edges, activation, grid, precision),
             **_formula(grid[1], grid[1] - 1),
             **sides,
-            **_OPTIONS,
         )
     return found if x.dim() == 3 else found.sum(0)

@@ -1,8 +1,12 @@
 """The Triton kernels without a GPU: interpreted on the CPU, and compiled for one."""
 
+import math
 import os
 import subprocess
 import sys
+import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -36,13 +40,14 @@ def test_the_kernels_in_the_interpreter(chosen):
 # Of the study's layers those whose tiles are largest, for GPUs whose tensor cores take factors from
 # shared memory (90, 100), from registers (80, 86, 120), and have no TF32 (75). All are in
 # `python -m kancore.bench --tables registers`.
-HIDDEN, FIRST, LAST = LAYERS[2], LAYERS[1], LAYERS[3]
+HIDDEN, FIRST, LAST, FEW_INPUTS = LAYERS[2], LAYERS[1], LAYERS[3], LAYERS[5]
 COMPILED = [
     ("product", FIRST, "tf32", 120),
     ("product", HIDDEN, "bf16", 90),
     ("weight_gradient", FIRST, "tf32", 80),
     ("weight_gradient", HIDDEN, "tf32", 86),
-    ("weight_gradient", FIRST, "tf32", 90),
+    ("weight_gradient", FEW_INPUTS, "tf32", 90),
+    ("weight_gradient", FIRST, "bf16", 100),
     ("weight_gradient", HIDDEN, "tf32", 120),
     ("weight_gradient", LAST, "ieee", 80),
     ("input_gradient", HIDDEN, "tf32", 80),
@@ -56,22 +61,103 @@ COMPILED = [
 @pytest.mark.skipif(on_chip.INTERPRETED, reason="the interpreter compiles nothing")
 @pytest.mark.parametrize(("kernel", "layer", "precision", "capability"), COMPILED)
 def test_the_kernels_keep_to_the_registers_of_a_gpu(kernel, layer, precision, capability):
-    made, report = compilation.compiled(kernel, layer, precision, capability)
+    found = compilation.compiled(kernel, layer, precision, capability)
+    made, report = found.made, found.report
     assert "0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads" in report
+    assert "Potential Performance Loss" not in report  # products that wait for each other
     assert made.metadata.shared <= 64 * 1024
     code = made.asm["ptx"]
     tensor_cores = precision != "ieee" and capability >= 80
     assert ("mma" in code) == tensor_cores
-    assert ("wgmma" in code) == (tensor_cores and capability == 90)
+    # Which multiplies 64 rows at least.
+    assert ("wgmma" in code) == (tensor_cores and capability == 90 and layer is not FEW_INPUTS)
     # Tensor cores cut off what is beyond TF32, so factors are rounded to the nearest before.
     assert ("cvt.rna.tf32.f32" in code) == (precision == "tf32" and tensor_cores)
+    # Its loops are counted as they run: what multiplies does so for all tiles, and none else.
+    counts = compilation.issued(kernel, layer, found)
+    _, batch, inputs, _, _ = layer
+    named = found.constants
+    parts, part, rows, side = (
+        named.get(name, 1) for name in ("parts", "part_size", "ROWS", "INPUTS")
+    )
+    thousand = 1000 * math.ceil(inputs / side) * side / inputs
+    if parts > 1:  # whose last tiles of rows are not full
+        thousand *= parts * math.ceil(part / rows) * rows / batch
+    if not tensor_cores:  # 32 multiplications each, beside those of splines
+        assert 1 < counts["float32"] / (thousand / 32) < 3
+        assert counts["tensor cores"] == 0
+    elif precision == "tf32" and capability in (80, 86, 120):  # HMMA.1688: 16 x 8 x 8 each
+        assert counts["tensor cores"] == pytest.approx(thousand / 1024)
+    else:  # 16 x 8 x 8 at least
+        assert 0 < counts["tensor cores"] <= 1.001 * thousand / 1024
+    assert sum(counts[kind] for kind in counts if kind != "all") < counts["all"]
+
+
+@needs_triton
+@pytest.mark.skipif(on_chip.INTERPRETED, reason="the interpreter has no driver")
+def test_a_driver_is_asked_once_for_each_gpu(monkeypatch):
+    """Of three kinds, also by passes of several threads at once."""
+    from triton.runtime.driver import driver
+
+    from kancore.layers import triton_kernels
+
+    kinds, here, asked, launched = (75, 80, 90), threading.local(), Counter(), set()
+    here.device = 0
+
+    def target():
+        asked[here.device] += 1
+        return SimpleNamespace(arch=kinds[here.device])
+
+    class Kernel:
+        def __getitem__(self, places):
+            return lambda *_, PRECISION="", COLUMNS=0, **__: launched.add(
+                (kinds[here.device], PRECISION, COLUMNS)
+            )
+
+    gpus = SimpleNamespace(get_current_device=lambda: here.device, get_current_target=target)
+    monkeypatch.setattr(driver, "_active", gpus)
+    for name in ("_sum_parts", *compilation.KERNELS.values()):
+        monkeypatch.setattr(triton_kernels, name, Kernel())
+    with torch.device("meta"):
+        x, gradient = torch.empty(2, 64, 128), torch.empty(2, 64, 128)
+        edges = Edges(torch.empty(2, 128, 8, 128), *torch.empty(2, 2, 128, 128))
+
+    def passes(device):
+        here.device = device
+        how = edges, "gelu", compilation.GRID, "tf32"
+        for _ in range(20):
+            triton_kernels.product(x, *how)
+            triton_kernels.weight_gradient(x, gradient, *how)
+            triton_kernels.input_gradient(x, gradient, *how)
+
+    triton_kernels._capability.cache_clear()
+    try:
+        for device in range(3):
+            passes(device)
+        with ThreadPoolExecutor(6) as pool:
+            list(pool.map(passes, 4 * [0, 1, 2]))
+    finally:
+        triton_kernels._capability.cache_clear()
+    assert asked == {0: 1, 1: 1, 2: 1}
+    products = {each for each in launched if each[1]}
+    assert products == {
+        (75, "ieee", 64),
+        (75, "ieee", 32),
+        (80, "tf32", 64),
+        (90, "tf32", 128),
+        (90, "tf32", 64),
+    }
 
 
 def on(device, dtype=torch.float32, elements=1):
     """Stand for a tensor on a device that need not be there."""
     place = SimpleNamespace(type=device)
     return SimpleNamespace(
-        device=place, dtype=dtype, numel=lambda: elements, is_meta=device == "meta"
+        device=place,
+        dtype=dtype,
+        numel=lambda: elements,
+        is_meta=device == "meta",
+        shape=(1, 1, 1),
     )
 
 
@@ -125,6 +211,26 @@ def test_kernels_are_for_float32_on_one_device(monkeypatch):
     assert not on_chip.applies_to(on("cpu"), edges_on("cuda"))
     assert not on_chip.applies_to(on("cpu"), edges_on("cpu"))
     assert not on_chip.applies_to(on("mps"), edges_on("mps"))
+
+
+@pytest.mark.parametrize(
+    ("batch", "inputs", "outputs", "within"),
+    [
+        (2**16, 2**15, 4, False),
+        (2**16 - 1, 2**15, 4, True),
+        (2**16, 4, 2**15, False),
+        (2**16 - 1, 4, 2**15, True),
+        (4, 2**14, 2**14, False),  # of coefficients there are 8 to an edge
+        (4, 2**14, 2**14 - 1, True),
+    ],
+)
+def test_kernels_are_for_as_many_numbers_of_a_network_as_they_can_count(
+    batch, inputs, outputs, within
+):
+    with torch.device("meta"):
+        x = torch.empty(3, batch, inputs)
+        edges = Edges(torch.empty(3, inputs, 8, outputs), *torch.empty(2, 3, inputs, outputs))
+    assert on_chip.applies_to(x, edges) == within
 
 
 @pytest.mark.parametrize("spline_scale", ["trained", "folded"])
