@@ -5,8 +5,9 @@ CORES ?= 2
 # Keys of the configuration to override, as "epochs=3 'seeds=[0,1,2]'".
 CONFIG ?=
 PYTHON ?= python3
-# Batch sizes of the benchmark on a GPU, whose tables take a minute each at most.
+# Batch sizes of the benchmark on a GPU, and the folder of its table, which is written row by row.
 BATCH ?= 4096
+OUT ?= results
 VENV := .venv
 STAMP := $(VENV)/.installed
 # What is not on PATH when the environment is not activated.
@@ -23,10 +24,14 @@ test-fast: $(STAMP)
 	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist worksteal \
 	  -m "not slow and not workflow and not gpu"
 
+# A test that fails keeps the benchmark from nothing; only files with tests of a GPU are read. Rows
+# of 0.3 s let a study's 36 sweeps end within the time of a table, with the kernels that they compile.
 gpu: $(STAMP)
-	$(BIN)/pytest -m gpu --numprocesses 4 --dist worksteal --durations 10
-	mkdir -p results
-	$(BIN)/python -m kancore.bench --device cuda --batch $(BATCH) --most 60 --out results/bench_gpu.md
+	mkdir -p $(OUT)
+	tests=0; $(BIN)/python -m pytest -m gpu --numprocesses 4 --dist worksteal --durations 10 \
+	  $$(grep -rlw --include='test_*.py' pytest.mark.gpu tests) || tests=$$?; \
+	$(BIN)/python -m kancore.bench --device cuda --batch $(BATCH) --seconds 0.3 --most 150 \
+	  --out $(OUT)/bench_gpu.md && exit $$tests
 
 check: $(STAMP)
 	$(BIN)/ruff check .
@@ -39,7 +44,8 @@ help:
 	@echo "make [CORES=2] [CONFIG=...]  run the study quick; its report is results/quick/report.html"
 	@echo "make test, make test-fast    run all tests, or those that take a minute together"
 	@echo "make check                   run linters and types"
-	@echo "make gpu [BATCH=4096]        test and measure a GPU"
+	@echo "make gpu [BATCH=4096] [OUT=results] test and measure a GPU; where nothing can be installed, with"
+	@echo "                             STAMP= BIN=FOLDER, where the python is that has the packages"
 	@echo "make .venv/.installed        make the virtual environment, as all of these do first"
 	@echo "python -m kancore            list the commands of the package"
 

@@ -1,5 +1,6 @@
 """Tests marked gpu are rehearsed without one: their fixtures, sizes, calls and what they expect."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -31,6 +32,21 @@ def test_every_test_of_a_gpu_passes_on_a_pretended_one(file, tmp_path):
     cases = [*ElementTree.parse(results).iter("testcase")]
     assert {each.get("message") for case in cases for each in case} <= SKIPPED
     assert len(cases) > 10
+
+
+def test_a_test_that_fails_keeps_the_benchmark_from_nothing(tmp_path):
+    """And only files with tests of a GPU are read, with whichever Python is there."""
+    python, told = tmp_path / "python", tmp_path / "told"
+    python.write_text(f'#!/bin/sh\necho "$*" >>{told}\ncase "$*" in *pytest*) exit 1; esac\n')
+    python.chmod(0o755)
+    command = ["make", "gpu", "STAMP=", f"BIN={tmp_path}", "BATCH=64"]
+    environment = os.environ | {"OUT": str(tmp_path / "out")}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode != 0
+    tests, benchmark = told.read_text().splitlines()
+    assert {*FILES} <= {*tests.split()}
+    assert len(tests.split()) < 15
+    assert f"--batch 64 --seconds 0.3 --most 150 --out {tmp_path}/out/bench_gpu.md" in benchmark
 
 
 def test_each_test_that_only_a_gpu_can_run_is_there_and_says_why():

@@ -238,7 +238,7 @@ class Report:
     def add_table(
         self,
         title: str,
-        rows: Iterator[dict],
+        rows: Iterator[dict] | Iterator[dict | str],
         present: Callable[[pd.DataFrame], pd.DataFrame] = lambda table: table,
         most: float = inf,
     ) -> pd.DataFrame | None:
@@ -249,7 +249,7 @@ class Report:
         title
             Its title.
         rows
-            Its rows, measured one by one.
+            Its rows, measured one by one; a line where one could not be measured.
         present
             Makes of rows what is to be read.
         most
@@ -264,13 +264,17 @@ class Report:
         note, began = "", time.monotonic()
         try:
             for row in rows:
-                found.append(row)
-                self._write([*self._parts, _markdown(title, present(pd.DataFrame(found)))])
+                if isinstance(row, str):
+                    note += f"\n\nWithout {row}"
+                    self.failed = True
+                else:
+                    found.append(row)
+                    self._write([*self._parts, _markdown(title, present(pd.DataFrame(found)))])
                 if time.monotonic() - began > most:
-                    note = f"\n\nStopped after {most:.0f} seconds."
+                    note += f"\n\nStopped after {most:.0f} seconds."
                     break
         except Exception as error:  # of any kind: the other tables are to be measured
-            note = f"\n\nStopped by an error: {type(error).__name__}: {error}"
+            note += f"\n\nStopped by an error: {type(error).__name__}: {error}"
             traceback.print_exc()
             self.failed = True
         table = present(pd.DataFrame(found)) if found else None
@@ -304,7 +308,7 @@ def main(
     most: float = inf,
     config: Path = Path("config.yaml"),
     study: str = "paper",
-    precisions: Sequence[Literal["highest", "high", "medium"]] = ("high", "highest", "medium"),
+    precisions: Sequence[Literal["highest", "high", "medium"]] = ("high", "medium", "highest"),
 ) -> None:
     """Measure one table after the other.
 

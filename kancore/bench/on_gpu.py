@@ -2,6 +2,7 @@
 
 import gc
 import time
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -229,8 +230,10 @@ def _typical(step: Callable[[], None], seconds: float, warm_up: int) -> float:
 
 def study_rows(
     sweeps: Iterable[tuple[Sweep, Shape, str]], digits: str, seconds: float, compiled: bool = False
-) -> Iterator[dict]:
+) -> Iterator[dict | str]:
     """Give a row for each sweep of `distinct`, with the minutes that it takes on all its data.
+
+    Of a sweep that cannot be trained it is a line that says why: larger ones follow.
 
     Parameters
     ----------
@@ -247,8 +250,13 @@ def study_rows(
         gc.collect()
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
-        with precision(digits):
-            each, evaluation, parts = measured(sweep, size, seconds, compiled)
+        try:
+            with precision(digits):
+                each, evaluation, parts = measured(sweep, size, seconds, compiled)
+        except Exception as error:
+            traceback.print_exc()
+            yield f"{sweep.name}: {type(error).__name__}: {error}"
+            continue
         count = sweep.epochs * (size.train // min(sweep.batch_size, size.train))
         evaluations = -(-sweep.epochs // sweep.evaluate_every)
         work = step_work(sweep, size)

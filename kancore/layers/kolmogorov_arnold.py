@@ -176,7 +176,8 @@ class KALayer(KernelLayer):
         on_cpu = not self.products_in_bfloat16 and local_support.applies_to(x, self.edges)
         if self.update is not None or on_cpu:
             return local_support.product(x, *how, self.background, placement, self.update)
-        if placement is None and on_chip.applies_to(x, self.edges) and not transforms.active():
+        plain = placement is None and not transforms.active()  # asked first: kernels are tried
+        if plain and on_chip.applies_to(x, self.edges):
             return on_chip.product(x, *how, self.products_in_bfloat16)
         return dense.product(x, *how, placement, self.products_in_bfloat16)
 

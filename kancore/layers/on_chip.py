@@ -24,6 +24,7 @@ from kancore.layers import (
     triton_operators,  # noqa: F401 -- makes the operators
 )
 from kancore.layers.dense import Edges, Grid
+from kancore.machine.out_of_memory import is_out_of_memory
 
 # Whether layers may use the kernels; the benchmark says no, to measure what they are worth.
 ENABLED = True
@@ -47,7 +48,7 @@ def applies_to(x: Tensor, edges: Edges) -> bool:
     ):
         return False
     if device == "cuda" and not (torch.compiler.is_compiling() or transforms.without_numbers(x)):
-        if (why := missing()) is not None:
+        if (why := missing(x.device)) is not None:
             warnings.warn(f"KANs train in plain PyTorch: {why}", stacklevel=2)
         return why is None
     # Nothing is computed on the device meta, so shapes do.
@@ -63,18 +64,22 @@ def _within_reach(x: Tensor, edges: Edges) -> bool:
 
 
 @cache
-def missing() -> str | None:
-    """Say what the kernels lack on this machine's GPU, by trying one; ``None`` for nothing."""
+def missing(gpu: torch.device) -> str | None:
+    """Say what the kernels lack on a GPU, by trying one; ``None`` for nothing."""
     if not TRITON:
         return "Triton is not installed"
+    if torch.version.hip:
+        return "the kernels are for GPUs of NVIDIA"
     x, coefficients, base = (
-        torch.ones(1, *ones, device="cuda") for ones in ((1,), (1, 4, 1), (1, 1))
+        torch.ones(1, *ones, dtype=torch.float32, device=gpu) for ones in ((1,), (1, 4, 1), (1, 1))
     )
     try:
         how = "relu", 1, 3, -1.0, 1.0, False
         y = torch.ops.kancore.ka_product(x, coefficients, base, None, *how)
         y.item()
     except Exception as error:  # of a compiler, of headers, of a driver: there are many kinds
+        if is_out_of_memory(error):  # fewer networks may have room
+            raise
         return f"Triton cannot make or run kernels here: {str(error).strip().splitlines()[0]}"
     return None
 

@@ -6,6 +6,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -15,6 +16,8 @@ from kancore.machine.locks import first_free
 # Share of a GPU's free memory that networks are planned into; the rest goes to libraries' own
 # memory and to pieces between what is used.
 PLANNED_SHARE = 0.9
+# What a GPU raises that does not work; the last where it is another one of several.
+_FAULTS = AssertionError, RuntimeError, torch.cuda.DeferredCudaCallError
 
 
 def visible_gpus() -> list[str]:
@@ -30,7 +33,7 @@ def _name(number: int, listed: list[str]) -> str:
     """Name a GPU by its UUID: jobs of Slurm and of containers each have a number 0."""
     if listed and listed[0].startswith("MIG-"):  # a part, of which the whole has the UUID
         return listed[0]
-    with suppress(AssertionError, AttributeError, RuntimeError):
+    with suppress(AttributeError, *_FAULTS):
         return f"GPU-{torch.cuda.get_device_properties(number).uuid}"
     return listed[0] if listed and listed[0] else str(number)
 
@@ -41,9 +44,19 @@ def unable(device: torch.device) -> str | None:
         ones = torch.ones(16, 16, device=device)
         if float((ones @ ones).sum()) == 16**3:
             return None
-    except (AssertionError, RuntimeError) as error:  # no kernels for it, an old driver, no memory
+    except _FAULTS as error:  # no kernels for it, an old driver, no memory
         return str(error).strip().partition("\n")[0]
     return "a product of matrices is wrong on it"
+
+
+@cache
+def cannot_compile(device: torch.device) -> str | None:
+    """Say why `torch.compile` makes no programs for a device; ``None`` if it does."""
+    try:
+        torch.compile(lambda x: 2 * x + 1)(torch.ones(4, device=device))
+    except Exception as error:  # of a compiler, of headers, of Triton: there are many kinds
+        return str(error).strip().partition("\n")[0]
+    return None
 
 
 @contextmanager

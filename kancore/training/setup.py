@@ -1,6 +1,7 @@
 """What a training is made of, but for the loop: splits, stacks, objective, checkpoints."""
 
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from kancore import objectives
 from kancore.data.dataset import Dataset
+from kancore.machine.devices import cannot_compile
 from kancore.machine.interruption import Stopped
 from kancore.schemes import Keep, Trained
 from kancore.training.builder import Builder
@@ -76,7 +78,10 @@ class Setup:
         self.keep = keep
         self.objective = import_module(objectives.MODULES[sweep.objective])
         self.losses = self.objective.losses
-        if compiled and not sweep.architecture.own:  # what that does may not be compiled
+        compiled = compiled and not sweep.architecture.own  # what that does may not be compiled
+        if compiled and (why := cannot_compile(self.device)) is not None:
+            warnings.warn(f"steps are not compiled: {why}", stacklevel=2)
+        elif compiled:
             torch.compiler.reset()  # what it compiled for other sweeps counts against a limit
             mode = "reduce-overhead" if self.device.type == "cuda" else "default"
             self.losses = torch.compile(self.losses, mode=mode)

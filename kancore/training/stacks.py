@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from kancore.machine.out_of_memory import is_out_of_memory
 from kancore.schemes import Scheme
 from kancore.training import checkpoints
 from kancore.training.builder import Builder
@@ -172,6 +173,7 @@ class Stacks:
         while not _fits(work):
             self._state = None  # frees its memory
             if self._device.type == "cuda":
+                torch.compiler.reset()  # CUDA graphs keep the memory that they were made in
                 torch.cuda.empty_cache()
             whole, *later = self._saved() or self._left
             self._left = [*self._halves(whole), *later]
@@ -220,15 +222,8 @@ def _fits(work: Callable[[], None]) -> bool:
     """
     try:
         work()
-    except RuntimeError as error:
-        if not _out_of_memory(error):
+    except Exception as error:
+        if not is_out_of_memory(error):
             raise
         return False
     return True
-
-
-def _out_of_memory(error: RuntimeError) -> bool:
-    """Tell whether a device had too little memory, by what PyTorch, CUDA and Triton say."""
-    return isinstance(error, torch.OutOfMemoryError) or any(
-        words in str(error) for words in ("out of memory", "_STATUS_ALLOC_FAILED")
-    )

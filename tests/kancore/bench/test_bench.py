@@ -7,13 +7,15 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 import torch
+import yaml
 
 from kancore.bench import __main__ as program
-from kancore.bench import accuracy, hsic, kernels, measure, ours, peers
+from kancore.bench import accuracy, hsic, kernels, measure, on_gpu, ours, peers
 from kancore.bench.measure import growth, interleaved
 from kancore.data import mnist_sample
 from kancore.layers.splines import basis
 from kancore.objectives.hsic_bottleneck import losses
+from kancore.studies.config import resolve
 
 
 @pytest.mark.parametrize("degree", range(1, 6))
@@ -162,6 +164,27 @@ def test_what_was_measured_stays_when_a_table_ends_in_an_error(tmp_path, capsys)
     assert "| b | 2 |" in text
     assert report.failed
     assert text.strip() in capsys.readouterr().out
+
+
+def test_what_cannot_be_measured_is_told_and_others_follow(tmp_path, monkeypatch):
+    def measured(sweep, *_):
+        if sweep.name == "large":
+            raise RuntimeError("CUDA error")
+        return 1.0, 1.0, 1
+
+    monkeypatch.setattr(on_gpu, "measured", measured)
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda: None)
+    settings = yaml.safe_load(Path("config.yaml").read_text()) | {"study": "paper"}
+    (first, size, names), *_ = on_gpu.distinct(resolve(settings))
+    broken = SimpleNamespace(name="large")
+    out = tmp_path / "bench.md"
+    report = program.Report(out)
+    works = first, size, names
+    sweeps = works, (broken, size, ""), works
+    table = report.add_table("Sweeps", on_gpu.study_rows(sweeps, "high", 0))
+    assert len(table) == 2
+    assert report.failed
+    assert out.read_text().endswith("\n\nWithout large: RuntimeError: CUDA error\n")
 
 
 def test_a_table_begins_no_row_after_its_time():

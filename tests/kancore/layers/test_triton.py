@@ -15,7 +15,7 @@ import torch
 
 from kancore.bench import compilation
 from kancore.bench.on_gpu import LAYERS
-from kancore.layers import on_chip
+from kancore.layers import local_support, on_chip
 from kancore.layers.dense import Edges
 from kancore.layers.kolmogorov_arnold import KALayer
 
@@ -151,7 +151,7 @@ def test_a_driver_is_asked_once_for_each_gpu(monkeypatch):
 
 def on(device, dtype=torch.float32, elements=1):
     """Stand for a tensor on a device that need not be there."""
-    place = SimpleNamespace(type=device)
+    place = torch.device(device)
     return SimpleNamespace(
         device=place,
         dtype=dtype,
@@ -183,7 +183,7 @@ def test_without_triton_one_line_says_so(monkeypatch):
 
 @pytest.mark.usefixtures("untried")
 def test_without_a_compiler_one_line_says_so(monkeypatch):
-    def ones(*shape, device):
+    def ones(*shape, dtype, device):
         return torch.zeros(*shape)
 
     def kernel(*arguments):
@@ -201,9 +201,56 @@ def test_without_a_compiler_one_line_says_so(monkeypatch):
         monkeypatch.setattr(torch.ops.kancore, "ka_product", None)
 
 
+@pytest.mark.usefixtures("untried")
+def test_kernels_are_tried_on_the_gpu_of_the_inputs(monkeypatch):
+    """Another one may be broken, which is why a job has this one, or be of another job."""
+    made, said = [], ["Triton Error [CUDA]: out of memory"]
+
+    def ones(*shape, **how):
+        made.append(how)
+        return torch.zeros(*shape)
+
+    def kernel(*arguments):
+        if said:
+            raise RuntimeError(said.pop())
+        return torch.zeros(1)
+
+    monkeypatch.setattr(on_chip, "TRITON", True)
+    monkeypatch.setattr(on_chip.torch, "ones", ones)
+    monkeypatch.setattr(torch.ops.kancore, "ka_product", kernel)
+    with pytest.raises(RuntimeError, match="out of memory"):  # fewer networks may have room
+        on_chip.applies_to(on("cuda:1"), edges_on("cuda:1"))
+    assert on_chip.applies_to(on("cuda:1"), edges_on("cuda:1"))
+    # Whatever type is the default, kernels are for this one.
+    assert made == 6 * [{"dtype": torch.float32, "device": torch.device("cuda", 1)}]
+    assert on_chip.applies_to(on("cuda:0"), edges_on("cuda:0"))
+    assert made[-1]["device"] == torch.device("cuda", 0)
+
+
+@pytest.mark.usefixtures("untried")
+def test_gpus_of_others_have_no_kernels(monkeypatch):
+    monkeypatch.setattr(on_chip, "TRITON", True)
+    monkeypatch.setattr(torch.version, "hip", "7.0")
+    with pytest.warns(UserWarning, match="^KANs train in plain PyTorch: the kernels are for"):
+        assert not on_chip.applies_to(on("cuda"), edges_on("cuda"))
+
+
+def test_kernels_are_not_tried_within_a_transform(monkeypatch):
+    """What fails there would be taken for a lack of the machine."""
+    layer, x = KALayer(3, 4), torch.randn(5, 3)
+    layer.initialize(0, "kaiming_normal", torch.Generator())
+    monkeypatch.setattr(local_support, "LIBRARY", None)
+    expected = layer(x)
+    monkeypatch.setattr(on_chip, "applies_to", None)
+    with pytest.raises(TypeError, match="not callable"):
+        layer(x)
+    found = torch.func.vmap(layer)(x.unsqueeze(1))
+    torch.testing.assert_close(found.squeeze(2).transpose(0, 1), expected)
+
+
 def test_kernels_are_for_float32_on_one_device(monkeypatch):
     monkeypatch.setattr(on_chip, "TRITON", True)
-    monkeypatch.setattr(on_chip, "missing", lambda: None)
+    monkeypatch.setattr(on_chip, "missing", lambda gpu: None)
     assert on_chip.applies_to(on("cuda"), edges_on("cuda"))
     assert not on_chip.applies_to(on("cuda", torch.float64), edges_on("cuda"))
     assert not on_chip.applies_to(on("cuda"), edges_on("cuda", torch.float64))

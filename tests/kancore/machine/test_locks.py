@@ -217,6 +217,22 @@ def test_a_gpu_that_cannot_multiply_is_left(machine, monkeypatch, capsys):
         pass
 
 
+def test_a_broken_gpu_is_told_however_it_fails(machine, monkeypatch, capsys):
+    real = devices.unable
+    machine(1)
+    monkeypatch.setattr(devices, "unable", real)
+
+    def broken(*_, **__):
+        raise torch.cuda.DeferredCudaCallError("CUDA call failed lazily at initialization\nmore")
+
+    monkeypatch.setattr(torch.cuda, "get_device_properties", broken)
+    monkeypatch.setattr(devices.torch, "ones", broken)
+    with devices.lease("auto") as device:
+        assert device == torch.device("cpu")
+    told = "training on the CPU: cuda:0: CUDA call failed lazily at initialization\n"
+    assert capsys.readouterr().err == told
+
+
 def test_devices_that_are_not_used_are_told(machine, monkeypatch, capsys):
     machine(2)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)  # an old driver

@@ -12,6 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from kancore.data.dataset import rows, split
 from kancore.data.preparation import make_dataset, take
 from kancore.layers import local_support, products
+from kancore.machine import devices
 from kancore.machine.interruption import Stopped
 from kancore.networks import build, parts
 from kancore.objectives.backprop import cross_entropy, losses
@@ -28,6 +29,7 @@ from kancore.training.builder import Builder
 from kancore.training.loop import Training
 from kancore.training.progress import progress
 from kancore.training.resources import Shape, memory_mb
+from kancore.training.stacks import Stacks
 
 RATES = (0.05, 0.005)
 WILD = 1e30
@@ -351,6 +353,36 @@ def test_out_of_memory_splits_the_stack(where, allowed, saved, dataset, tmp_path
     history = pd.DataFrame(split.run())
     assert len(split.state.schemes) <= allowed
     pd.testing.assert_frame_equal(history, undisturbed, rtol=1e-3, atol=1e-6)
+
+
+def test_graphs_are_forgotten_with_what_did_not_fit(monkeypatch):
+    """They would keep the memory that they were made in."""
+    done, whole = [], {"schemes": 4 * [{}]}
+
+    def work():
+        done.append("work")
+        if len(done) == 1:
+            raise RuntimeError("CUDA error: out of memory")
+
+    monkeypatch.setattr(torch.compiler, "reset", lambda: done.append("reset"))
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: done.append("empty_cache"))
+    stacks = Stacks.__new__(Stacks)
+    stacks._device, stacks._checkpoint, stacks._left = torch.device("cuda"), None, [whole]
+    stacks._until_it_fits(work)
+    assert done == ["work", "reset", "empty_cache", "work"]
+    assert [len(part["schemes"]) for part in stacks._left] == [2, 2]
+
+
+def test_without_a_compiler_steps_are_not_compiled(dataset, monkeypatch):
+    def fail(*_, **__):
+        raise RuntimeError("Failed to find C compiler. Please specify via CC.\nand more")
+
+    monkeypatch.setattr(torch, "compile", fail)
+    devices.cannot_compile.cache_clear()
+    with pytest.warns(UserWarning, match=r"^steps are not compiled: Failed to find C compiler\."):
+        training = Training(sweep(), dataset, compiled=True)
+    devices.cannot_compile.cache_clear()
+    assert training.losses is training.objective.losses
 
 
 def test_parts_of_a_saved_stack_are_restored_without_the_whole(dataset, tmp_path):
