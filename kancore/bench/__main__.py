@@ -238,7 +238,7 @@ class Report:
     def add_table(
         self,
         title: str,
-        rows: Iterator[dict] | Iterator[dict | str],
+        rows: Iterator[dict | str],
         present: Callable[[pd.DataFrame], pd.DataFrame] = lambda table: table,
         most: float = inf,
     ) -> pd.DataFrame | None:
@@ -339,7 +339,7 @@ def main(
     def of(measure: Callable[[int, float, str], Iterator[dict]]) -> Iterator[dict]:
         return (row for size in sizes for row in measure(size, seconds, device))
 
-    def of_study(digits: str, compiled: bool) -> Iterator[dict]:
+    def of_study(digits: str, compiled: bool) -> Iterator[dict | str]:
         settings = yaml.safe_load(config.read_text()) | {"study": study}
         sweeps = on_gpu.distinct(resolve(settings))
         if digits == "medium":  # in which PyTorch's own products are those of high
@@ -360,8 +360,7 @@ def main(
                 for digits in precisions:
                     title = f"Sweeps of study {study}, one seed, products in {PRECISIONS[digits]}"
                     title += ", compiled" if compiled else ""
-                    rows = of_study(digits, compiled)
-                    table = report.add_table(title, rows, most=most)
+                    table = report.add_table(title, of_study(digits, compiled), most=most)
                     if table is not None and not compiled:
                         report.add(_markdown("Minutes of all these", on_gpu.totals(table)))
             case "kernels":
