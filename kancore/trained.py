@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from kancore import networks
 from kancore.data.labels import listed
 from kancore.machine.messages import reason
+from kancore.objectives.hsic_bottleneck import Readout
 from kancore.schemes import Architecture, Count
 from kancore.training.stored import read_networks
 
@@ -37,6 +38,8 @@ class Trained(nn.Module):
         ``[features]``, by which prepared features become its inputs.
     offset : Tensor or None
         float64 ``[features]``, what is taken from features to prepare them, if anything.
+    readout : kancore.objectives.hsic_bottleneck.Readout or None
+        What turns the network's outputs into logits, where HSIC has trained its output units.
     about : dict
         What the file says of it: ``dataset``, ``model``, ``depth``, ``optimizer``,
         ``learning_rate``, ``initialization``, ``seed``, ``epoch``, ``test_accuracy`` and others.
@@ -53,9 +56,10 @@ class Trained(nn.Module):
         std: Tensor,
         about: dict[str, Any],
         offset: Tensor | None = None,
+        readout: Readout | None = None,
     ):
         super().__init__()
-        self.network, self.about = network, about
+        self.network, self.about, self.readout = network, about, readout
         self.register_buffer("mean", mean)
         self.register_buffer("std", std)
         self.register_buffer("offset", offset)
@@ -91,8 +95,12 @@ class Trained(nn.Module):
 
     def prepared(self, x: Tensor) -> Tensor:
         """Map features as they lie in a prepared data set, without `offset`, to logits."""
-        inputs = (x.to(self.mean.dtype) - self.mean) / self.std
-        return self.network(inputs)[0]
+        return self.scaled((x.to(self.mean.dtype) - self.mean) / self.std)
+
+    def scaled(self, x: Tensor) -> Tensor:
+        """Map the network's inputs, which are scaled, to logits."""
+        outputs = self.network(x)
+        return (outputs if self.readout is None else self.readout(outputs))[0]
 
 
 def load(path: str | Path, trust: bool = False, **chosen: Any) -> Trained:
@@ -135,11 +143,13 @@ def _chosen(held: list[dict[str, Any]], trust: bool, chosen: dict[str, Any]) -> 
     """Build the first of some networks of which something holds."""
     found = [each for each in held if all(each.get(name) == chosen[name] for name in chosen)]
     if not found:
+        if not held:
+            raise ValueError("holds no network, as all runs have diverged")
         wanted = ", ".join(f"{name} = {value!r}" for name, value in chosen.items())
-        raise ValueError(f"holds {len(held)} networks, none with {wanted or 'any values'}")
+        raise ValueError(f"holds {len(held)} networks, none with {wanted}")
     about = found[0]
     state, mean, std = (about.pop(name) for name in ("network", "mean", "std"))
-    offset = about.pop("offset", None)
+    offset, readout = about.pop("offset", None), about.pop("readout", None)
     for name in _BUILT_OF:
         _check(name, about.get(name))
     architecture = Architecture.from_dict(about.pop("architecture"))
@@ -155,11 +165,14 @@ def _chosen(held: list[dict[str, Any]], trust: bool, chosen: dict[str, Any]) -> 
         raise ValueError(
             f"offset is {offset.dtype} {tuple(offset.shape)}, expected float64 {tuple(mean.shape)}"
         )
+    if readout is not None:
+        _check_readout(readout, about["outputs"])
+        readout = Readout(**{name: each[None] for name, each in readout.items()})
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         network = networks.build(architecture, features, classes, 1)
     # Whatever type is PyTorch's default.
     network.load_state_dict({name: each[None] for name, each in state.items()}, assign=True)
-    return Trained(network, mean, std, about, offset).eval()
+    return Trained(network, mean, std, about, offset, readout).eval()
 
 
 def _check(name: str, value: Any) -> None:
@@ -169,6 +182,14 @@ def _check(name: str, value: Any) -> None:
         first = error.errors()[0]
         where = ".".join(map(str, (name, *first["loc"])))
         raise ValueError(f"not a file of networks ({where}: {first['msg']})") from error
+
+
+def _check_readout(readout: dict[str, Tensor], outputs: int) -> None:
+    types = {"mean": torch.float64, "std": torch.float64, "units": torch.int64}
+    expected = {name: (dtype, (1, outputs)) for name, dtype in types.items()}
+    found = {name: (each.dtype, tuple(each.shape)) for name, each in readout.items()}
+    if found != expected or not 0 <= readout["units"].min() <= readout["units"].max() < outputs:
+        raise ValueError(f"readout is {found}, expected {expected} and units below {outputs}")
 
 
 def _check_tensors(

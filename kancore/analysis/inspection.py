@@ -60,7 +60,7 @@ def confusion(network: Trained, splits: Splits) -> np.ndarray:
     classes = len(network.about["class_names"])
     counts = torch.zeros(classes * (classes + 1), dtype=torch.int64)
     for x, y in splits.in_order("test", EVALUATION_BATCH):
-        told = network.network(x)[0].argmax(-1).clamp(max=classes)
+        told = network.scaled(x).argmax(-1).clamp(max=classes)
         counts += torch.bincount(y * (classes + 1) + told, minlength=len(counts))
     return counts.view(classes, classes + 1).numpy()
 

@@ -2,7 +2,8 @@
 
 ``losses(network, x, y, sweep)`` gives one loss a network, ``[S]``. An objective whose layers have
 losses of their own also has ``layer_nhsic``, of the same arguments: ``[S, layers]``. One whose
-outputs may be no logits has ``readout(batches, sweep)``, which finds what turns them into logits.
+outputs may be no logits has ``readout(batches, sweep)``, which finds the module that turns them
+into logits, or ``None`` where they are.
 """
 
 MODULES = {

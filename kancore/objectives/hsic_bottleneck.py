@@ -7,14 +7,14 @@ The output layer learns by cross-entropy ('format training' of Ma et al.), or it
 too and read by `readout` ('unformatted').
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from itertools import pairwise
 from math import exp
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from kancore.networks.network import Network
 from kancore.objectives.backprop import cross_entropy
@@ -65,8 +65,35 @@ def layer_nhsic(network: Network, x: Tensor, y: Tensor, sweep: Sweep) -> Tensor:
     return torch.stack(values, dim=1)
 
 
+class Readout(nn.Module):
+    """Reads classes from outputs of a stack of networks that `readout` is of.
+
+    Parameters
+    ----------
+    mean, std
+        Of the units on training data, float64 ``[S, 1, units]``.
+    units
+        That which stands for each class, ``[S, 1, classes]``, as many as there are units.
+    """
+
+    mean: Tensor
+    std: Tensor
+    units: Tensor
+
+    def __init__(self, mean: Tensor, std: Tensor, units: Tensor):
+        super().__init__()
+        self.register_buffer("mean", mean)
+        self.register_buffer("std", std)
+        self.register_buffer("units", units)
+
+    def forward(self, outputs: Tensor) -> Tensor:
+        """Turn outputs ``[S, batch, units]`` into logits: standardized units, by classes."""
+        standardized = ((outputs - self.mean) / self.std).to(outputs)
+        return standardized.gather(-1, self.units.expand_as(outputs))
+
+
 @torch.no_grad()
-def readout(batches: Iterable[tuple[Tensor, Tensor]], sweep: Sweep) -> Callable[[Tensor], Tensor]:
+def readout(batches: Iterable[tuple[Tensor, Tensor]], sweep: Sweep) -> Readout | None:
     """Find how to read classes from the outputs of networks.
 
     Units that HSIC has trained stand for classes in an order of their own. Each class gets one
@@ -83,12 +110,11 @@ def readout(batches: Iterable[tuple[Tensor, Tensor]], sweep: Sweep) -> Callable[
 
     Returns
     -------
-    callable
-        Turns outputs into logits of the classes, of the same shape: standardized units in the
-        order of the classes; or the outputs themselves, where cross-entropy has trained them.
+    Readout or None
+        ``None`` where cross-entropy has trained the outputs, which are logits then.
     """
     if _settings(sweep).output == "cross_entropy":
-        return lambda outputs: outputs
+        return None
     sums = squares = members = torch.zeros(())
     for outputs, y in batches:
         one_hot = F.one_hot(y, outputs.shape[-1]).double()
@@ -100,8 +126,7 @@ def readout(batches: Iterable[tuple[Tensor, Tensor]], sweep: Sweep) -> Callable[
     std = (variance + _VARIANCE_EPSILON).sqrt()
     members = members.unsqueeze(-1)
     by_class = (sums / members.clamp(min=1) - mean) / std * (members > 0)
-    units = _assign(by_class).unsqueeze(1)
-    return lambda outputs: ((outputs - mean) / std).to(outputs).gather(-1, units.expand_as(outputs))
+    return Readout(mean, std, _assign(by_class).unsqueeze(1))
 
 
 def _settings(sweep: Sweep) -> HsicBottleneck:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from types import ModuleType
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from kancore.machine.interruption import Stopped
 from kancore.networks.parts import EVALUATION_BATCH, evaluation_batch
@@ -20,7 +20,7 @@ def evaluate(
     sweep: Trained,
     objective: ModuleType,
     should_stop: Callable[[], bool],
-) -> list[dict]:
+) -> tuple[list[dict], nn.Module | None]:
     """Evaluate all networks of a stack after an epoch.
 
     Parameters
@@ -34,10 +34,12 @@ def evaluate(
 
     Returns
     -------
-    list of dict
+    rows : list of dict
         One row a network: its scheme, the epoch, and whether it has diverged; loss and accuracy on
         each split that has examples, ``layer_nhsic`` and ``outside_grid``, which are ``None`` where
         nothing is measured, or the network has diverged.
+    readout : Module or None
+        What turns the networks' outputs into logits, unless they are.
 
     Raises
     ------
@@ -46,13 +48,13 @@ def evaluate(
     """
     state.network.eval()
     epoch = state.step // splits.steps_per_epoch
-    measured = _measure(state, splits, sweep, objective, should_stop)
+    measured, readout = _measure(state, splits, sweep, objective, should_stop)
     losses = [values for name, values in measured.items() if name.endswith("_loss")]
     finite = torch.stack([state.loss, *losses]).isfinite().all(0).tolist()
     columns = {name: values.tolist() for name, values in measured.items()}
     columns["layer_nhsic"] = _layer_nhsic(state, splits, sweep, objective)
     columns["outside_grid"] = _outside_grid(state, splits, epoch == sweep.epochs)
-    return [
+    rows = [
         {
             **vars(scheme),
             "epoch": epoch,
@@ -61,6 +63,7 @@ def evaluate(
         }
         for index, scheme in enumerate(state.schemes)
     ]
+    return rows, readout
 
 
 @torch.inference_mode()
@@ -70,8 +73,8 @@ def _measure(
     sweep: Trained,
     objective: ModuleType,
     should_stop: Callable[[], bool],
-) -> dict[str, Tensor]:
-    """Mean loss and accuracy of each network on each split, all ``[S]`` in float64."""
+) -> tuple[dict[str, Tensor], nn.Module | None]:
+    """Mean loss and accuracy of each network on each split, all ``[S]`` in float64; readout."""
     size = evaluation_batch(sweep, len(state.loss), splits.features, splits.gpu_bytes)
 
     def outputs_of(split: str) -> Iterator[tuple[Tensor, Tensor]]:
@@ -82,18 +85,18 @@ def _measure(
             yield state.network(x), y
 
     find = getattr(objective, "readout", None)
-    read = find(outputs_of("train"), sweep) if find else lambda outputs: outputs
+    readout = find(outputs_of("train"), sweep) if find else None
     found: dict[str, Tensor] = {}
     for split, examples in splits.sizes.items():
         if not examples:
             continue
         loss, correct = state.loss.new_zeros(2, len(state.loss), dtype=torch.float64)
         for outputs, y in outputs_of(split):
-            logits = read(outputs)
+            logits = outputs if readout is None else readout(outputs)
             loss += cross_entropy(logits, y).double() * len(y)
             correct += (logits.argmax(-1) == y).sum(1)
         found |= {f"{split}_loss": loss / examples, f"{split}_accuracy": correct / examples}
-    return found
+    return found, readout
 
 
 def _layer_nhsic(

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from torch import nn
+
 from kancore.schemes import Keep
 from kancore.training.state import State
 
@@ -10,7 +12,9 @@ from kancore.training.state import State
 _ACCURACIES = ("train_accuracy", "validation_accuracy", "test_accuracy")
 
 
-def keep_best(state: State, rows: Sequence[Mapping[str, Any]], keep: Keep) -> None:
+def keep_best(
+    state: State, rows: Sequence[Mapping[str, Any]], keep: Keep, readout: nn.Module | None
+) -> None:
     """Keep networks that have now done better than ever before, as copies in the CPU's memory.
 
     The best evaluation is that with the highest accuracy on validation data, or on test data where
@@ -25,12 +29,15 @@ def keep_best(state: State, rows: Sequence[Mapping[str, Any]], keep: Keep) -> No
         Of an evaluation of all of them, in their order.
     keep
         Of each scheme ``all`` keeps its best, ``best`` keeps the best of all.
+    readout
+        What turns the networks' outputs into logits, unless they are; kept beside each.
     """
     found = [(_rank(row), index) for index, row in enumerate(rows) if not row["diverged"]]
     if keep == "best" and found:
         # Of equal ones the first in the stack.
         found = [max(found, key=lambda pair: pair[0])]
-    values = state.network.state_dict() if keep != "none" else {}
+    parts = {"network": state.network} | ({} if readout is None else {"readout": readout})
+    values = {name: part.state_dict() for name, part in parts.items()} if keep != "none" else {}
     for rank, index in found if keep != "none" else ():
         row, scheme = rows[index], vars(state.schemes[index])
         others = [each for each in state.kept if keep == "all" and each["scheme"] != scheme]
@@ -44,7 +51,10 @@ def keep_best(state: State, rows: Sequence[Mapping[str, Any]], keep: Keep) -> No
                 "scheme": dict(scheme),
                 "epoch": row["epoch"],
                 **{name: row.get(name) for name in _ACCURACIES},
-                "network": {name: each[index].cpu().clone() for name, each in values.items()},
+                **{
+                    part: {name: each[index].cpu().clone() for name, each in of_part.items()}
+                    for part, of_part in values.items()
+                },
             }
         )
 

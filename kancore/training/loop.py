@@ -54,9 +54,10 @@ class Training(Setup):
                 state.network.move_grids(inputs)
                 clock.training += clock.lap()
             if self._evaluates_after(epoch + 1):
-                rows = evaluate(state, splits, sweep, self.objective, self.should_stop)
+                how = self.objective, self.should_stop
+                rows, readout = evaluate(state, splits, sweep, *how)
                 state.rows += rows
-                keep_best(state, rows, self.keep)
+                keep_best(state, rows, self.keep, readout)
                 state.keep([index for index, row in enumerate(rows) if self._goes_on(row)])
                 state.loss.zero_()
                 clock.evaluation += clock.lap()

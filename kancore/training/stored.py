@@ -16,11 +16,12 @@ from kancore.machine.files import write_atomically
 from kancore.tables import sweep_key
 from kancore.training.loop import Training
 
+# What is several tensors, by their names.
+_PARTS = "network", "readout"
+
 
 def described(training: Training, dataset: Dataset, **origin: Any) -> list[dict]:
     """Describe the networks that a training has kept, for `write_networks`.
-
-    None where HSIC has trained the output units: which of them is which class, training data say.
 
     Parameters
     ----------
@@ -32,8 +33,6 @@ def described(training: Training, dataset: Dataset, **origin: Any) -> list[dict]
         The study, the experiment, the protocol and the digest of the code.
     """
     sweep, splits = training.sweep, training.splits
-    if sweep.hsic is not None and sweep.hsic.output == "hsic":
-        return []
     common = {
         **origin,
         **sweep_key(sweep),
@@ -65,7 +64,8 @@ def write_networks(path: Path, networks: Sequence[Mapping[str, Any]]) -> None:
     """Write networks as one safetensors file, best first.
 
     Tensors of network ``n`` are ``n.mean``, ``n.std``, ``n.network.NAME`` and, where features were
-    counted from another number than 0, ``n.offset``. The header's entry
+    counted from another number than 0, ``n.offset``; where HSIC has trained the output units,
+    ``n.readout.NAME`` of `kancore.objectives.hsic_bottleneck.Readout`. The header's entry
     ``networks`` says in JSON what each is; `kancore.load` reads it.
     """
     ranked = sorted(networks, key=lambda each: each["rank"], reverse=True)
@@ -73,10 +73,11 @@ def write_networks(path: Path, networks: Sequence[Mapping[str, Any]]) -> None:
     header = []
     for number, network in enumerate(ranked):
         held = {name: each for name, each in network.items() if isinstance(each, Tensor)}
-        held |= {f"network.{name}": each for name, each in network["network"].items()}
+        parts = [part for part in _PARTS if part in network]
+        for part in parts:
+            held |= {f"{part}.{name}": each for name, each in network[part].items()}
         arrays |= {f"{number}.{name}": each.contiguous().numpy() for name, each in held.items()}
-        held["network"] = network["network"]
-        header.append({name: value for name, value in network.items() if name not in held})
+        header.append({name: network[name] for name in network if name not in {*held, *parts}})
     content = save(arrays, {"networks": json.dumps(header)})
     write_atomically(path, lambda part: part.write_bytes(content))
 
@@ -99,7 +100,7 @@ def read_networks(path: Path) -> list[dict]:
             number, _, rest = name.partition(".")
             kind, _, own = rest.partition(".")
             if own:
-                header[int(number)]["network"][own] = tensor
+                header[int(number)].setdefault(kind, {})[own] = tensor
             else:
                 header[int(number)][kind] = tensor
     except (SafetensorError, KeyError, ValueError, TypeError, IndexError) as error:

@@ -193,8 +193,7 @@ def test_a_network_without_finite_outputs_disturbs_no_other():
 
 
 def test_logits_that_cross_entropy_trains_are_read_as_they_are():
-    outputs = torch.randn(2, 5, 3)
-    assert torch.equal(readout([], sweep())(outputs), outputs)
+    assert readout([], sweep()) is None
 
 
 @pytest.mark.slow

@@ -8,12 +8,14 @@ import pytest
 import torch
 
 import kancore
+from kancore.analysis.inspection import confusion
 from kancore.data import digits, own
 from kancore.data.dataset import load, save
 from kancore.data.preparation import make_dataset
 from kancore.predict import _features, predict
 from kancore.schemes import Architecture, HsicBottleneck, Sweep
 from kancore.training.loop import Training
+from kancore.training.splits import Splits
 from kancore.training.stored import described, read_networks, write_networks
 
 KAN = Architecture("kan", (6,), degree=3, grid_size=4, grid_range=(-1.0, 1.0), dropout=0.2)
@@ -66,11 +68,34 @@ def test_each_run_s_network_predicts_as_accurately_as_its_best_evaluation(
     assert [about[name] for name in names] == [best[name] for name in names]
 
 
-def test_networks_of_the_bottleneck_are_kept_where_their_outputs_are_classes():
-    given = sweep(MLP, "hsic", hsic=HsicBottleneck())
-    assert len(trained(given, "all")[1]) == 4
-    given = sweep(MLP, "hsic", hsic=HsicBottleneck(output="hsic"))
-    assert trained(given, "all")[1] == []
+@pytest.mark.parametrize("architecture", [KAN, MLP, WIDE], ids=lambda each: each.name)
+def test_networks_whose_output_units_hsic_trains_are_kept_with_what_reads_them(
+    tmp_path, architecture
+):
+    """Loss and accuracy are those of the table, whatever unit stands for a class."""
+    given = sweep(architecture, "hsic", hsic=HsicBottleneck(output="hsic"), epochs=3)
+    rows, networks, data = trained(given, "all")
+    path = tmp_path / "all.safetensors"
+    write_networks(path, networks)
+    assert len(networks) == 4
+    for scheme, of_run in rows.groupby(["optimizer", "learning_rate"]):
+        best = of_run.loc[of_run["validation_accuracy"].idxmax()]
+        found = kancore.load(path, **dict(zip(("optimizer", "learning_rate"), scheme, strict=True)))
+        assert accuracy(found, data.x_test, data.y_test) == best["test_accuracy"]
+        with torch.no_grad():
+            loss = torch.nn.functional.cross_entropy(found(data.x_test), data.y_test)
+        assert loss.item() == pytest.approx(best["test_loss"], rel=1e-5)
+        names = np.array(found.class_names)[data.y_test.numpy()]
+        table = predict(found, data.x_test.numpy())
+        assert (table["label"] == names).mean() == best["test_accuracy"]
+        splits = Splits(given, data, torch.device("cpu"))
+        counts = confusion(found, splits)
+        assert counts.trace() / counts.sum() == best["test_accuracy"]
+    assert best["test_accuracy"] > 0.5
+    networks[0]["readout"]["units"][0, 0] = 99
+    write_networks(path, networks[:1])
+    with pytest.raises(ValueError, match=r"all\.safetensors: readout is .*units below"):
+        kancore.load(path)
 
 
 def test_predictions_name_the_classes_and_add_up(tmp_path):
@@ -142,6 +167,9 @@ def test_files_that_are_none_and_networks_that_are_not_there_are_told(tmp_path):
     write_networks(path, networks)
     with pytest.raises(ValueError, match="holds 1 networks, none with seed = 7"):
         kancore.load(path, seed=7)
+    write_networks(path, [])
+    with pytest.raises(ValueError, match="holds no network, as all runs have diverged"):
+        kancore.load(path)
     networks[0]["architecture"]["model"] = "os:system"
     write_networks(path, networks)
     with pytest.raises(ValueError, match=r"a network of os:system.*expected trust=True"):
