@@ -250,7 +250,7 @@ class HsicBottleneck:
 
     term: Literal["n", "x", "h"] = "x"
     weight: Positive = 100.0
-    sigma: Positive = 2.0
+    sigma: Annotated[float, Gt(0), Le(1e6)] = 2.0
     scale_by_dimension: bool = True
     label_kernel: Literal["gaussian", "student"] = "gaussian"
     output: Literal["cross_entropy", "hsic"] = "cross_entropy"

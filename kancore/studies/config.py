@@ -242,6 +242,10 @@ def _check_choices(settings: Mapping[str, Any]) -> None:
         epochs = for_objective(settings, "epochs", objective, *names)
         if choose(warmup := settings["warmup_epochs"], *names) > epochs:
             raise _error(["warmup_epochs"], warmup, f"at most the {epochs} epochs")
+        batch = for_objective(settings, "batch_size", objective, *names)
+        ours = objective == "backprop" and ":" not in names[0]
+        if ours and batch < 2 and choose(settings["batch_norm"], *names):
+            raise _error(["batch_size"], batch, "2 at least, as there is batch_norm")
 
 
 def _check_names(path: list, value: Any, known: Sequence[str]) -> None:

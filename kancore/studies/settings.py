@@ -175,7 +175,10 @@ _SETTINGS = {
     "audit": _keys(departures=_NAMES, settings="Settings"),
     "stability": _keys(train=_NAMES, settings="Settings", factors=_CHANGES),
     "hsic": _keys(
-        **_fields(HsicBottleneck), batch_size=_by_name(Count), epochs=_by_name(Count | None)
+        **_fields(HsicBottleneck),
+        # It compares the examples of a batch.
+        batch_size=_by_name(Annotated[int, Interval(ge=2, le=10**9)]),
+        epochs=_by_name(Count | None),
     ),
     "follow_ups": _keys(
         experiments=_some(Literal[FOLLOW_UPS]),

@@ -243,6 +243,22 @@ def test_the_authors_settings_of_hsic():
         study(datasets=["digits"], hsic={"weight": {"mnist": 200}})
 
 
+def test_batches_of_one_are_refused_where_examples_of_a_batch_are_compared():
+    kans = {"kan": "after_activation", "default": None}
+    for changes, words in (
+        ({"hsic": {"batch_size": 1}}, "hsic.batch_size is 1; expected a whole number from 2"),
+        (
+            {"batch_size": 1, "batch_norm": kans},
+            "batch_size is 1; expected 2 at least, as there is batch_norm",
+        ),
+        ({"hsic": {"sigma": 1e30}}, "hsic.sigma is 1e.30; expected "),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            study(**changes)
+    study(batch_size=1)
+    study(batch_size=1, models=["mlp"], batch_norm=kans, stability={"train": []})
+
+
 def test_networks_that_hsic_trains_are_normalized_as_it_says():
     def architectures(**settings):
         settings = {"datasets": ["mnist"], "objectives": ["backprop", "hsic"]} | settings
