@@ -335,7 +335,7 @@ def _on_training(thresholds: Thresholds) -> tuple[Claim, ...]:
             "C5",
             "KANs and MLPs of one depth, with several schemes",
             Part(
-                "Best less median scheme: of a KAN less that of the MLP of the same depth",
+                "Best minus median scheme: a KAN's minus that of the MLP of the same depth",
                 comparing(_best_models, first="kan", second="mlp", value="spread"),
                 above=0,
                 over=DISPERSION,
@@ -394,7 +394,7 @@ def _on_training(thresholds: Thresholds) -> tuple[Claim, ...]:
             "C13",
             "KANs of neighbouring depths, with several schemes",
             Part(
-                "Best less median scheme: of a KAN with one more layer less that without it",
+                "Best minus median scheme: a KAN's minus that of a KAN with a layer less",
                 comparing(_deeper_spread, model="kan"),
                 above=0,
                 over=DISPERSION,
@@ -443,7 +443,7 @@ def _on_training(thresholds: Thresholds) -> tuple[Claim, ...]:
                 over=ALL_SCHEMES,
             ),
             Part(
-                "Best less median scheme: of a KAN less that of the wide MLP of its depth and size",
+                "Best minus median scheme: a KAN's minus that of the wide MLP of its size",
                 comparing(_best_models, value="spread", **wide),
                 above=0,
                 over=DISPERSION,
@@ -716,7 +716,7 @@ def _on_objectives(thresholds: Thresholds, concluded: Sequence[Claim]) -> tuple[
             "C14",
             "KANs under both objectives, with several schemes",
             Part(
-                "Best less median scheme of a KAN: under HSIC less under backpropagation",
+                "Best minus median scheme of a KAN: under HSIC minus under backpropagation",
                 comparing(_kan_objectives, table="best", value="spread"),
                 below=0,
                 over=DISPERSION,

@@ -1,5 +1,6 @@
 """Test accuracy of KANs by base activation (the paper's accuracy by activation)."""
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -25,7 +26,7 @@ def draw(table: pd.DataFrame) -> Figure:
     names, depths = style.in_order(runs["activation"]), style.in_order(runs["depth"])
     figure, panels = style.panels(style.in_order(runs["dataset"]), 3, 2.6)
     looks: dict[str, Look] = {
-        name: {"color": style.PALETTE[place], "marker": _MARKERS[place], "ms": 6, "mec": "white"}
+        name: {"color": style.OTHERS[place], "marker": _MARKERS[place], "ms": 6, "mec": "white"}
         for place, name in enumerate(names)
     }
     for dataset, axes in panels.items():
@@ -49,14 +50,17 @@ def draw(table: pd.DataFrame) -> Figure:
 
 
 def _describe(runs: pd.DataFrame) -> str:
-    """Count how often each activation has the highest mark of its data set and depth."""
+    """Count how often each activation has the highest mark, or one of them, of a depth."""
     marks = runs.groupby(["dataset", "depth", "activation"])["test_accuracy"].mean().dropna()
     if marks.empty:
         return "All runs diverged."
-    wins = marks.loc[marks.groupby(["dataset", "depth"]).idxmax()].reset_index()["activation"]
-    counts = wins.value_counts()
-    words = [f"{style.display_name(name)} {counts[name]}" for name in style.in_order(wins)]
-    return f"Highest of its data set and depth: {', '.join(words)} of {len(wins)} times."
+    groups = marks.groupby(["dataset", "depth"])
+    wins = marks[np.isclose(marks, groups.transform("max"), rtol=0, atol=1e-9)].reset_index()
+    counts = wins["activation"].value_counts()
+    words = [f"{style.display_name(name)} {counts[name]}" for name in style.in_order(counts.index)]
+    shared = len(wins) - groups.ngroups
+    ties = ", where a tie counts for each" if shared else ""
+    return f"Highest of its data set and depth: {', '.join(words)} of {groups.ngroups} times{ties}."
 
 
 def _draw_activation(

@@ -18,7 +18,7 @@ _FEW = 1000
 def draw(table: pd.DataFrame) -> Figure:
     """Draw a matrix for each model, in lines of panels for each data set.
 
-    Rows are true classes, columns those told. Colours are shares of a row; so are numbers, in
+    Rows are true classes, columns predicted ones. Colours are shares of a row; so are numbers, in
     percent, but of small data sets, where they count examples.
     """
     if table.empty:
@@ -49,7 +49,7 @@ def draw(table: pd.DataFrame) -> Figure:
         for axes in row[len(models) :]:
             axes.remove()
         row[0].set_ylabel(style.fold(style.display_name(name), height), fontweight="bold")
-    figure.supxlabel("Class that the network says", fontsize="medium")
+    figure.supxlabel("Predicted class", fontsize="medium")
     style.describe(figure, _describe(by_name))
     return figure
 

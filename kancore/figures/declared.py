@@ -23,7 +23,7 @@ FIGURES = {
     "verdicts": Declared("verdicts", "Claims", "verdicts on the claims"),
     "best_accuracy": Declared("runs", "Accuracy", "best scheme of each architecture"),
     "scheme_boxplots": Declared("runs", "Accuracy", "spread over schemes"),
-    "sensitivity": Declared("runs", "Accuracy", "best scheme less median scheme"),
+    "sensitivity": Declared("runs", "Accuracy", "what tuning gains"),
     "scheme_heatmaps": Declared("runs", "Accuracy", "optimizer and learning rate"),
     "learning_curves": Declared("history", "Training", "learning curves"),
     "best_epochs": Declared("runs", "Training", "best epochs"),

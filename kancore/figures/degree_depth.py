@@ -1,8 +1,6 @@
 """What a degree and what a layer brings, on a common axis of parameters."""
 
 import pandas as pd
-from matplotlib import colormaps
-from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
@@ -22,11 +20,7 @@ def draw(table: pd.DataFrame) -> Figure:
     runs = table[table["experiment"] == "width_degree"]
     runs = runs.assign(layers=runs["hidden_widths"].str.count("x") + 1)
     degrees = sorted(runs["degree"].unique())
-    # Light to dark as degrees rise; neither the lightest, not seen on white, nor the darkest.
-    colours = {
-        degree: to_hex(colormaps["viridis_r"](0.15 + 0.55 * place / max(1, len(degrees) - 1)))
-        for place, degree in enumerate(degrees)
-    }
+    colours = dict(zip(degrees, style.shades(len(degrees)), strict=True))
     figure, panels = style.panels(style.in_order(runs["dataset"]), 3, 2.7)
     keys = ["dataset", "layers", "degree", "parameters"]
     seeds = runs.groupby(keys)["test_accuracy"].agg(["mean", "min", "max"]).reset_index()

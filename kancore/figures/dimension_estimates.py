@@ -11,13 +11,13 @@ from kancore.figures.style import Look
 from kancore.intrinsic_dimension.estimates import MEASURED
 from kancore.intrinsic_dimension.subspaces import REFERENCE
 
-_MEASURED: Look = {"ls": "", "marker": "o", "ms": 5, "color": style.PALETTE[0]}
+_MEASURED: Look = {"ls": "", "marker": "o", "ms": 5, "color": style.OTHERS[2]}
 _PUBLISHED: Look = {
     "ls": "",
     "marker": "D",
     "ms": 6.5,
     "mfc": "none",
-    "mec": style.PALETTE[1],
+    "mec": style.INK,
     "mew": 1.2,
 }
 

@@ -44,7 +44,10 @@ def draw(table: pd.DataFrame) -> Figure:
             _draw_image(axes, image, most, f"unit {unit}")
         for axes in panels[len(images) :]:
             axes.remove()
-        _write(words, name, f"{style.display_name(model)}, {_BRANCHES[branch]}", most)
+        largest = f"{most:.2g}"
+        # Norms have no sign.
+        largest = f"up to {largest}" if branch == "spline" else f"\N{PLUS-MINUS SIGN}{largest}"
+        _write(words, name, f"{style.display_name(model)}, {_BRANCHES[branch]}", largest)
     style.describe(figure, _describe(table))
     return figure
 
@@ -59,14 +62,14 @@ def _image(unit) -> np.ndarray:
     return pixels.transpose(1, 2, 0)
 
 
-def _write(axes: Axes, dataset: str, what: str, most: float) -> None:
+def _write(axes: Axes, dataset: str, what: str, largest: str) -> None:
     size = mpl.rcParams["font.size"] - 1
     width, _ = mpl.rcParams["figure.figsize"]
     name, what = (
         style.fold(text, 0.2 * width, size) for text in (style.display_name(dataset), what)
     )
     axes.text(0, 1, name, va="top", fontsize=size, fontweight="bold")
-    axes.text(0, 0, f"{what}\n\N{PLUS-MINUS SIGN}{most:.2g}", va="bottom", fontsize=size)
+    axes.text(0, 0, f"{what}\n{largest}", va="bottom", fontsize=size)
     axes.set_axis_off()
 
 
@@ -83,7 +86,9 @@ def _draw_image(axes: Axes, image: np.ndarray, most: float, title: str) -> None:
 
 def _describe(table: pd.DataFrame) -> str:
     """Name the networks."""
-    names = []
-    for _, rows in table.drop_duplicates(["dataset", "model"]).groupby("model", sort=False):
-        names.append(style.network_names(rows, style.origin))
+    networks = table.drop_duplicates(["dataset", "model"])
+    names = [
+        style.network_names(networks[networks["model"] == model], style.origin)
+        for model in style.in_order(networks["model"])
+    ]
     return f"The weights are of {'; '.join(names)}."

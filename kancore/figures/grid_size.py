@@ -26,7 +26,7 @@ def draw(table: pd.DataFrame) -> Figure:
     figure, panels = style.panels(style.in_order(runs["dataset"]), 3, 2.4)
     looks: dict[str, Look] = {
         depth: {"color": colour, "marker": marker, "ms": 5}
-        for depth, colour, marker in zip(depths, style.palette(len(depths)), cycle(_MARKERS))
+        for depth, colour, marker in zip(depths, style.shades(len(depths)), cycle(_MARKERS))
     }
     for dataset, axes in panels.items():
         axes.set_xticks(range(len(sizes)), [str(size) for size in sizes])

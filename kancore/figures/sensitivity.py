@@ -1,4 +1,4 @@
-"""How much of the best scheme's accuracy a typical scheme lacks, with intervals."""
+"""How much more accurate the best scheme is than the median one, with intervals."""
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -9,7 +9,7 @@ from kancore.figures import style
 
 @style.styled
 def draw(table: pd.DataFrame) -> Figure:
-    """Draw the accuracy of the best scheme less that of the median scheme, in points.
+    """Draw the accuracy of the best scheme minus that of the median scheme, in points.
 
     One panel a data set; lines are 95% bootstrap intervals over schemes. An architecture all of
     whose schemes diverged has no mark.
@@ -26,7 +26,7 @@ def draw(table: pd.DataFrame) -> Figure:
     for axes in figure.axes:
         axes.axhline(0, color=style.GREY, lw=0.8)
         axes.yaxis.set_major_formatter(style.points)
-    figure.supylabel("Best less median scheme, points", fontsize="medium")
+    figure.supylabel("Best minus median scheme, points", fontsize="medium")
     interval = style.interval_handle("95% bootstrap interval over schemes")
     style.legend_above(figure, [*style.mark_handles(best, colours), interval])
     style.describe(figure, _describe(best))
@@ -43,6 +43,6 @@ def _describe(best: pd.DataFrame) -> str:
     if points.empty:
         return ""
     return (
-        f"In {(points > 0).sum()} of {len(points)} pairs the KAN lacks more than the MLP of the "
-        f"same depth and objective; the median difference is {points.median():+.1f} points."
+        f"In {(points > 0).sum()} of {len(points)} pairs a KAN gains more by tuning than the MLP "
+        f"of the same depth and objective; the median difference is {points.median():+.1f} points."
     )

@@ -11,12 +11,12 @@ from kancore.schemes import COMBINED
 
 _TITLES = {
     "median": "Median scheme, points",
-    "spread": "Best less median scheme, points",
+    "spread": "Best minus median scheme, points",
 }
 # Share of a row's height between the marks of depths.
 _STEP = 0.24
 _MARKERS = "osD^vPX"
-_POOLED = style.PALETTE[0]
+_POOLED = style.PALETTE[1]  # that of KANs
 
 
 @style.styled
@@ -37,7 +37,7 @@ def draw(table: pd.DataFrame) -> Figure:
     depths = style.in_order(set(table["depth"]) - {ALL})
     if len(depths) == 1:  # the same marks again
         depths = []
-    colours = dict(zip(depths, style.palette(len(depths) + 1)[1:], strict=True))
+    colours = dict(zip(depths, style.shades(len(depths)), strict=True))
     figure = Figure(
         figsize=(mpl.rcParams["figure.figsize"][0], 0.32 * len(factors) + 1.1),
         layout="constrained",

@@ -26,6 +26,8 @@ Look = dict[str, Any]
 # Okabe & Ito's palette, told apart by all common forms of colour vision; black is left out.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
 GREY = "#555555"
+# For what is no model, where the first three would be taken for models.
+OTHERS = (*PALETTE[3:6], "#999933", GREY)
 # Text and axes. Black itself is for medians alone, in every figure.
 INK = "#1d2328"
 MEDIAN = "#000000"
@@ -395,6 +397,13 @@ def palette(count: int) -> list[str]:
     more = max(0, count - len(PALETTE))
     hues = (hsv_to_rgb((place / more, 0.7, 0.7)) for place in range(more))
     return [*PALETTE, *(to_hex(tuple(hue)) for hue in hues)][:count]
+
+
+def shades(count: int) -> list[str]:
+    """So many colours from light to dark, for what has an order: degrees, depths."""
+    # Neither the lightest, not seen on white, nor the darkest.
+    places = (0.15 + 0.55 * place / max(1, count - 1) for place in range(count))
+    return [to_hex(mpl.colormaps["viridis_r"](place)) for place in places]
 
 
 def colours(models: Iterable[str]) -> dict[str, str]:

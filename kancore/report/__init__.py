@@ -18,6 +18,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from kancore.analysis.statistics import SCHEME, best_schemes
+from kancore.figures.declared import FIGURES
 from kancore.figures.style import NOTHING, display_name, in_order
 from kancore.report import audit as audit_tables
 from kancore.report import firmness as firmness_table
@@ -91,6 +92,9 @@ def contents(
     if stability:
         by_experiment["stability"] = stability["runs"]
     sizes = _sizes(datasets)
+    trained, tested = (_taken(settings, sizes, part) for part in ("train", "test"))
+    if trained != list(sizes["train"]) or tested != list(sizes["test"]):
+        sizes = sizes.assign(trained=trained, tested=tested)
     return {
         "study": study,
         "facts": _facts(runs, follow_ups, timings),
@@ -102,9 +106,9 @@ def contents(
         "firmness": firmness_table.variations(firmness),
         "own_models": verdicts.own_models(own_models) if own_models else None,
         "summary": tables.summary(best, keys),
-        "cautions": tables.cautions(best, _tested(settings, sizes)),
+        "cautions": tables.cautions(best, dict(zip(sizes["name"], tested, strict=True))),
         "figures": [
-            {**figure, "sample": _sample(by_experiment[figure["experiment"]])}
+            {**figure, "sample": _sample_of(figure, by_experiment)}
             for figure in figures
             if not _shows(figure["svg"]).startswith(NOTHING)
         ],
@@ -183,7 +187,7 @@ def _facts(
     share = f" ({diverged / everything:.1%})" if diverged else ""
     return [
         ("Data sets", "; ".join(map(display_name, in_order(runs["dataset"])))),
-        ("Architectures of a data set", f"{_architectures(runs):,}"),
+        ("Architectures of a data set", f"{_most(runs, [*_ARCHITECTURE, 'hidden_widths']):,}"),
         ("Schemes", count(SCHEME)),
         ("Seeds", count(["seed"])),
         ("Runs of the grid", f"{len(runs):,}"),
@@ -194,27 +198,41 @@ def _facts(
     ]
 
 
+def _sample_of(figure: Mapping[str, str], by_experiment: Mapping[str, pd.DataFrame]) -> str:
+    """Say from what a figure is drawn; of intrinsic dimensions, from no runs of the grid."""
+    table = FIGURES[figure["name"]].table if figure["name"] in FIGURES else ""
+    if table in ("landscapes", "intrinsic_dimension"):
+        return ""
+    sample = _sample(by_experiment[figure["experiment"]])
+    if table in ("verdicts", "firmness"):
+        apart = ("grid", "audit", "stability")
+        more = sum(len(runs) for name, runs in by_experiment.items() if name not in apart)
+        return f"{sample} Follow-ups: {more:,} runs." if more else sample
+    if table in ("confusion", "class_accuracy", "edges", "first_layers"):
+        return f"The networks are chosen among these: {sample}"
+    return sample
+
+
 def _sample(runs: pd.DataFrame) -> str:
     """Say from how many runs of what a figure is drawn."""
     counts = {
-        "run": len(runs),
         "data set": runs["dataset"].nunique(),
-        "architecture of each": _architectures(runs),
-        "scheme": len(runs.drop_duplicates(list(SCHEME))),
+        "architecture": _most(runs, [*_ARCHITECTURE, "hidden_widths"]),
+        "scheme": _most(runs, SCHEME),
+        "objective": runs["objective"].nunique(),
         "seed": runs["seed"].nunique(),
     }
-    words = [f"{n:,} {_plural(name) if n != 1 else name}" for name, n in counts.items()]
-    return f"n = {words[0]}: {', '.join(words[1:])}."
+    datasets, architectures, schemes, objectives, seeds = (
+        f"{n:,} {name}{'s' * (n != 1)}" for name, n in counts.items()
+    )
+    runs_of = f"{len(runs):,} run{'s' * (len(runs) != 1)}"
+    each = f"{architectures} and {schemes} of each, {objectives}, {seeds}"
+    return f"n = {runs_of}: {datasets}, {each}."
 
 
-def _plural(name: str) -> str:
-    noun, *rest = name.split(" of ")
-    return " of ".join([f"{noun}s", *rest])
-
-
-def _architectures(runs: pd.DataFrame) -> int:
-    """Count the architectures of a data set, of that which has most."""
-    different = runs.drop_duplicates(["dataset", *_ARCHITECTURE, "hidden_widths"])
+def _most(runs: pd.DataFrame, names: Iterable[str]) -> int:
+    """Count the architectures or schemes of a data set, of that which has most."""
+    different = runs.drop_duplicates(["dataset", *names])
     return int(different["dataset"].value_counts().max()) if len(different) else 0
 
 
@@ -236,14 +254,13 @@ def _sizes(datasets: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     )
 
 
-def _tested(settings: Mapping[str, Any], sizes: pd.DataFrame) -> dict[str, int]:
-    """Count the test examples of each data set that a study takes: the fewest of any model."""
-    taken = settings.get("test_examples")
-    found = {}
-    for row in sizes.itertuples():
-        wanted = [choose(taken, model, row.name) for model in settings.get("models", ("",))]
-        found[row.name] = min([row.test, *filter(None, wanted)])
-    return found
+def _taken(settings: Mapping[str, Any], sizes: pd.DataFrame, part: str) -> list[int]:
+    """Count the examples of each data set that a study takes: the fewest of any model."""
+    taken, models = settings.get(f"{part}_examples"), settings.get("models", ("",))
+    return [
+        min([there, *filter(None, (choose(taken, model, name) for model in models))])
+        for name, there in zip(sizes["name"], sizes[part], strict=True)
+    ]
 
 
 def _section(row: Any, follow_ups: pd.DataFrame, claims: Sequence) -> dict[str, Any]:
@@ -253,6 +270,9 @@ def _section(row: Any, follow_ups: pd.DataFrame, claims: Sequence) -> dict[str, 
         ("Classes", f"{row.classes:,}"),
         ("Training + test examples", f"{row.train:,} + {row.test:,}"),
     ]
+    used = getattr(row, "trained", row.train), getattr(row, "tested", row.test)
+    if used != (row.train, row.test):
+        facts.append(("Of these used", "{:,} + {:,}".format(*used)))
     chosen = follow_ups.loc[follow_ups["dataset"] == row.name, list(SCHEME)].head(1)
     for scheme in chosen.itertuples():
         words = display_name(scheme.initialization), display_name(scheme.optimizer)
@@ -287,8 +307,8 @@ def _stability(found: Mapping[str, Any], timings: pd.DataFrame) -> dict[str, Any
     return {
         "sample": _sample(found["runs"]),
         "advice": stability_tables.advice(found["effects"], found["combined"]),
-        "factors": stability_tables.factors(found["effects"], timings),
-        "outside": stability_tables.outside(found["effects"]),
+        "factors": stability_tables.factors(found["effects"], timings, found["combined"]),
+        "outside": stability_tables.outside(found["effects"], found["combined"]),
     }
 
 

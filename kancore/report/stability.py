@@ -23,10 +23,10 @@ _COLUMNS = {
     "outside_grid": ("Outside grid, %", 100),
 }
 _VERBS = {
-    "use": "raises the median scheme",
-    "avoid": "lowers the median scheme",
-    "no difference": "makes no difference that these runs show",
-    "unknown": "changes the median scheme of these few seeds, and perhaps of no others",
+    "use": "raises the median scheme by {} points",
+    "avoid": "lowers the median scheme by {} points",
+    "no difference": "shows no difference in the median scheme ({} points)",
+    "unknown": "moves the median scheme by {} points here, in too few seeds to tell",
 }
 
 
@@ -61,8 +61,8 @@ def advice(table: pd.DataFrame, chosen: list[str]) -> list[dict[str, Any]]:
         if each["factor"] == COMBINED:
             title = f"{title} ({together})"
         text = (
-            f"{_VERBS[each['advice']]}: by {median} points; the best scheme changes by {best}, the "
-            f"spread by {spread}."
+            f"{_VERBS[each['advice']].format(median)}, the best scheme by {best} and the spread "
+            f"between them by {spread}."
         )
         if each["except"]:
             places = "; ".join(f"{display_name(d)}, {display_name(n)}" for d, n in each["except"])
@@ -82,19 +82,21 @@ def _points(row: Mapping[str, float]) -> str:
     return value if pd.isna(row["low"]) else f"{value} [{low}, {high}]"
 
 
-def factors(table: pd.DataFrame, timings: pd.DataFrame) -> Table:
+def factors(table: pd.DataFrame, timings: pd.DataFrame, chosen: list[str]) -> Table:
     """One row a factor, with the mean of each measure and the cost of a step.
 
     Parameters
     ----------
     table
         Effects, with the columns of `kancore.analysis.tables.STABILITY`.
+    chosen
+        The factors that are trained together; if none, a combination is the baseline again.
     timings
         Of the experiment, with the columns of `kancore.tables.TIMINGS`.
     """
     step = costs(timings)
     rows = []
-    names = [BASELINE, *(each["factor"] for each in recommendations(table))]
+    names = _listed(table, chosen)
     for factor in names:
         cells = []
         for measure, (_, unit) in _COLUMNS.items():
@@ -108,11 +110,17 @@ def factors(table: pd.DataFrame, timings: pd.DataFrame) -> Table:
     )
 
 
-def outside(table: pd.DataFrame) -> Table:
+def _listed(table: pd.DataFrame, chosen: list[str]) -> list[str]:
+    """Name the factors that tables list, the baseline first."""
+    names = [BASELINE, *(each["factor"] for each in recommendations(table))]
+    return [name for name in names if chosen or name != COMBINED]
+
+
+def outside(table: pd.DataFrame, chosen: list[str]) -> Table:
     """One row a factor: shares of inputs beyond the extended grid, by depth and layer."""
     rows = table[(table["dataset"] == ALL) & (table["depth"] != ALL)]
     rows = rows[rows["measure"].str.fullmatch(r"outside_grid_\d+")].dropna(subset="value")
-    names = [BASELINE, *(each["factor"] for each in recommendations(table))]
+    names = _listed(table, chosen)
     places = [
         (depth, measure)
         for depth in in_order(rows["depth"])

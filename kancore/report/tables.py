@@ -84,6 +84,8 @@ DATASET_COLUMNS = {
     "classes": ("Classes", "count"),
     "train": ("Training", "count"),
     "test": ("Test", "count"),
+    "trained": ("Training, used", "count"),
+    "tested": ("Test, used", "count"),
     "largest": ("Largest class, %", "percent"),
     "source": ("Source", "text"),
 }
@@ -245,8 +247,8 @@ def cautions(best: pd.DataFrame, tested: Mapping[str, int]) -> list[str]:
     for row in ranked[_tied(ranked)].itertuples():
         of = ", ".join(map(display_name, (row.dataset, row.objective, row.model)))
         found.append(
-            f"{of}: {row.tied:.0f} schemes are the best on validation data, with "
-            f"{100 * row.validation_accuracy:.2f}%; on test data they reach "
+            f"{of}: {row.tied:.0f} schemes tie for the best validation accuracy, "
+            f"{100 * row.validation_accuracy:.2f}%; their test accuracies are "
             f"{100 * row.tied_low:.2f} to {100 * row.tied_high:.2f}%."
         )
     for name, accuracy in ranked.groupby("dataset", sort=False)["test_accuracy"].max().items():
@@ -258,8 +260,8 @@ def cautions(best: pd.DataFrame, tested: Mapping[str, int]) -> list[str]:
         if high - low > 2 * _PRECISE:
             found.append(
                 f"{display_name(name)}: one of its {count:,} test examples is "
-                f"{100 / count:.2f} points, and {100 * accuracy:.2f}% may well be "
-                f"{100 * low:.1f} to {100 * high:.1f}% on others (95% interval)."
+                f"{100 / count:.2f} points, and the 95% interval of {100 * accuracy:.2f}% over "
+                f"such examples is {100 * low:.1f} to {100 * high:.1f}%."
             )
     return found
 

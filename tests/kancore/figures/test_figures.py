@@ -456,7 +456,7 @@ def test_captions_of_sensitivity_say_what_the_marks_do(cases):
     best = best_schemes(summarize_runs(cases["one_dataset"])).set_index(["model", "depth"])
     spread = 100 * (best["test_accuracy"] - best["median"]).unstack()
     more = (spread.loc["kan"] - spread.loc["mlp"]).to_numpy()
-    assert f"In {(more > 0).sum()} of 3 pairs the KAN lacks more" in figure.get_label()
+    assert f"In {(more > 0).sum()} of 3 pairs a KAN gains more by tuning" in figure.get_label()
     assert f"the median difference is {np.median(more):+.1f} points" in figure.get_label()
     alone = cases["one_dataset"].query("model != 'kan'")
     assert draw("sensitivity", alone).get_label() == ""
@@ -516,6 +516,23 @@ def test_activations_are_means_over_seeds_and_far_ones_are_written(follow_ups):
     assert drawn == pytest.approx(means.tolist())
     assert [text.get_text() for text in axes.texts] == ["12%"] * 3
     assert axes.get_ylim()[0] > 0.5
+
+
+def test_activations_that_tie_count_for_each(follow_ups):
+    runs = follow_ups.assign(test_accuracy=0.5)
+    others = ~runs["activation"].isin(["gelu", "elu"])
+    runs["test_accuracy"] = runs["test_accuracy"].mask(others, 0.4)
+    text = draw("activation_accuracy", runs).get_label()
+    assert "GELU 9, ELU 9 of 9 times, where a tie counts for each." in text
+
+
+@pytest.mark.parametrize("name", [name for name in FOLLOW_UPS if name != "width_degree"])
+def test_colours_of_models_are_of_nothing_else(name, follow_ups):
+    figure = draw(name, follow_ups)
+    models = {mpl.colors.to_rgb(colour) for colour in style.palette(3)}
+    drawn = {mpl.colors.to_rgb(line.get_color()) for axes in figure.axes for line in axes.lines}
+    assert drawn
+    assert not drawn & models
 
 
 def test_width_and_degree_are_means_over_seeds(follow_ups):

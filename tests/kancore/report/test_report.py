@@ -188,11 +188,11 @@ def test_ties_and_small_test_parts_are_told_beside_the_numbers(runs):
     low, high = (100 * (middle + sign * half) / (1 + z**2 / n) for sign in (-1, 1))
     reached = 100 * digits.loc[tied, "test_accuracy"]
     assert found == [
-        "Digits, 8 by 8, backpropagation, MLP: 6 schemes are the best on validation data, with "
-        f"100.00%; on test data they reach {reached.min():.2f} to {reached.max():.2f}%.",
+        "Digits, 8 by 8, backpropagation, MLP: 6 schemes tie for the best validation accuracy, "
+        f"100.00%; their test accuracies are {reached.min():.2f} to {reached.max():.2f}%.",
         "Digits, 8 by 8: one of its 360 test examples is 0.28 points, and "
-        f"{100 * ranked['test_accuracy'].max():.2f}% may well be {low:.1f} to {high:.1f}% "
-        "on others (95% interval).",
+        f"the 95% interval of {100 * ranked['test_accuracy'].max():.2f}% over such examples is "
+        f"{low:.1f} to {high:.1f}%.",
     ]
     rows = with_ties(best)
     told = rows[rows["tied"].notna()]
@@ -447,9 +447,51 @@ def test_schemes_have_the_mean_of_each_model(page, runs):
 
 
 def test_captions_say_n(page):
-    words = "n = 729 runs: 3 data sets, 9 architectures of each, 27 schemes, 1 seed."
+    words = (
+        "n = 729 runs: 3 data sets, 9 architectures and 27 schemes of each, 1 objective, 1 seed."
+    )
     assert f'<p class="soft">{words}</p></details></figcaption>' in page
     assert "<dt>Architectures of a data set</dt><dd>9</dd>" in page
+
+
+def test_n_is_of_what_a_figure_is_drawn_from(runs, timings, follow_ups):
+    """Each data set has one scheme of its own in follow-ups; intrinsic dimensions take no runs."""
+    experiments = {name: FIGURES[name].experiment for name in FIGURES}
+    names = ("activation_accuracy", "verdicts", "confusion", "dimension_accuracy")
+    figures = [figure(name, experiment=experiments[name]) for name in names]
+    shown = contents_of(runs, timings, follow_ups=follow_ups, figures=figures)
+    activation, verdicts, confusion, dimension = (each["sample"] for each in shown["figures"])
+    one = follow_ups[follow_ups["experiment"] == "activation"]
+    assert one.groupby("dataset")["learning_rate"].nunique().eq(1).all()
+    assert activation.startswith(f"n = {len(one)} runs: 3 data sets, ")
+    assert " and 1 scheme of each, " in activation
+    assert verdicts.endswith(f"1 objective, 1 seed. Follow-ups: {len(follow_ups)} runs.")
+    assert confusion.startswith("The networks are chosen among these: n = 729 runs")
+    assert dimension == ""
+
+
+def test_examples_that_a_study_uses_stand_beside_those_prepared(runs, timings):
+    settings = {"train_examples": {"default": None, "mnist": 20}, "models": ["mlp", "kan"]}
+    shown = contents_of(runs, timings, settings=settings)
+    headings, *rows = Page(html(TEMPLATE, shown)).tables["datasets"]
+    used = headings.index("Training, used"), headings.index("Test, used")
+    by_name = {row[0]: tuple(row[place] for place in used) for row in rows}
+    assert by_name == {
+        "MNIST": ("20", "10"),
+        "Fashion-MNIST": ("50", "10"),
+        "CIFAR-10": ("50", "10"),
+    }
+    assert ("Of these used", "20 + 10") in next(
+        section["facts"] for section in shown["sections"] if section["name"] == "mnist"
+    )
+    whole = contents_of(runs, timings, settings={"models": ["mlp", "kan"]})
+    assert "Training, used" not in whole["datasets"].headings
+
+
+def test_the_words_of_the_table_of_verdicts_are_explained(shown):
+    for text in (html(TEMPLATE, shown), markdown(MARKDOWN, shown)):
+        assert {row["numbers"] for row in shown["verdicts"]} & {"same side", "other side"}
+        assert "both lie on the same side" in " ".join(text.split())
 
 
 def test_captions_say_what_the_figure_says_of_itself(runs, timings):
@@ -566,8 +608,19 @@ def test_recommendations_say_what_helps_by_how_much_and_where_not(runs, timings,
     pooled = stability[(stability["dataset"] == "all") & (stability["depth"] == "all")]
     rows = pooled[pooled["measure"] == "median"].set_index("factor")
     effect = f"{100 * rows.loc['clipping', 'effect']:+.2f}"
-    assert "**Gradients clipped to norm 1** lowers the median scheme: by " + effect in text
+    assert "**Gradients clipped to norm 1** lowers the median scheme by " + effect in text
     assert "**Combined (Residual connections)** raises the median scheme" in text
     warm_up = next(line for line in text.splitlines() if "**Warm-up of one epoch**" in line)
-    assert "makes no difference that these runs show" in warm_up
+    assert "shows no difference in the median scheme (" in warm_up
     assert "The other way round for" in warm_up
+
+
+def test_a_combination_of_no_factor_is_no_row(runs, timings, stability):
+    kans = timings[timings["model"] == "kan"].assign(experiment="stability", seed=0)
+    own = pd.concat([kans.assign(protocol=factor) for factor in stability["factor"].unique()])
+    found = {"runs": runs, "effects": stability, "combined": []}
+    shown = contents_of(runs, pd.concat([timings, own]), stability=found)["stability"]
+    for table in (shown["factors"], shown["outside"]):
+        names = [row[0] for row in table.rows]
+        assert "Baseline" in names
+        assert "Combined" not in names
