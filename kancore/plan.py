@@ -8,8 +8,6 @@ the study's own networks take.
 
 import argparse
 import os
-import subprocess
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -43,8 +41,8 @@ from kancore.training.resources import Shape
 _SECONDS, _WEIGHTS, _EXAMPLES = 0.5, 5e6, 1024
 # Numbers of a network, or of what it makes of a batch, that are timed at most.
 _MOST = 2e8
-# Seconds in which a job reads its data and writes its tables.
-_FILES = 1.0
+# Seconds in which a job starts, reads its data and writes its tables.
+_START = 3.0
 _COUNTS = "jobs", "networks"
 # What is said of jobs that this machine has too little memory for.
 _TOLD = {
@@ -152,7 +150,7 @@ def parts(study: Study, planned: Mapping[str, Job], device: str) -> dict[str, Pa
     own = trials.own_networks(study, planned.values(), Path("results", "data"), kept)
     sizes = own_sizes(study)
     found: dict[str, Part] = {}
-    usable, start = memory.usable_mb(), _start()
+    usable = memory.usable_mb()
 
     def sized(sweep: Sweep) -> Shape:
         known = sizes.get(sweep.dataset) or resources.shape(sweep.dataset, data)
@@ -162,7 +160,7 @@ def parts(study: Study, planned: Mapping[str, Job], device: str) -> dict[str, Pa
     rates = {key: _rates(sweeps, sized, device) for key, sweeps in alike.items()}
     for job in planned.values():
         needs = [(sweep, sized(sweep)) for sweep in job.sweeps]
-        seconds = start + sum(
+        seconds = _START + sum(
             resources.work(*each) / rates[_key(each[0])](each[0]) for each in needs
         )
         most = max(resources.memory_mb(*each, cuda=device == "cuda") for each in needs)
@@ -177,15 +175,6 @@ def parts(study: Study, planned: Mapping[str, Job], device: str) -> dict[str, Pa
             before.too_large + [job.path] * (alone > usable),
         )
     return found
-
-
-@cache
-def _start() -> float:
-    """Time what a job takes beside its steps: an interpreter that imports all, and its files."""
-    begun = time.perf_counter()
-    command = [sys.executable, "-P", "-c", "import kancore.training.runner, kancore.tables"]
-    subprocess.run(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=True)
-    return time.perf_counter() - begun + _FILES
 
 
 def _rates(
