@@ -24,6 +24,7 @@ from kancore.layers import (
     triton_operators,  # noqa: F401 -- makes the operators
 )
 from kancore.layers.dense import Edges, Grid
+from kancore.machine.messages import first_line
 from kancore.machine.out_of_memory import is_out_of_memory
 
 # Whether layers may use the kernels; the benchmark says no, to measure what they are worth.
@@ -80,7 +81,7 @@ def missing(gpu: torch.device) -> str | None:
     except Exception as error:  # of a compiler, of headers, of a driver: there are many kinds
         if is_out_of_memory(error):  # fewer networks may have room
             raise
-        return f"Triton cannot make or run kernels here: {str(error).strip().splitlines()[0]}"
+        return f"Triton cannot make or run kernels here: {first_line(error)}"
     return None
 
 

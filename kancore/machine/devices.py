@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from kancore.machine.locks import first_free
+from kancore.machine.messages import first_line
 
 # Share of a GPU's free memory that networks are planned into; the rest goes to libraries' own
 # memory and to pieces between what is used.
@@ -45,7 +46,7 @@ def unable(device: torch.device) -> str | None:
         if float((ones @ ones).sum()) == 16**3:
             return None
     except _FAULTS as error:  # no kernels for it, an old driver, no memory
-        return str(error).strip().partition("\n")[0]
+        return first_line(error)
     return "a product of matrices is wrong on it"
 
 
@@ -55,7 +56,7 @@ def cannot_compile(device: torch.device) -> str | None:
     try:
         torch.compile(lambda x: 2 * x + 1)(torch.ones(4, device=device))
     except Exception as error:  # of a compiler, of headers, of Triton: there are many kinds
-        return str(error).strip().partition("\n")[0]
+        return first_line(error)
     return None
 
 

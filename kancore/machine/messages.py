@@ -74,6 +74,11 @@ def reason(error: BaseException) -> str:
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
+def first_line(error: BaseException) -> str:
+    """Say why something failed, where compilers and drivers go on for pages."""
+    return str(error).strip().partition("\n")[0] or type(error).__name__
+
+
 def tell(text: str) -> None:
     """Print a line on standard error, by `plain`."""
     print(plain(text), file=sys.stderr)

@@ -89,10 +89,10 @@ def factors(table: pd.DataFrame, timings: pd.DataFrame, chosen: list[str]) -> Ta
     ----------
     table
         Effects, with the columns of `kancore.analysis.tables.STABILITY`.
-    chosen
-        The factors that are trained together; if none, a combination is the baseline again.
     timings
         Of the experiment, with the columns of `kancore.tables.TIMINGS`.
+    chosen
+        The factors that are trained together; if none, a combination is the baseline again.
     """
     step = costs(timings)
     rows = []

@@ -54,8 +54,7 @@ class Training(Setup):
                 state.network.move_grids(inputs)
                 clock.training += clock.lap()
             if self._evaluates_after(epoch + 1):
-                how = self.objective, self.should_stop
-                rows, readout = evaluate(state, splits, sweep, *how)
+                rows, readout = evaluate(state, splits, sweep, self.objective, self.should_stop)
                 state.rows += rows
                 keep_best(state, rows, self.keep, readout)
                 state.keep([index for index, row in enumerate(rows) if self._goes_on(row)])

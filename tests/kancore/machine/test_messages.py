@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kancore.machine.messages import is_address, plain, reason, shown, tell, told
+from kancore.machine.messages import first_line, is_address, plain, reason, shown, tell, told
 
 
 @pytest.mark.parametrize(
@@ -80,3 +80,10 @@ def test_reasons_are_one_line_without_paths():
 def test_what_is_told_is_plain(capsys):
     tell("\x1b]0;title\x07")
     assert capsys.readouterr().err == "\\x1b]0;title\\x07\n"
+
+
+def test_the_first_line_of_an_error_is_its_type_where_it_has_no_words():
+    assert first_line(RuntimeError("\nCUDA error: no kernel image\nCompile with ...")) == (
+        "CUDA error: no kernel image"
+    )
+    assert first_line(AssertionError()) == "AssertionError"
