@@ -534,7 +534,7 @@ def changed(path, value):
         (["data"], {"own": {None: "a.npz"}}, ["data.own.None is 'a.npz'", "in quotes"]),
         (["datasets"], [2024], ["datasets.0 is 2024", "in quotes where they look like numbers"]),
         (["hsic"], {"term": "y"}, ["hsic.term is 'y'", "n, x or h"]),
-        (["hsic"], {"batch_size": 0}, ["hsic.batch_size is 0", "from 1"]),
+        (["hsic"], {"batch_size": 0}, ["hsic.batch_size is 0", "from 2"]),
         (["hsic"], {"normalization": "group"}, ["hsic.normalization is 'group'", "batch_norm"]),
         (["follow_ups"], {"experiments": ["size"]}, ["experiments.0 is 'size'", "grid_size"]),
         (["follow_ups"], {"widths": [3]}, ["follow_ups.widths", "no such key"]),
