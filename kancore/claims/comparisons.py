@@ -335,7 +335,7 @@ def of_equal_size(table: pd.DataFrame, first: str, second: str, within: float) -
 
 
 def at_equal_size(table: pd.DataFrame, value: str) -> pd.DataFrame:
-    """Value of a KAN less that of an MLP of as many parameters, on the same machine if it is timed.
+    """Value of a KAN minus that of an MLP of as many parameters, on the same machine if it is timed.
 
     That of the MLP is interpolated, over logarithms of sizes, between the MLPs and wide MLPs of the
     data set; KANs smaller or larger than all of these have no pair.
@@ -401,7 +401,7 @@ def seed_deviations(runs: pd.DataFrame, value: str) -> pd.DataFrame:
 
 
 def same_orders(evidence: Evidence) -> pd.DataFrame:
-    """Share of orders of a KAN and an MLP that both objectives share, less that two seeds share.
+    """Share of orders of a KAN and an MLP that both objectives share, minus that two seeds share.
 
     The orders are of best schemes, of every KAN and every MLP or wide MLP of a data set. Other
     seeds under backpropagation put them in the same order only so often, which is all that can be
@@ -478,7 +478,7 @@ def activations(evidence: Evidence, first: str, second: str) -> pd.DataFrame:
 
 
 def degree_for_width(evidence: Evidence) -> pd.DataFrame:
-    """Accuracy of a degree less that of the least one and a larger width, with as many parameters.
+    """Accuracy of a degree minus that of the least one and a larger width, with as many parameters.
 
     Networks have one hidden layer. A study trains the widths of the least degree that take as many
     parameters (`kancore.studies.experiments`); where that is no whole number, or they are not
@@ -495,7 +495,7 @@ def degree_for_width(evidence: Evidence) -> pd.DataFrame:
 
 
 def layer_for_degree(evidence: Evidence) -> pd.DataFrame:
-    """Accuracy of one layer more less that of higher degrees, with as many parameters.
+    """Accuracy of one layer more minus that of higher degrees, with as many parameters.
 
     Both start from one network of one hidden layer; the layer has its width and its degree. The
     accuracy that degrees give for the parameters of the layer is interpolated between them.
@@ -515,7 +515,7 @@ def layer_for_degree(evidence: Evidence) -> pd.DataFrame:
 
 
 def _beside(networks: list[Any], curve: list[Any]) -> list[float]:
-    """Accuracies of networks less those of a curve at their sizes; if all failed there are none."""
+    """Accuracies of networks minus those of a curve at their sizes; if all failed there are none."""
     sizes, values = (
         np.array([getattr(network, name) for network in curve], dtype=float)
         for name in ("parameters", "test_accuracy")
@@ -657,7 +657,7 @@ def size_for_efficiency(evidence: Evidence, within: float, gross: bool = False) 
 
 
 def depth_gains(evidence: Evidence) -> pd.DataFrame:
-    """Give what the deepest KAN gains on the shallowest, less what MLPs of their depths gain.
+    """Give what the deepest KAN gains on the shallowest, minus what MLPs of their depths gain.
 
     Of best schemes; one pair for each data set and seed.
     """

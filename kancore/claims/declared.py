@@ -214,7 +214,7 @@ def _on_accuracy(thresholds: Thresholds) -> tuple[Claim, ...]:
             "C1",
             "KANs and MLPs of one depth",
             Part(
-                "Best scheme of a KAN less that of the MLP of the same depth and width",
+                "Best scheme of a KAN minus that of the MLP of the same depth and width",
                 comparing(_best_models, first="kan", second="mlp"),
                 above=-near,
                 below=near,
@@ -227,7 +227,7 @@ def _on_accuracy(thresholds: Thresholds) -> tuple[Claim, ...]:
             "KANs and wide MLPs of one depth and as many parameters",
             *(
                 Part(
-                    "Best scheme of a wide MLP less that of the KAN of the same depth and size: "
+                    "Best scheme of a wide MLP minus that of the KAN of the same depth and size: "
                     f"{_WORDS[name]}",
                     comparing(_wide_against_kan, datasets=(name,), within=thresholds.same_size),
                     above=0,
@@ -253,7 +253,7 @@ def _on_accuracy(thresholds: Thresholds) -> tuple[Claim, ...]:
             "C19",
             "KANs and MLPs of one depth on data of hundreds of inputs",
             Part(
-                "Best scheme of a KAN less that of the MLP of the same depth and width: "
+                "Best scheme of a KAN minus that of the MLP of the same depth and width: "
                 + ", ".join(_WORDS[name] for name in _HIGH_DIMENSIONAL),
                 comparing(_best_models, first="kan", second="mlp", datasets=_HIGH_DIMENSIONAL),
                 above=-thresholds.comparable,
@@ -264,7 +264,7 @@ def _on_accuracy(thresholds: Thresholds) -> tuple[Claim, ...]:
             "C20",
             "KANs, and smaller and larger MLPs",
             Part(
-                "Best scheme of a KAN less that of an MLP of as many parameters, interpolated",
+                "Best scheme of a KAN minus that of an MLP of as many parameters, interpolated",
                 comparing(_best_at_equal_size),
                 below=0,
                 negligible=thresholds.negligible,
@@ -289,7 +289,7 @@ def _on_accuracy(thresholds: Thresholds) -> tuple[Claim, ...]:
             "C25",
             "KANs and MLPs of several depths",
             Part(
-                "Best scheme of a KAN less that of the MLP: at the largest depth less at the least",
+                "Best scheme of a KAN minus that of the MLP: at the largest depth minus at the least",
                 comparing(depth_gains),
                 below=0,
                 negligible=thresholds.negligible,
@@ -314,7 +314,7 @@ def _on_training(thresholds: Thresholds) -> tuple[Claim, ...]:
             "C3",
             "KANs and MLPs of one depth",
             Part(
-                "Gap of a KAN less that of the MLP with the same scheme",
+                "Gap of a KAN minus that of the MLP with the same scheme",
                 gap,
                 above=0,
                 unit="gap",
@@ -379,7 +379,7 @@ def _on_training(thresholds: Thresholds) -> tuple[Claim, ...]:
             ),
             *(
                 Part(
-                    f"Test accuracy lost from the best epoch to the last: of a KAN less of the "
+                    f"Test accuracy lost from the best epoch to the last: a KAN's minus that of the "
                     f"{name} and scheme",
                     comparing(_models, value="decline", **rival),
                     above=0,
@@ -394,7 +394,7 @@ def _on_training(thresholds: Thresholds) -> tuple[Claim, ...]:
             "C13",
             "KANs of neighbouring depths, with several schemes",
             Part(
-                "Best minus median scheme: a KAN's minus that of a KAN with a layer less",
+                "Best minus median scheme: a KAN's minus that of a KAN with one layer fewer",
                 comparing(_deeper_spread, model="kan"),
                 above=0,
                 over=DISPERSION,
@@ -406,13 +406,13 @@ def _on_training(thresholds: Thresholds) -> tuple[Claim, ...]:
             "C21",
             "KANs and MLPs of one depth, with several seeds and evaluations",
             Part(
-                "Distance of a run from the other seeds of its scheme: of a KAN less of the MLP",
+                "Distance of a run from the other seeds of its scheme: a KAN's minus the MLP's",
                 comparing(_deviations),
                 above=0,
                 over=ALL_SCHEMES,
             ),
             Part(
-                "Mean fall of test accuracy between evaluations: of a KAN less of the MLP",
+                "Mean fall of test accuracy between evaluations: a KAN's minus the MLP's",
                 comparing(_models, first="kan", second="mlp", value="mean_fall"),
                 above=0,
                 over=ALL_SCHEMES,
@@ -423,7 +423,7 @@ def _on_training(thresholds: Thresholds) -> tuple[Claim, ...]:
             "C24",
             "KANs and wide MLPs of one depth and as many parameters",
             Part(
-                "Gap of a KAN less that of the wide MLP of the same depth, size and scheme",
+                "Gap of a KAN minus that of the wide MLP of the same depth, size and scheme",
                 comparing(_models, value="generalization_gap", **wide),
                 above=0,
                 unit="gap",
@@ -436,7 +436,7 @@ def _on_training(thresholds: Thresholds) -> tuple[Claim, ...]:
             "C27",
             "KANs and wide MLPs of one depth and as many parameters",
             Part(
-                "Gap of a KAN less that of the wide MLP of the same depth, size and scheme",
+                "Gap of a KAN minus that of the wide MLP of the same depth, size and scheme",
                 comparing(_models, value="generalization_gap", **wide),
                 above=0,
                 unit="gap",
@@ -449,7 +449,7 @@ def _on_training(thresholds: Thresholds) -> tuple[Claim, ...]:
                 over=DISPERSION,
             ),
             Part(
-                "Best scheme of a KAN less that of the wide MLP of its depth and size",
+                "Best scheme of a KAN minus that of the wide MLP of its depth and size",
                 comparing(_best_models, **wide),
                 above=-thresholds.comparable,
                 below=thresholds.comparable,
@@ -468,7 +468,7 @@ def _on_training(thresholds: Thresholds) -> tuple[Claim, ...]:
                 over=ALL_SCHEMES,
             ),
             Part(
-                "Large KANs: test accuracy lost from the best epoch to the last, less that of the "
+                "Large KANs: test accuracy lost from the best epoch to the last, minus that of the "
                 "MLP of the same depth and scheme",
                 comparing(_models, value="decline", **large),
                 above=0,
@@ -528,7 +528,7 @@ def _on_efficiency(thresholds: Thresholds) -> tuple[Claim, ...]:
                 ),
             ),
             Part(
-                "Gap of a KAN with one more layer less that without it, same scheme",
+                "Gap of a KAN with one more layer minus that without it, same scheme",
                 comparing(_one_more_layer, value="generalization_gap"),
                 above=-thresholds.same_gap,
                 unit="gap",
@@ -587,7 +587,7 @@ def _on_schemes(thresholds: Thresholds) -> tuple[Claim, ...]:
         size = "Large KANs: " if least else ""
         return [
             Part(
-                f"{size}{words} less {name}, the rest as claimed",
+                f"{size}{words} minus {name}, the rest as claimed",
                 comparing(_contrast, axis=axis, rival=rival, low=low, least=least),
                 above=0,
                 over=OTHER,
@@ -609,7 +609,7 @@ def _on_schemes(thresholds: Thresholds) -> tuple[Claim, ...]:
             "C26",
             "KANs and MLPs of one depth, by other schemes than AdamW at a low rate",
             Part(
-                "Gap of a KAN less that of the MLP with the same scheme, without these schemes",
+                "Gap of a KAN minus that of the MLP with the same scheme, without these schemes",
                 comparing(_gaps_of_schemes, recommended=False, low=low),
                 above=0,
                 unit="gap",
@@ -656,14 +656,14 @@ def _on_splines(thresholds: Thresholds) -> tuple[Claim, ...]:
             "C8",
             "the follow-up width_degree with several degrees, widths and layers",
             Part(
-                "A higher degree less a larger width of the least degree with as many parameters",
+                "A higher degree minus a larger width of the least degree with as many parameters",
                 comparing(degree_for_width),
                 below=0,
                 over=OTHER,
                 negligible=thresholds.negligible,
             ),
             Part(
-                "One more layer less a higher degree that takes as many parameters",
+                "One more layer minus a higher degree that takes as many parameters",
                 comparing(layer_for_degree),
                 above=0,
                 over=OTHER,
@@ -676,7 +676,7 @@ def _on_splines(thresholds: Thresholds) -> tuple[Claim, ...]:
                 f"the follow-up {experiment} with three values or more",
                 *(
                     Part(
-                        f"Best {word} between the least and the greatest less the {side}",
+                        f"Best {word} between the least and the greatest minus the {side}",
                         comparing(middle, experiment=experiment, axis=axis, end=end),
                         above=0,
                         over=OTHER,
@@ -698,13 +698,13 @@ def _on_objectives(thresholds: Thresholds, concluded: Sequence[Claim]) -> tuple[
             "C6",
             "architectures under both objectives",
             Part(
-                "Best scheme under HSIC less that under backpropagation",
+                "Best scheme under HSIC minus that under backpropagation",
                 comparing(_objectives),
                 above=-thresholds.marginally_lower,
                 below=0,
             ),
             Part(
-                "Share of orders of a KAN and an MLP that both objectives share, less the share "
+                "Share of orders of a KAN and an MLP that both objectives share, minus the share "
                 "that two seeds of backpropagation do",
                 comparing(same_orders),
                 above=-thresholds.same_order,
@@ -722,7 +722,7 @@ def _on_objectives(thresholds: Thresholds, concluded: Sequence[Claim]) -> tuple[
                 over=DISPERSION,
             ),
             Part(
-                "Gap of a KAN under HSIC less that under backpropagation, same scheme",
+                "Gap of a KAN under HSIC minus that under backpropagation, same scheme",
                 comparing(_kan_objectives, table="runs", value="generalization_gap"),
                 below=0,
                 unit="gap",
@@ -733,7 +733,7 @@ def _on_objectives(thresholds: Thresholds, concluded: Sequence[Claim]) -> tuple[
             "C18",
             "architectures under both objectives, with several seeds",
             Part(
-                "Share of tests of conclusions with one outcome under both objectives, less the "
+                "Share of tests of conclusions with one outcome under both objectives, minus the "
                 "share with one outcome in two seeds of backpropagation",
                 comparing(_same_outcomes, parts=tests),
                 above=-thresholds.same_order,
@@ -816,7 +816,7 @@ def _one_more_layer(evidence: Evidence, value: str, lost: str = "failed") -> pd.
 
 
 def _contrast(evidence: Evidence, axis: str, rival: str, low: float, least: float) -> pd.DataFrame:
-    """Claimed value of one part of the scheme less a rival; the other parts are as claimed."""
+    """Claimed value of one part of the scheme minus a rival; the other parts are as claimed."""
     runs = kans(evidence.runs)
     runs = runs[runs["parameters"].astype(float) >= least]
     rates = [_LOW if rate <= low * (1 + 1e-9) else f"{rate:g}" for rate in runs["learning_rate"]]
@@ -832,7 +832,7 @@ def _contrast(evidence: Evidence, axis: str, rival: str, low: float, least: floa
 
 
 def _gaps_of_schemes(evidence: Evidence, recommended: bool, low: float) -> pd.DataFrame:
-    """Gaps of KANs less those of MLPs by AdamW at a low rate, or by all other schemes."""
+    """Gaps of KANs minus those of MLPs by AdamW at a low rate, or by all other schemes."""
     runs = backprop(evidence.runs)
     own = (runs["optimizer"] == "adam") & (runs["learning_rate"] <= low * (1 + 1e-9))
     runs = runs[own == recommended]
@@ -851,7 +851,7 @@ def _kan_objectives(evidence: Evidence, table: str, value: str) -> pd.DataFrame:
 
 
 def _same_outcomes(evidence: Evidence, parts: tuple[Part, ...]) -> pd.DataFrame:
-    """Share of tests that both objectives decide alike, less that of two seeds of one.
+    """Share of tests that both objectives decide alike, minus that of two seeds of one.
 
     One pair for each data set and seed; tests are decided on each alone.
     """

@@ -19,7 +19,7 @@ def compare(evidence: Evidence) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        For each two models ``model``, ``rival``, and the differences of the model less its rival
+        For each two models ``model``, ``rival``, and the differences of the model minus its rival
         in ``best_accuracy``, the test accuracy of the best scheme of each, and in ``gap``, the
         generalization gap with the same scheme: what `kancore.claims.verdicts.measure` gives, with
         ``unit`` and ``summary`` as tests of claims have them. Plain values, for JSON.

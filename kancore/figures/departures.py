@@ -26,7 +26,7 @@ _STEP = 0.24
 
 @style.styled
 def draw(table: pd.DataFrame) -> Figure:
-    """Draw the effect of each protocol on each measure, less the clean protocol.
+    """Draw the effect of each protocol on each measure, minus the clean protocol.
 
     One panel a measure, and of several data sets one row of panels each; a row of marks for each
     protocol. Lines are 95% bootstrap intervals; a model that a protocol trains as the clean one

@@ -122,7 +122,7 @@ def test_the_share_of_kans_that_overfit_more(runs, judged):
 
 
 def test_the_spread_over_schemes(runs, judged):
-    """C5: best less median scheme."""
+    """C5: best minus median scheme."""
     medians = runs.groupby([*PLACE, "model"], as_index=False)["test_accuracy"].median()
     both = best(runs).merge(medians, on=[*PLACE, "model"], suffixes=("", "_median"))
     both["spread"] = both["test_accuracy"] - both["test_accuracy_median"]

@@ -43,7 +43,20 @@ def draw(name, table):
     """Draw a figure of the grid from a history, another from its own table."""
     module = import_module(f"kancore.figures.{name}")
     with style.apply(STYLE):
-        return module.draw(TABLES.get(FIGURES[name].table, lambda own: own)(table))
+        return module.draw(derived(FIGURES[name].table, table))
+
+
+DERIVED = {}
+
+
+def derived(kind, table):
+    """Table of a kind that a history gives, made once; the history is kept with it."""
+    if kind not in TABLES:
+        return table
+    key = kind, id(table)
+    if key not in DERIVED:
+        DERIVED[key] = table, TABLES[kind](table)
+    return DERIVED[key][1].copy()
 
 
 def efficiency_of(history):
@@ -130,10 +143,9 @@ def named(table, names):
 def drawn_texts(figure, monkeypatch):
     """Box, in pixels, of each text that a figure really draws, by the text's artist."""
     FigureCanvasAgg(figure)
-    figure.draw_without_rendering()  # lays it out
     drawn = []
     monkeypatch.setattr(mpl.text.Text, "draw", lambda text, *rest: drawn.append(text))
-    figure.draw_without_rendering()
+    figure.draw_without_rendering()  # lays it out first
     seen = {text: mpl.text.Text.get_window_extent(text) for text in drawn if text.get_visible()}
     return {text: box.padded(-0.5) for text, box in seen.items() if text.get_text().strip()}
 
