@@ -335,7 +335,7 @@ def of_equal_size(table: pd.DataFrame, first: str, second: str, within: float) -
 
 
 def at_equal_size(table: pd.DataFrame, value: str) -> pd.DataFrame:
-    """Value of a KAN minus that of an MLP of as many parameters, on the same machine if it is timed.
+    """Value of a KAN minus that of an MLP of its size, on the same machine if it is timed.
 
     That of the MLP is interpolated, over logarithms of sizes, between the MLPs and wide MLPs of the
     data set; KANs smaller or larger than all of these have no pair.
@@ -515,7 +515,7 @@ def layer_for_degree(evidence: Evidence) -> pd.DataFrame:
 
 
 def _beside(networks: list[Any], curve: list[Any]) -> list[float]:
-    """Accuracies of networks minus those of a curve at their sizes; if all failed there are none."""
+    """Accuracies of networks minus those of a curve at their sizes; none if all failed."""
     sizes, values = (
         np.array([getattr(network, name) for network in curve], dtype=float)
         for name in ("parameters", "test_accuracy")

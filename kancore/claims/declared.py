@@ -289,7 +289,8 @@ def _on_accuracy(thresholds: Thresholds) -> tuple[Claim, ...]:
             "C25",
             "KANs and MLPs of several depths",
             Part(
-                "Best scheme of a KAN minus that of the MLP: at the largest depth minus at the least",
+                "Best scheme of a KAN minus that of the MLP: at the largest depth minus at "
+                "the least",
                 comparing(depth_gains),
                 below=0,
                 negligible=thresholds.negligible,
@@ -379,8 +380,8 @@ def _on_training(thresholds: Thresholds) -> tuple[Claim, ...]:
             ),
             *(
                 Part(
-                    f"Test accuracy lost from the best epoch to the last: a KAN's minus that of the "
-                    f"{name} and scheme",
+                    "Test accuracy lost from the best epoch to the last: a KAN's minus that of "
+                    f"the {name} and scheme",
                     comparing(_models, value="decline", **rival),
                     above=0,
                     over=ALL_SCHEMES,

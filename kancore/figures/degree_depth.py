@@ -1,63 +1,74 @@
 """What a degree and what a layer brings, on a common axis of parameters."""
 
+import matplotlib as mpl
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from kancore.figures import style
+from kancore.figures.style import Look
 
-_LINES = {1: "-", 2: "--"}
+_LAYERS: dict[int, Look] = {
+    1: {"ls": "-", "marker": "o", "ms": 3.5},
+    2: {"ls": "--", "marker": "s", "ms": 3.5, "mfc": "white"},
+}
+# Accuracies of a small test part differ by chance, which should not fill a panel.
+_LEAST = 0.1
 
 
 @style.styled
 def draw(table: pd.DataFrame) -> Figure:
-    """Draw accuracy against parameters, a line for each degree and number of hidden layers.
+    """Draw accuracy against parameters, a line for each number of hidden layers.
 
-    One panel a data set, with a logarithmic axis of parameters; marks are means over seeds, lines
-    through them reach from the lowest seed to the highest.
+    A row of panels for each data set, a column for each degree, with the least degree's line of one
+    hidden layer in all of them. Axes of parameters are logarithmic; marks are means over seeds,
+    lines through them reach from the lowest seed to the highest.
     """
     runs = table[table["experiment"] == "width_degree"]
     runs = runs.assign(layers=runs["hidden_widths"].str.count("x") + 1)
-    degrees = sorted(runs["degree"].unique())
+    names, degrees = style.in_order(runs["dataset"]), sorted(runs["degree"].unique())
     colours = dict(zip(degrees, style.shades(len(degrees)), strict=True))
-    figure, panels = style.panels(style.in_order(runs["dataset"]), 3, 2.7)
-    keys = ["dataset", "layers", "degree", "parameters"]
+    width, _ = mpl.rcParams["figure.figsize"]
+    figure = Figure(figsize=(width, 1.7 * len(names) + 0.8), layout="constrained")
+    grid = figure.subplots(len(names), len(degrees), sharex="row", sharey="row", squeeze=False)
+    keys = ["dataset", "degree", "layers", "parameters"]
     seeds = runs.groupby(keys)["test_accuracy"].agg(["mean", "min", "max"]).reset_index()
-    for (dataset, layers, degree), rows in seeds.groupby(keys[:3]):
-        for row in rows.itertuples():
-            style.draw_interval(panels[dataset], row.parameters, row.min, row.max, colours[degree])
-        panels[dataset].plot(
-            rows["parameters"].to_numpy(float),
-            rows["mean"],
-            color=colours[degree],
-            ls=_LINES[layers],
-            marker="o" if layers == 1 else "s",
-            mfc=colours[degree] if layers == 1 else "white",
-            ms=4,
-        )
-    for axes in panels.values():
-        axes.set_xscale("log")
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-        axes.xaxis.set_minor_formatter(NullFormatter())
-        axes.yaxis.set_major_formatter(style.percent)
+    for degree, axes in zip(degrees, grid[0], strict=True):
+        axes.set_title(f"Degree {degree}", fontweight="bold")
+    for name, panels in zip(names, grid, strict=True):
+        rows = seeds[seeds["dataset"] == name]
+        least = rows[(rows["degree"] == degrees[0]) & (rows["layers"] == 1)]
+        for degree, axes in zip(degrees, panels, strict=True):
+            axes.plot(least["parameters"].to_numpy(float), least["mean"], color=style.GREY, lw=0.8)
+            _draw_panel(axes, rows[rows["degree"] == degree], colours[degree])
+        low, high = axes.get_ylim()
+        if high - low < _LEAST:
+            middle = min((low + high) / 2, 1 - _LEAST / 2)
+            axes.set_ylim(middle - _LEAST / 2, middle + _LEAST / 2)
+        panels[0].set_ylabel(style.fold(style.display_name(name), 1.4), fontweight="bold")
     figure.supxlabel("Trainable parameters", fontsize="medium")
-    figure.supylabel("Test accuracy", fontsize="medium")
     handles = [
-        *(Line2D([], [], color=colours[d], lw=3, label=f"degree {d}") for d in degrees),
-        Line2D([], [], color=style.GREY, ls="-", marker="o", ms=4, label="1 hidden layer"),
-        Line2D(
-            [],
-            [],
-            color=style.GREY,
-            ls="--",
-            marker="s",
-            ms=4,
-            mfc="white",
-            label="2 hidden layers",
-        ),
+        Line2D([], [], color=style.GREY, lw=0.8, label=f"degree {degrees[0]}, 1 hidden layer"),
+        Line2D([], [], color=colours[degrees[-1]], label="1 hidden layer", **_LAYERS[1]),
+        Line2D([], [], color=colours[degrees[-1]], label="2 hidden layers", **_LAYERS[2]),
         *style.seed_handles(runs["seed"].nunique() > 1),
     ]
     style.legend_above(figure, handles)
     return figure
+
+
+def _draw_panel(axes: Axes, seeds: pd.DataFrame, colour: str) -> None:
+    """Draw the lines of one data set and degree."""
+    for layers, rows in seeds.groupby("layers"):
+        for row in rows.itertuples():
+            style.draw_interval(axes, row.parameters, row.min, row.max, colour)
+        look: Look = {"color": colour, "lw": 1.2, "mfc": colour} | _LAYERS[layers]
+        axes.plot(rows["parameters"].to_numpy(float), rows["mean"], **look)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+    axes.yaxis.set_major_formatter(style.percent)

@@ -507,7 +507,9 @@ def test_follow_ups_have_a_panel_for_each_data_set(name, datasets, follow_ups):
         warnings.simplefilter("error")
         figure = draw(name, follow_ups[follow_ups["dataset"].isin(names)])
         figure.draw_without_rendering()
-    assert len(figure.axes) == datasets * (2 if name == "width_degree" else 1)
+    degrees = follow_ups.loc[follow_ups["experiment"] == "width_degree", "degree"].nunique()
+    panels = {"width_degree": 2, "degree_depth": degrees}
+    assert len(figure.axes) == datasets * panels.get(name, 1)
 
 
 @pytest.mark.parametrize("name", FOLLOW_UPS)
@@ -561,15 +563,24 @@ def test_width_and_degree_are_means_over_seeds(follow_ups):
 
 
 def test_degree_and_depth_share_an_axis_of_parameters(follow_ups):
-    axes = draw("degree_depth", follow_ups).axes[0]
-    assert axes.get_xscale() == "log"
     runs = follow_ups[follow_ups["experiment"] == "width_degree"]
-    runs = runs[(runs["dataset"] == "mnist") & (runs["degree"] == 1)]
-    for hidden, place in (("8", 0), ("8x8", 3)):
-        same = runs[runs["hidden_widths"] == hidden]
-        line = axes.lines[place]
-        assert line.get_xdata()[0] == same["parameters"].iloc[0]
-        assert line.get_ydata()[0] == pytest.approx(same["test_accuracy"].mean())
+    figure = draw("degree_depth", follow_ups)
+    degrees = sorted(runs["degree"].unique())
+    row = figure.axes[: len(degrees)]  # of the first data set
+    assert [axes.get_title() for axes in row] == [f"Degree {degree}" for degree in degrees]
+    runs = runs[runs["dataset"] == "mnist"]
+    for degree, axes in zip(degrees, row, strict=True):
+        assert axes.get_xscale() == "log"
+        for hidden, line in (("8", axes.lines[1]), ("8x8", axes.lines[2])):
+            same = runs[(runs["hidden_widths"] == hidden) & (runs["degree"] == degree)]
+            assert line.get_xdata()[0] == same["parameters"].iloc[0]
+            assert line.get_ydata()[0] == pytest.approx(same["test_accuracy"].mean())
+    grey, own = row[0].lines[:2]
+    for axes in row:  # the least degree is in all
+        assert axes.lines[0].get_color() == style.GREY == grey.get_color()
+        assert axes.lines[0].get_xydata().tolist() == own.get_xydata().tolist()
+        low, high = axes.get_ylim()
+        assert high - low >= 0.1 - 1e-9
 
 
 def test_grid_sizes_have_bands_over_seeds(follow_ups):
