@@ -98,7 +98,8 @@ def test_a_read_only_checkout_and_a_working_folder_full_of_traps(checkout, tmp_p
         (folder / name / "__init__.py").write_text(SHADOW)
     before = files(checkout)
     read_only(checkout)
-    arguments = (TABLE, "-s", checkout / "Snakefile", "--configfile", checkout / "tiny.yaml")
+    settings = ("--configfile", checkout / "tiny.yaml", "--config", "models=[mlp]")
+    arguments = (TABLE, "-s", checkout / "Snakefile", *settings)
     bare = {"PATH": os.environ["PATH"], "LC_ALL": "C"}
     snakemake(folder, *arguments, **bare)
     assert set(read_table(folder / TABLE, RUNS)["dataset"]) == {"digits"}
