@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
-from scipy.stats import binomtest
+from scipy.stats import binomtest, t
 
 from kancore.analysis.statistics import SCHEME, SETTING, average_seeds, counted, main_grid
 from kancore.figures.style import display_name, in_order
@@ -23,6 +23,7 @@ _FORMATS: dict[str, Callable[[Any], str]] = {
     "percent": lambda value: f"{100 * value:.2f}",
     "seconds": lambda value: f"{value:,.1f}",
     "short_seconds": lambda value: f"{value:,.3g}",
+    "range": lambda value: f"{100 * value[0]:.1f} to {100 * value[1]:.1f}",
     "flag": lambda value: "yes" if value else "",
 }
 KEY_COLUMNS = {
@@ -102,7 +103,9 @@ PUBLISHED_COLUMNS = {
     "gap": ("Gap, %", "percent"),
     "seconds_per_epoch": ("Epoch, s", "seconds"),
     "own_best": ("Best here, %", "percent"),
+    "own_best_range": ("Best of one more seed, %", "range"),
     "own_median": ("Median here, %", "percent"),
+    "own_median_range": ("Median of one more seed, %", "range"),
     "own_gap": ("Gap here, %", "percent"),
     "own_seconds": ("Epoch here, s", "short_seconds"),
     "source": ("Source", "text"),
@@ -194,23 +197,25 @@ def _tied(best: pd.DataFrame) -> pd.Series:
 def published(figures: pd.DataFrame, runs: pd.DataFrame, timings: pd.DataFrame) -> Table:
     """Write the published figures, and beside them ours, of test data as published.
 
-    Best and median are over schemes, of the best accuracy on test data, as a mean over seeds, with
-    0 for a run that was never evaluated; the gap is the mean over runs; the time is that of one
-    network's epoch, its evaluations included, in a sweep on one process.
+    Best and median are over schemes, of the best accuracy on test data, as means over seeds, with 0
+    for a run that was never evaluated; the gap is the mean over runs; the time is that of one
+    network's epoch, its evaluations included, in a sweep on one process. With several seeds best
+    and median have the interval beside them in which one more seed would be (`one_more`), since the
+    published runs have one.
     """
     by = ["dataset", "objective", "model", "depth", "degree"]
     runs, timings = (
         main_grid(rows[rows["experiment"] == "grid"]).astype({"degree": float})
         for rows in (runs, timings)
     )
-    schemes = counted(runs).groupby([*by, *SCHEME], dropna=False)["best_test_accuracy"].mean()
-    grouped = schemes.groupby(by, dropna=False)
+    seeds = counted(runs).groupby([*by, "seed"], dropna=False)["best_test_accuracy"]
+    seeds = seeds.agg(best="max", median="median").groupby(by, dropna=False)
     spent = timings.assign(epochs=timings["epochs"] * timings["schemes"])
     spent = spent.groupby(by, dropna=False)[["seconds", "epochs"]].sum()
     own = pd.DataFrame(
         {
-            "own_best": grouped.max(),
-            "own_median": grouped.median(),
+            **{f"own_{name}": seeds[name].mean() for name in ("best", "median")},
+            **{f"own_{name}_range": seeds[name].agg(one_more) for name in ("best", "median")},
             "own_gap": runs.groupby(by, dropna=False)["generalization_gap"].mean(),
             "own_seconds": spent["seconds"] / spent["epochs"],
         }
@@ -218,6 +223,15 @@ def published(figures: pd.DataFrame, runs: pd.DataFrame, timings: pd.DataFrame) 
     found = figures.merge(own.reset_index(), on=by, how="left")
     shown = [name for name in PUBLISHED_COLUMNS if name not in own or found[name].notna().any()]
     return table(found, {name: PUBLISHED_COLUMNS[name] for name in shown})
+
+
+def one_more(seeds: pd.Series) -> tuple[float, float] | None:
+    """Give Student's 95% prediction interval of one more seed's accuracy, None of a single seed."""
+    count = len(seeds)
+    if count < 2:
+        return None
+    half = t.ppf(0.975, count - 1) * seeds.std() * (1 + 1 / count) ** 0.5
+    return max(0.0, seeds.mean() - half), min(1.0, seeds.mean() + half)
 
 
 def highest(best: pd.DataFrame) -> pd.Series:

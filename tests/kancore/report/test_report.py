@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import scipy.stats
 import yaml
 
 from kancore.analysis.statistics import best_schemes, summarize_runs
@@ -18,7 +19,7 @@ from kancore.figures.declared import FIGURES
 from kancore.figures.style import display_name
 from kancore.intrinsic_dimension.estimates import paper_dimensions
 from kancore.report import contents, html, markdown
-from kancore.report.tables import cautions, with_ties
+from kancore.report.tables import cautions, published, with_ties
 from kancore.report.verdicts import measured as measured_with_interval
 from kancore.report.verdicts import turns
 
@@ -553,6 +554,23 @@ def test_published_figures_have_ours_beside_them(page, runs, timings):
     assert row["Epoch here, s"] == f"{job['seconds'] / 20 / 27:.3g}"
     lost = next(row for row in rows if row["Data set"] == "IMDB")
     assert lost["Best here, %"] == MISSING
+    assert not any("one more seed" in heading for heading in headings)
+
+
+def test_published_figures_of_several_seeds_have_the_interval_of_one_more(make_history, timings):
+    runs = summarize_runs(make_history(datasets=("mnist",), seeds=(0, 1, 2)))
+    shown = published(PUBLISHED, runs, timings)
+    rows = [dict(zip(shown.headings, row, strict=True)) for row in shown.rows]
+    row = next(row for row in rows if row["Parameters"] == "525,440")
+    own = runs[(runs["model"] == "kan") & (runs["depth"] == "3layers")]
+    for name, summary in (("Best", "max"), ("Median", "median")):
+        seeds = own.fillna({"best_test_accuracy": 0}).groupby("seed")["best_test_accuracy"]
+        values = 100 * seeds.agg(summary)
+        low, high = scipy.stats.t.interval(
+            0.95, df=2, loc=values.mean(), scale=values.std(ddof=1) * math.sqrt(4 / 3)
+        )
+        assert row[f"{name} here, %"] == f"{values.mean():.2f}"
+        assert row[f"{name} of one more seed, %"] == f"{max(low, 0):.1f} to {min(high, 100):.1f}"
 
 
 def audit_of(runs, effects):
