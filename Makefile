@@ -1,5 +1,5 @@
 # Commands that set themselves up: `make` runs the study `quick`, `make test` all checks and tests,
-# `make test-fast` those tests that take a minute together, and `make gpu`, on a machine with a GPU,
+# `make test-fast` those tests that take a minute or two together, and `make gpu`, on a machine with a GPU,
 # the tests that need one and the benchmark.
 CORES ?= 2
 # Keys of the configuration to override, as "epochs=3 'seeds=[0,1,2]'".
@@ -21,7 +21,7 @@ test: $(STAMP) check
 	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist worksteal --durations 20
 
 test-fast: $(STAMP)
-	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist worksteal \
+	$(BIN)/pytest --numprocesses $(CORES) --dist worksteal \
 	  -m "not slow and not workflow and not gpu"
 
 # A test that fails keeps the benchmark from nothing; only files with tests of a GPU are read. Rows
@@ -42,7 +42,7 @@ check: $(STAMP)
 
 help:
 	@echo "make [CORES=2] [CONFIG=...]  run the study quick; its report is results/quick/report.html"
-	@echo "make test, make test-fast    run all tests, or those that take a minute together"
+	@echo "make test, make test-fast    run all tests, or those that take a minute or two together"
 	@echo "make check                   run linters and types"
 	@echo "make gpu [BATCH=4096] [OUT=results] test and measure a GPU; where nothing can be installed, with"
 	@echo "                             STAMP= BIN=FOLDER, where the python is that has the packages"

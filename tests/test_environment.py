@@ -109,6 +109,7 @@ def rules(tmp_path_factory):
     return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
+@pytest.mark.slow
 def test_every_rule_has_log_benchmark_environment_and_resources(rules):
     targets = {name for name, rule in rules.items() if rule["target"]}
     assert targets == {"all", "download"}

@@ -49,6 +49,7 @@ def test_a_test_that_fails_keeps_the_benchmark_from_nothing(tmp_path):
     assert f"--batch 64 --seconds 0.3 --most 150 --out {tmp_path}/out/bench_gpu.md" in benchmark
 
 
+@pytest.mark.slow
 def test_each_test_that_only_a_gpu_can_run_is_there_and_says_why():
     # In a process of its own: the module asks Triton for its interpreter.
     print_them = "from tests.pretended_gpu import ONLY_A_GPU; print(*ONLY_A_GPU)"

@@ -131,6 +131,7 @@ def test_an_empty_file_changes_nothing(tmp_path):
     assert configured([tmp_path / "mine.yaml"], []) == configured([], [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [
@@ -153,6 +154,7 @@ def test_the_rate_of_networks_that_memory_has_no_room_for_is_that_of_narrower_on
     assert 1e6 < found < 1e13
 
 
+@pytest.mark.slow
 def test_command(tmp_path):
     command = [sys.executable, "-m", "kancore.plan", "--config", *SMALL, "--cores", "4"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)

@@ -64,6 +64,7 @@ def test_diverged_runs_that_were_never_evaluated_count_as_nothing_right(stabilit
     assert (own["failed"] >= 18 / 27).all()
 
 
+@pytest.mark.slow
 def test_effects_are_paired_with_intervals_over_seeds(stability_history, stability_runs):
     found = effects(stability_history, stability_runs)
     measured = cells(stability_history, stability_runs)
@@ -109,6 +110,7 @@ def test_recommendations_follow_the_intervals(stability):
     assert found["residual"]["except"] == []
 
 
+@pytest.mark.slow
 def test_few_seeds_help_nothing_for_sure(stability_history, stability_runs):
     """A single pair, and pairs of two seeds, say what was measured, without an interval."""
     for seeds in ([0], [0, 1]):
@@ -122,6 +124,7 @@ def test_few_seeds_help_nothing_for_sure(stability_history, stability_runs):
         assert {each["advice"] for each in recommendations(found)} == {"unknown"}
 
 
+@pytest.mark.slow
 def test_cells_that_all_change_alike_help_nothing_for_sure(stability_history):
     copied = stability_history[stability_history["protocol"] == "baseline"]
     better = copied.assign(protocol="residual")

@@ -256,6 +256,7 @@ def test_probability_of_improvement_counts_pairs(values):
     assert probability_of_improvement(np.array(values)) == pytest.approx(naive)
 
 
+@pytest.mark.slow
 def test_stratified_interval_is_that_of_a_loop_over_strata():
     random = np.random.default_rng(0)
     values = np.concatenate([random.normal(0, 1, 30), random.normal(5, 0.1, 10)])
@@ -345,6 +346,7 @@ def test_intervals_over_seeds_hold_the_truth_at_their_rate():
     assert coverage(over_pairs) < 0.6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("count", "pairs", "noise"),
     [(3, 3, 0.5), (5, 1, 0.0), (5, 3, 0.1), (8, 1, 0.0), (10, 1, 0.0), (10, 3, 0.5)],

@@ -109,6 +109,7 @@ def test_of_two_modes_the_better_is_a_column():
     assert table["inkan, better / ours"].tolist() == [2]
 
 
+@pytest.mark.slow
 def test_trained_networks_are_measured_on_images(monkeypatch):
     monkeypatch.setattr(program, "TRAINED", ("784-4-10",))
     monkeypatch.setattr(ours, "STEPS", 2)
@@ -133,6 +134,7 @@ def test_it_prints_and_writes_tables(monkeypatch, tmp_path, capsys):
     assert text.count("6-4-3") == 2  # the table, and the networks that means are over
 
 
+@pytest.mark.slow
 def test_kernels_are_measured_beside_what_they_replace(monkeypatch):
     monkeypatch.setattr(torch, "compile", lambda function, mode: function)
     monkeypatch.setattr(kernels, "NETWORKS", ((6, 4, 3),))
@@ -166,6 +168,7 @@ def test_what_was_measured_stays_when_a_table_ends_in_an_error(tmp_path, capsys)
     assert text.strip() in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_what_cannot_be_measured_is_told_and_others_follow(tmp_path, monkeypatch):
     def measured(sweep, *_):
         if sweep.name == "large":

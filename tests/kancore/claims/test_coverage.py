@@ -148,6 +148,7 @@ def test_a_study_may_have_another_middle_half_than_all_studies_together():
     assert (row["held"], row["held_mean"]) == (0, 1)
 
 
+@pytest.mark.slow
 def test_intervals_of_simulated_studies_hold_what_all_give():
     """Of five seeds: the claims with fewest pairs, and the time that the best schemes take.
 
@@ -168,6 +169,7 @@ def test_intervals_of_simulated_studies_hold_what_all_give():
     assert table["held"].mean() >= 0.9
 
 
+@pytest.mark.slow
 def test_simulated_runs_lie_about_their_means(make_history):
     """Runs of one seed share its examples, and so vary more together than each alone."""
     means = summarize_runs(make_history(datasets=("mnist",)))

@@ -215,6 +215,7 @@ def test_a_study_that_diverged_is_not_tested(runs):
     assert {claim["verdict"] for claim in found} == {"not tested"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("claim", "part", "effect", "pairs"),
     [

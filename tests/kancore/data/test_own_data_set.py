@@ -121,6 +121,7 @@ def test_labels_among_class_names(tmp_path):
         own.prepare(tmp_path / "mine.npz")
 
 
+@pytest.mark.slow
 def test_many_labels_are_told_in_a_line(tmp_path):
     arrays = own_arrays() | {"y_test": np.arange(6)}
     arrays["y_test"] = np.arange(10**6)

@@ -42,6 +42,7 @@ def test_real_images(mirror, tmp_path, module, mean, std, first):
     assert "expected" not in dataset.source
 
 
+@pytest.mark.slow
 def test_real_reviews(mirror, tmp_path):
     with pytest.raises(DownloadError, match="expected 7c2ac02c"):
         fetch("imdb", tmp_path, mirror=str(mirror))

@@ -37,6 +37,7 @@ CASES = {
         "validation": False,
     },
 }
+LOST = "missing_architectures", "kan_diverged", "everything_diverged"
 
 
 def draw(name, table):
@@ -195,7 +196,14 @@ def cases(make_history):
 @pytest.mark.parametrize("name", GRID)
 @pytest.mark.parametrize(
     "case",
-    [*CASES, "missing_architectures", "kan_diverged", "everything_diverged", "more_activations"],
+    [
+        "one_dataset",
+        *(
+            pytest.param(case, marks=pytest.mark.slow)
+            for case in (*CASES, *LOST, "more_activations")
+            if case != "one_dataset"
+        ),
+    ],
 )
 def test_every_figure_is_drawn_of_every_study(name, case, cases):
     with warnings.catch_warnings():
@@ -499,6 +507,7 @@ def test_times_are_seconds_an_epoch_of_one_network(timings):
     assert line.get_ydata() == pytest.approx(seconds.to_numpy())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FOLLOW_UPS)
 @pytest.mark.parametrize("datasets", [1, 3])
 def test_follow_ups_have_a_panel_for_each_data_set(name, datasets, follow_ups):
@@ -512,6 +521,7 @@ def test_follow_ups_have_a_panel_for_each_data_set(name, datasets, follow_ups):
     assert len(figure.axes) == datasets * panels.get(name, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FOLLOW_UPS)
 def test_follow_ups_that_diverged_at_once_are_drawn_as_nothing(name, follow_ups):
     lost = follow_ups.assign(test_accuracy=np.nan, diverged=True)
@@ -680,6 +690,7 @@ def test_ticks_differ_however_small_the_range():
     assert [style.percent(value) for value in (0.98475, 0.985)] == ["98.475%", "98.5%"]
 
 
+@pytest.mark.slow
 def test_planning_imports_neither_torch_nor_a_figure():
     code = (
         "import sys; from kancore.figures.declared import FIGURES;"
@@ -998,6 +1009,7 @@ def blacks(figure):
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FIGURES)
 def test_black_is_for_medians_alone_and_the_legend_says_so(name, cases, own_tables):
     table = own_tables.get(FIGURES[name].table, cases["objectives"])

@@ -72,6 +72,7 @@ def test_is_adam_on_the_coordinates(projection, architecture, dataset):
         torch.testing.assert_close(found, value, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_a_subspace_of_all_dimensions_reaches_the_direct_network(dataset):
     whole = landscape(dimensions=(SIZE,), epochs=60, projection="dense", evaluate_every=60)
     direct, subspace = (
@@ -106,6 +107,7 @@ def test_a_stack_gives_each_subspace_what_it_gets_alone(alone, dataset):
     assert single == pytest.approx({key: stack[key] for key in single}, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_refinements_try_dimensions_between_those_that_bracket_a_threshold(dataset):
     rows = measure_landscape(landscape(dimensions=(20, 320), refinements=2, epochs=20), dataset)
     tried = [row["dimension"] for row in rows]
@@ -124,6 +126,7 @@ class Killed(Exception):
     pass
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("epochs_before", [2, 5, 7])
 def test_goes_on_from_its_checkpoints_to_the_same_rows(epochs_before, dataset, tmp_path):
     what = landscape(dimensions=(5, 50), refinements=2)
@@ -145,6 +148,7 @@ def test_goes_on_from_its_checkpoints_to_the_same_rows(epochs_before, dataset, t
     assert epochs + 10**6 <= finished * what.epochs - epochs_before + 1
 
 
+@pytest.mark.slow
 def test_a_network_whose_accuracy_no_longer_rises_is_trained_no_further(dataset):
     """As if its rows had been read up to that epoch; the others go on as before."""
     options = {"dimensions": (2, 50), "refinements": 0, "epochs": 40, "evaluate_every": 1}

@@ -227,6 +227,7 @@ TRANSFORMS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TRANSFORMS)
 def test_transforms_of_functions_of_the_inputs(network, exact, x, name):
     transform = TRANSFORMS[name]
@@ -364,6 +365,7 @@ def test_exported_and_loaded(network, x, tmp_path):
         near(loaded(each), network(each))
 
 
+@pytest.mark.slow
 @OF_A_KIND
 def test_onnx(network, x, tmp_path):
     pytest.importorskip("onnxscript")
@@ -447,6 +449,7 @@ def _kept(model, width, call=lambda network, x: network(x)):
     return keep(10) - before
 
 
+@pytest.mark.slow
 @OF_A_KIND
 def test_losses_that_are_kept_keep_no_memory(model):
     """A plan of these inputs takes 17 MiB, and would be kept ten times."""

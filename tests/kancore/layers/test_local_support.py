@@ -71,6 +71,7 @@ def compare(grid, stack, batch, inputs, outputs, shared, background=False, folde
         torch.testing.assert_close(one.double(), other, rtol=0, atol=3e-6 * scale)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("degree", range(1, 6))
 @pytest.mark.parametrize("grid_size", [3, 5, 20])
 def test_products_and_gradients_are_those_of_the_definition(compiled, degree, grid_size):
@@ -102,6 +103,7 @@ def test_products_of_all_shapes(stack, batch, inputs, outputs, shared, backgroun
     compare((5, 3, (-1.0, 1.0)), stack, batch, inputs, outputs, shared, background, folded)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("moving_grid", [False, True])
 @pytest.mark.parametrize("copies", [1, 40])  # PyTorch has another formula for what fills a vector

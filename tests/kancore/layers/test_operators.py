@@ -88,6 +88,7 @@ def batch_of(tensor, dim, size):
     return (tensor.detach() * factors).movedim(0, dim)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shared", [True, False])
 @pytest.mark.parametrize("folded", [True, False])
 @pytest.mark.parametrize(

@@ -68,6 +68,7 @@ def test_products_and_gradients_are_those_of_the_formula(kernels, shape):
     compare(*shape)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     stack=st.integers(1, 3),
@@ -100,6 +101,7 @@ def test_threads_change_no_bit(kernels, threads):
         assert torch.equal(one, other)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("activation", ["gelu", None])
 @pytest.mark.parametrize(
     ("batch", "inputs", "outputs"),

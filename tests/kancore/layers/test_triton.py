@@ -57,6 +57,7 @@ COMPILED = [
 ]
 
 
+@pytest.mark.slow
 @needs_triton
 @pytest.mark.skipif(on_chip.INTERPRETED, reason="the interpreter compiles nothing")
 @pytest.mark.parametrize(("kernel", "layer", "precision", "capability"), COMPILED)

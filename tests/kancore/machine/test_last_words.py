@@ -44,6 +44,7 @@ def test_near_its_limit_it_was_killed_for_its_memory():
     assert last_line(KILLED.format(limit=210)).startswith("killed for its memory: its memory had")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("told", "expected"),
     [

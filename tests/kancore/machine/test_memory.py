@@ -110,6 +110,7 @@ print(int(large.split()[1]) / 1000, resident_mb(os.getpid()) - before)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     not LARGE_PAGES.exists() or "[never]" in LARGE_PAGES.read_text(),
     reason="the system gives no large pages",

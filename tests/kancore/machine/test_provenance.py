@@ -271,6 +271,7 @@ def test_the_plan_is_handed_down(project):
     assert run(project, code) == "True False"
 
 
+@pytest.mark.slow
 def test_planning_and_drawing_do_not_import_torch(project):
     rooms = "studies.study", "analysis.statistics", "tables", "machine.provenance", "networks"
     modules = ", ".join(f"kancore.{each}" for each in (*rooms, "objectives"))

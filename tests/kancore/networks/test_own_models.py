@@ -161,6 +161,7 @@ def test_a_stack_trains_as_plain_pytorch_trains_each_network(model, in_float64):
         assert network.num_parameters == sum(map(torch.numel, trained))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", MODELS[:2])
 def test_at_once_is_one_after_the_other(model, in_float64, monkeypatch):
     together = Training(sweep(model), in_float64)
@@ -199,6 +200,7 @@ def test_a_stopped_sweep_goes_on_to_the_same_bits(model, moment, dataset, tmp_pa
     assert resumed.run() == undisturbed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", MODELS)
 def test_diverged_networks_leave_the_stack_and_disturb_nobody(model, dataset):
     options = {"optimizers": ("sgd", "sgd_momentum"), "epochs": 6}

@@ -469,6 +469,7 @@ def _train_plainly(network, scheme, sweep, x, y):
             network.move_grids(x[torch.randperm(len(y), generator=first)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", [3, 5, 8])
 def test_a_stopped_sweep_with_all_options_resumes_to_the_same_bits(moment, dataset, tmp_path):
     undisturbed = Training(_sweep(**OPTIONS["all"]), dataset).run()

@@ -108,6 +108,7 @@ def test_labels_need_no_kernel_matrix_of_their_own(m, classes, of_z, of_y, seed)
     torch.testing.assert_close(found, expected, rtol=1e-8, atol=1e-8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", KERNELS)
 def test_gradients(name):
     kernel, _ = KERNELS[name]

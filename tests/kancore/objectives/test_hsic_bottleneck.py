@@ -90,6 +90,7 @@ def naive_losses(outputs, x, y, options):
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("term", ["n", "x", "h"])
 @pytest.mark.parametrize(

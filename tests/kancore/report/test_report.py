@@ -140,6 +140,7 @@ def test_tables_hold_every_run_architecture_and_job(page, runs, timings):
     assert "degree 3, grid 5, seed 0.</p>" in page
 
 
+@pytest.mark.slow
 def test_missing_values_are_en_dashes(page, runs):
     headings, *rows = Page(page).tables["runs"]
     test, diverged = headings.index("Test, %"), headings.index("Diverged")
@@ -147,6 +148,7 @@ def test_missing_values_are_en_dashes(page, runs):
     assert sum(row[diverged] == "yes" for row in rows) == runs["diverged"].sum()
 
 
+@pytest.mark.slow
 def test_best_on_test_stands_beside_the_best_on_validation(make_history, timings):
     runs = summarize_runs(make_history(datasets=("mnist",), seeds=(0, 1)))
     headings, *rows = Page(page_of(runs, timings)).tables["best"]
@@ -269,6 +271,7 @@ def test_configuration_is_shown_as_yaml(runs, timings):
     assert yaml.safe_load(shown) == settings
 
 
+@pytest.mark.slow
 def test_two_objectives_and_several_seeds(make_history, timings, tmp_path):
     history = make_history(datasets=("mnist",), objectives=("backprop", "hsic"), seeds=(0, 1))
     runs, svg = summarize_runs(history), tmp_path / "a.svg"
@@ -301,6 +304,7 @@ def test_bad_caption_is_named(runs, timings, caption, message):
         page_of(runs, timings, figures=[figure(caption=caption)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FIGURES)
 def test_every_figure_has_a_caption(name, shown):
     caption = (REPORT / f"{name}.rst").read_text(encoding="utf-8")
@@ -370,6 +374,7 @@ def test_only_one_section_is_unfolded_and_contents_lead_into_each(page):
     assert set(titles) <= set(links)
 
 
+@pytest.mark.slow
 def test_markdown_of_a_whole_study_stays_small(make_history, timings):
     """Five data sets, two objectives, three seeds; its tables beyond that are linked."""
     names = ("mnist", "fashion_mnist", "cifar10", "imdb", "higgs")

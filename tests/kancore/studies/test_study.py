@@ -459,6 +459,7 @@ def test_two_normalizations_of_one_layer_are_refused():
         study(study="paper", layer_norm="after_activation", **both)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

@@ -48,6 +48,7 @@ def test_a_study_without_such_models_tries_nothing(study, monkeypatch):
     assert not Path("kept.json").exists()
 
 
+@pytest.mark.slow
 def test_networks_are_tried_once_for_a_code(study, monkeypatch):
     models = ["mine:build", "kan"]
     # Of the study and of its audit, which has other data.
@@ -103,6 +104,7 @@ def half(weight, generator):
 """
 
 
+@pytest.mark.slow
 def test_optimizers_and_initializations_are_tried_with_their_networks(study, monkeypatch):
     Path("ours.py").write_text(SCHEMES)
     tried = []
@@ -131,6 +133,7 @@ def test_optimizers_and_initializations_are_tried_with_their_networks(study, mon
         plan(study(**{**grid, "optimizers": ["ours:fill"]}))
 
 
+@pytest.mark.slow
 def test_what_cannot_train_is_an_error_of_the_configuration(study):
     message = r"^config: models: mine:other: \S+mine\.py has no function other$"
     with pytest.raises(ConfigError, match=message):

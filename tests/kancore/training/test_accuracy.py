@@ -40,6 +40,7 @@ def test_kans_are_as_accurate_as_another_implementations(images, setting):
     assert max(found) <= high + MARGIN, found
 
 
+@pytest.mark.slow
 def test_a_folded_scale_loses_narrow_kans(images):
     """As with the other implementation, which reaches 0.04 to 0.26 so."""
     settings = images, 8, "rectifier", "adam", 0.005

@@ -89,6 +89,7 @@ def test_a_warm_start_is_one_pytorch_network_trained_in_turn(dataset, plain_mlp,
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", MODELS)
 def test_a_warm_start_has_the_same_runs_beside_others(model, dataset, tmp_path):
     normalized = architecture(model, dropout=0.2, batch_norm="after_activation")
@@ -105,6 +106,7 @@ def test_a_warm_start_has_the_same_runs_beside_others(model, dataset, tmp_path):
         np.testing.assert_allclose(*losses, rtol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [3, 12, 30, 55])
 def test_a_warm_start_goes_on_where_it_was_stopped(stop, dataset, tmp_path):
     warm = sweep(warm_start=True)

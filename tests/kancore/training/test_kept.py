@@ -45,6 +45,7 @@ def accuracy(network, x, y):
         return (network(x).argmax(-1) == y).double().mean().item()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", [KAN, MOVED, MLP, WIDE], ids=lambda each: each.name)
 @pytest.mark.parametrize("scaling", ["standardize", "unit"])
 def test_each_run_s_network_predicts_as_accurately_as_its_best_evaluation(

@@ -158,6 +158,7 @@ def go_in_chunks(monkeypatch, networks):
     monkeypatch.setattr(parts, "AT_ONCE", networks * 32 * 8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1, 5])
 def test_a_stack_divided_for_the_cache_trains_as_a_whole_one(size, dataset, monkeypatch):
     normalized = replace(sweep("mlp").architecture, batch_norm="before_activation")
@@ -433,6 +434,7 @@ def room_for(schemes, given):
     return memory_mb(given, Shape(6000, 3, 90, 30), given.schemes[:schemes])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("model", "widths"), [("mlp", (80, 5)), ("kan", (8, 5))])
 def test_a_stack_that_needs_too_much_memory_is_trained_in_parts(
     model, widths, wide, tmp_path, capsys

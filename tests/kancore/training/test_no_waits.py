@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -123,6 +124,7 @@ print(json.dumps(told))
 """
 
 
+@pytest.mark.slow
 def test_nothing_waits_for_the_device():
     command = [sys.executable, "-W", "ignore", "-c", WATCHED]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)

@@ -71,6 +71,7 @@ def trained(given, dataset, **options):
     return rows, training.state.network.state_dict()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [

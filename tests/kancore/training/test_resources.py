@@ -243,6 +243,7 @@ print(json.dumps(found))
 """
 
 
+@pytest.mark.slow
 def test_memory_of_a_gpu_is_at_least_what_a_step_takes():
     command = [sys.executable, "-W", "ignore", "-c", ON_A_GPU]
     found = json.loads(subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout)
