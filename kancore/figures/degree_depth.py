@@ -43,10 +43,10 @@ def draw(table: pd.DataFrame) -> Figure:
         for degree, axes in zip(degrees, panels, strict=True):
             axes.plot(least["parameters"].to_numpy(float), least["mean"], color=style.GREY, lw=0.8)
             _draw_panel(axes, rows[rows["degree"] == degree], colours[degree])
-        low, high = axes.get_ylim()
+        low, high = panels[0].get_ylim()
         if high - low < _LEAST:
             middle = min((low + high) / 2, 1 - _LEAST / 2)
-            axes.set_ylim(middle - _LEAST / 2, middle + _LEAST / 2)
+            panels[0].set_ylim(middle - _LEAST / 2, middle + _LEAST / 2)  # and so all of the row
         panels[0].set_ylabel(style.fold(style.display_name(name), 1.4), fontweight="bold")
     figure.supxlabel("Trainable parameters", fontsize="medium")
     handles = [

@@ -5,9 +5,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
-from scipy.stats import binomtest, t
+from scipy.stats import binomtest
 
-from kancore.analysis.statistics import SCHEME, SETTING, average_seeds, counted, main_grid
+from kancore.analysis.statistics import (
+    SCHEME,
+    SETTING,
+    OverSeeds,
+    average_seeds,
+    counted,
+    main_grid,
+)
 from kancore.figures.style import display_name, in_order
 
 # Half of the interval of an accuracy that needs no caution.
@@ -230,8 +237,9 @@ def one_more(seeds: pd.Series) -> tuple[float, float] | None:
     count = len(seeds)
     if count < 2:
         return None
-    half = t.ppf(0.975, count - 1) * seeds.std() * (1 + 1 / count) ** 0.5
-    return max(0.0, seeds.mean() - half), min(1.0, seeds.mean() + half)
+    error = seeds.std() * (1 + 1 / count) ** 0.5
+    low, high = OverSeeds(seeds.mean(), error, count - 1).interval(0.95)
+    return max(0.0, low), min(1.0, high)
 
 
 def highest(best: pd.DataFrame) -> pd.Series:

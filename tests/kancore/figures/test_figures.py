@@ -1,6 +1,7 @@
 import subprocess
 import sys
 import warnings
+import weakref
 from importlib import import_module
 from itertools import product
 
@@ -51,13 +52,14 @@ DERIVED = {}
 
 
 def derived(kind, table):
-    """Table of a kind that a history gives, made once; the history is kept with it."""
+    """Table of a kind that a history gives, made once for as long as the history is there."""
     if kind not in TABLES:
         return table
     key = kind, id(table)
     if key not in DERIVED:
-        DERIVED[key] = table, TABLES[kind](table)
-    return DERIVED[key][1].copy()
+        DERIVED[key] = TABLES[kind](table).copy()
+        weakref.finalize(table, DERIVED.pop, key, None)
+    return DERIVED[key].copy()
 
 
 def efficiency_of(history):
@@ -247,6 +249,7 @@ def test_the_same_table_gives_the_same_bytes(name, table_of, tmp_path):
 
 
 def test_drawing_leaves_the_settings_alone(cases):
+    mpl.get_backend()  # chosen when it is first asked for, as seaborn's import does
     before = mpl.rcParams.copy()
     draw("best_accuracy", cases["one_dataset"])
     assert mpl.rcParams == before
