@@ -25,6 +25,7 @@ from kancore.data.preparation import make_dataset
 from kancore.machine import memory
 from kancore.machine.files import run_command
 from kancore.machine.messages import reason, told
+from kancore.machine.processor import prepare_process
 from kancore.machine.provenance import ROOT
 from kancore.schemes import Sweep
 from kancore.status import duration
@@ -341,8 +342,7 @@ def main() -> None:
         study = resolve(configured(files, [*given.config, *given.changes, *changes]))
         planned = jobs(study)
         gpu = study.settings["device"] != "cpu" and torch.cuda.is_available()
-        torch.set_num_threads(study.settings["threads"])
-        memory.keep_freed_memory()  # as jobs do
+        prepare_process(study.settings["threads"])  # as jobs do
         found = parts(study, planned, "cuda" if gpu else "cpu")
     except ConfigError as error:
         raise SystemExit(str(error)) from error

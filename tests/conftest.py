@@ -24,6 +24,15 @@ settings.register_profile(
 settings.load_profile("any machine")
 
 
+@pytest.fixture(autouse=True)
+def subnormal_numbers():
+    """Keep those of a test to it, where it has prepared this process as a job's is."""
+    import torch  # not before the number of threads is set
+
+    yield
+    torch.set_flush_denormal(False)
+
+
 @pytest.hookimpl(optionalhook=True)  # where pytest-xdist is not there
 def pytest_xdist_auto_num_workers():
     """Two more than there are cores, as tests of clusters and of kills wait most of the time."""

@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import Literal
 
-import torch
-
 from kancore import networks
 from kancore.data.dataset import load
 from kancore.intrinsic_dimension.landscape import measure_landscape
@@ -12,7 +10,8 @@ from kancore.intrinsic_dimension.subspaces import Landscape
 from kancore.machine.devices import lease
 from kancore.machine.interruption import resumable
 from kancore.machine.last_words import last_words
-from kancore.machine.memory import keep_freed_memory, usable_mb
+from kancore.machine.memory import usable_mb
+from kancore.machine.processor import prepare_process
 from kancore.machine.program import program
 from kancore.tables import LANDSCAPES, write_table
 from kancore.training import checkpoints
@@ -38,8 +37,7 @@ def main(
         Process whose end ends this one.
     """
     planned = Landscape.from_dict(landscape)
-    torch.set_num_threads(threads)
-    keep_freed_memory()
+    prepare_process(threads)
     folder = out.parent
     progress = Progress(folder / "progress.json", planned.refinements + 1)
     with (

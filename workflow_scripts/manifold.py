@@ -4,23 +4,21 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
 
-import torch
-
 from kancore.analysis.tables import INTRINSIC_DIMENSIONS
 from kancore.data.dataset import load
 from kancore.intrinsic_dimension.manifold import estimate_dimension
 from kancore.machine.devices import lease
 from kancore.machine.interruption import repeatable
 from kancore.machine.last_words import last_words
-from kancore.machine.memory import keep_freed_memory, usable_mb
+from kancore.machine.memory import usable_mb
+from kancore.machine.processor import prepare_process
 from kancore.machine.program import program
 from kancore.tables import write_table
 
 
 def main(data: Path, device: Literal["auto", "cpu", "cuda"], threads: int, out: Path) -> None:
     """Read a prepared data set, write a table of estimates."""
-    torch.set_num_threads(threads)
-    keep_freed_memory()
+    prepare_process(threads)
     with repeatable(), last_words(usable_mb()), lease(device) as leased:
         try:
             dataset = load(data)

@@ -11,7 +11,8 @@ from kancore.machine.devices import lease
 from kancore.machine.files import read_json
 from kancore.machine.interruption import resumable
 from kancore.machine.last_words import last_words
-from kancore.machine.memory import keep_freed_memory, usable_mb
+from kancore.machine.memory import usable_mb
+from kancore.machine.processor import prepare_process
 from kancore.machine.program import program
 from kancore.networks import modules as modules_of
 from kancore.studies.jobs import Job
@@ -58,9 +59,8 @@ def main(
     planned = Job.from_dict(job)
     if choice is not None:
         planned = planned.chosen(read_json(choice))
-    torch.set_num_threads(threads)
+    prepare_process(threads)
     torch.backends.cuda.matmul.allow_tf32 = bool(tf32)
-    keep_freed_memory()
     folder = history.parent
     runner = Runner(planned.sweeps, folder)
     origin = {"study": study, "experiment": planned.label, "protocol": planned.protocol}

@@ -23,7 +23,7 @@ from kancore.bench.measure import interleaved
 from kancore.layers import local_support
 from kancore.layers.triton_operators import PRECISIONS
 from kancore.machine.files import write_atomically
-from kancore.machine.memory import keep_freed_memory
+from kancore.machine.processor import prepare_process
 from kancore.machine.program import program
 from kancore.networks.kan import KAN
 from kancore.objectives.hsic_bottleneck import losses
@@ -329,8 +329,7 @@ def main(
     precisions
         Of its products, as `torch.set_float32_matmul_precision` takes them.
     """
-    torch.set_num_threads(1)
-    keep_freed_memory()
+    prepare_process(threads=1)
     report = Report(out)
     report.add(machine(device))
     elsewhere = ONLY_GPU if device == "cpu" else ONLY_CPU

@@ -69,6 +69,7 @@ void forward_all(const Plan& p, const Edges& edges, int64_t stack, int64_t outpu
   std::vector<float> constants(tiles.size() * wide);
 #pragma omp parallel num_threads(threads)
   {
+    const FlushSubnormals flush;
 #ifdef _OPENMP
     const int64_t team = omp_get_num_threads(), me = omp_get_thread_num();
 #else

@@ -70,6 +70,7 @@ void weight_all(const Plan& p, const float* y, const Edges& edges, int64_t stack
   std::vector<float> totals(tiles.size() * blocks * wide);
 #pragma omp parallel num_threads(threads)
   {
+    const FlushSubnormals flush;
 #pragma omp for schedule(static)
     for (int64_t i = 0; i < (int64_t)tiles.size(); i++) {
       const Tile& tile = tiles[i];
@@ -185,6 +186,7 @@ void input_all(const Plan& p, const float* y, const Edges& edges, int64_t stack,
   const int64_t groups = (p.inputs + GROUP - 1) / GROUP;
 #pragma omp parallel num_threads(threads)
   {
+    const FlushSubnormals flush;
 #pragma omp for schedule(static)
     for (int64_t i = 0; i < (int64_t)tiles.size(); i++)
       gather(y + tiles[i].network * p.batch * outputs + tiles[i].column, outputs, tiles[i],

@@ -196,22 +196,26 @@ template <int K, bool SLOPES>
 void plan_cells(const Plan& p, const float* x, const float* activation, const float* slope,
                 const float* limits, float low, float per_interval, int threads) {
   const int64_t blocks = blocks_of(p), groups = (p.inputs + LANES - 1) / LANES;
-#pragma omp parallel for collapse(3) num_threads(threads) schedule(static)
-  for (int64_t network = 0; network < p.networks; network++)
-    for (int64_t block = 0; block < blocks; block++)
-      for (int64_t group = 0; group < groups; group++) {
-        const int64_t input = group * LANES, examples = examples_of(p, block);
-        const int some = (int)std::min<int64_t>(LANES, p.inputs - input);
-        const int64_t first = (network * p.batch + block * BLOCK) * p.inputs + input;
-        Columns xs, activations, slopes;
-        xs.fill(x + first, p.inputs, examples, some);
-        activations.fill(activation + first, p.inputs, examples, some);
-        if (SLOPES) slopes.fill(slope + first, p.inputs, examples, some);
-        for (int i = 0; i < some; i++)
-          plan_cell<K, SLOPES>(p, xs.of[i], activations.of[i], SLOPES ? slopes.of[i] : nullptr,
-                               limits, low, per_interval, (network * blocks + block) * p.inputs + input + i,
-                               input + i, examples);
-      }
+#pragma omp parallel num_threads(threads)
+  {
+    const FlushSubnormals flush;
+#pragma omp for collapse(3) schedule(static)
+    for (int64_t network = 0; network < p.networks; network++)
+      for (int64_t block = 0; block < blocks; block++)
+        for (int64_t group = 0; group < groups; group++) {
+          const int64_t input = group * LANES, examples = examples_of(p, block);
+          const int some = (int)std::min<int64_t>(LANES, p.inputs - input);
+          const int64_t first = (network * p.batch + block * BLOCK) * p.inputs + input;
+          Columns xs, activations, slopes;
+          xs.fill(x + first, p.inputs, examples, some);
+          activations.fill(activation + first, p.inputs, examples, some);
+          if (SLOPES) slopes.fill(slope + first, p.inputs, examples, some);
+          for (int i = 0; i < some; i++)
+            plan_cell<K, SLOPES>(p, xs.of[i], activations.of[i], SLOPES ? slopes.of[i] : nullptr,
+                                 limits, low, per_interval,
+                                 (network * blocks + block) * p.inputs + input + i, input + i, examples);
+        }
+  }
 }
 
 template <int K>

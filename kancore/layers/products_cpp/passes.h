@@ -293,6 +293,7 @@ void product_all(const float* left, bool shared, const float* weight, const floa
   const bool uncached = many && (int64_t)to % sizeof(Vector) == 0 && columns % LANES == 0;
 #pragma omp parallel num_threads(threads)
   {
+    const FlushSubnormals flush;
     const std::unique_ptr<float[]> panels(new float[together * part]);
     const std::unique_ptr<float[]> tiles(tiled ? new float[tiling.room(depth)] : nullptr);
     // Where results are before they are written past the caches.
@@ -437,6 +438,7 @@ void parameters_all(const float* y, const float* slopes, const float* x, bool sh
                     const Update* updates, double steps, int threads) {
 #pragma omp parallel num_threads(threads)
   {
+    const FlushSubnormals flush;
     Gradients gradients(examples, inputs, outputs);
 #pragma omp for collapse(2) schedule(static)
     for (int64_t s = 0; s < stack; s++)
@@ -496,11 +498,15 @@ void backward_all(const float* y, const float* slopes, const float* x, bool shar
     const int64_t some = std::min<int64_t>(threads, stack - s);
     const float *gradient = y + s * each, *factors = slopes ? slopes + s * each : nullptr;
     if (scaled) {
-#pragma omp parallel for num_threads(threads) schedule(static)
-      for (int64_t i = 0; i < some * each; i += LANES) {
-        const int count = (int)std::min<int64_t>(LANES, some * each - i);
-        const Vector v = load_some(gradient + i, count) * load_some(factors + i, count);
-        store_some(scaled.get() + i, v, count);
+#pragma omp parallel num_threads(threads)
+      {
+        const FlushSubnormals flush;
+#pragma omp for schedule(static)
+        for (int64_t i = 0; i < some * each; i += LANES) {
+          const int count = (int)std::min<int64_t>(LANES, some * each - i);
+          const Vector v = load_some(gradient + i, count) * load_some(factors + i, count);
+          store_some(scaled.get() + i, v, count);
+        }
       }
       gradient = scaled.get();
       factors = nullptr;

@@ -3,6 +3,7 @@
 import far
 import forms
 import pytest
+import subnormal
 import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -152,6 +153,39 @@ def test_threads_change_no_bit(compiled, threads):
             torch.set_num_threads(1)
     for one, other in zip(*results, strict=True):
         assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("outputs", [5, 70])
+@pytest.mark.parametrize("background", [False, True])
+def test_subnormal_numbers_are_zero_within_and_only_within(compiled, background, outputs, threads):
+    torch.manual_seed(0)
+    grid = (5, 3, (-1.0, 1.0))
+    x = torch.rand(300, 20)
+    values = torch.full((20,), 0.25) if background else None
+    if background:
+        x = torch.where(x < 0.7, values, x)
+    x.requires_grad_(not background)
+    edges = draw_edges(grid, 2, 20, outputs).map(lambda e: e.detach().abs().add(1))
+    edges = edges.map(lambda e: e.mul(1e-18).requires_grad_())
+    torch.set_num_threads(threads)
+    try:
+        y = local_support.product(x, edges, "gelu", grid, values)
+        leaves = edges.given if background else [*edges.given, x]
+        small, tiny = (
+            torch.autograd.grad(y, leaves, torch.full_like(y, each), retain_graph=True)
+            for each in (subnormal.SMALL, subnormal.TINY)
+        )
+        assert subnormal.threads_keep_them()
+    finally:
+        torch.set_num_threads(1)
+    exact = definition(x.detach().double(), edges.map(lambda e: e.detach().double()), grid)
+    torch.testing.assert_close(y.double(), exact, rtol=1e-5, atol=0)
+    # Terms of 1e-42 in the gradients by coefficients, scales and inputs, of 1e-24 in that by bases.
+    coefficients, base, scale, *to_x = small
+    assert base.any()
+    for each in (coefficients, scale, *to_x, *tiny):
+        assert not each.any()
 
 
 class PlainLayer(RecursiveLayer):

@@ -3,6 +3,7 @@
 import far
 import forms
 import pytest
+import subnormal
 import torch
 import torch.nn.functional as F
 from hypothesis import example, given, settings
@@ -99,6 +100,56 @@ def test_threads_change_no_bit(kernels, threads):
             torch.set_num_threads(1)
     for one, other in zip(*results, strict=True):
         assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("shape", [(2, 64, 40, 32), (2, 600, 260, 7), (1, 300, 20, 530)])
+def test_subnormal_numbers_are_zero_within_and_only_within(kernels, shape, threads):
+    torch.manual_seed(0)
+    stack, batch, inputs, outputs = shape
+    x = torch.rand(stack, batch, inputs).add(1).mul(1e-18).requires_grad_()
+    weight = torch.rand(stack, outputs, inputs).add(1).mul(1e-18).requires_grad_()
+    bias = torch.zeros(stack, outputs, requires_grad=True)
+    torch.set_num_threads(threads)
+    try:
+        y = products.affine(x, weight, bias)
+        # Terms of 1e-42 in the gradients by inputs and weights; then factors that are subnormal.
+        small, tiny = (
+            torch.autograd.grad(y, (x, weight, bias), torch.full_like(y, each), retain_graph=True)
+            for each in (subnormal.SMALL, subnormal.TINY)
+        )
+        of_tiny = products.affine(torch.full_like(x, subnormal.TINY), 1e30 * weight, bias)
+        assert subnormal.threads_keep_them()
+    finally:
+        torch.set_num_threads(1)
+    exact = x.detach().double() @ weight.detach().double().mT
+    torch.testing.assert_close(y.double(), exact, rtol=1e-5, atol=0)
+    sums = torch.full_like(bias, batch * subnormal.SMALL)
+    torch.testing.assert_close(small[2], sums, rtol=1e-5, atol=0)
+    for each in (*small[:2], *tiny, of_tiny):
+        assert not each.any()
+
+
+@pytest.mark.parametrize("optimizer", ["sgd_momentum", "adam"])
+@pytest.mark.parametrize("activation", ["gelu", None])
+def test_momentum_of_what_has_no_gradient_any_more_ends_at_zero(kernels, optimizer, activation):
+    layer = Linear(20, 9)
+    layer.initialize(0, "kaiming_normal", torch.Generator().manual_seed(0))
+    parameters = list(layer.parameters())
+    stacked = StackedOptimizer(parameters, [Scheme(optimizer, 0.001, "kaiming_normal")])
+    stacked.fuse(layer)
+    for size in (1.0, *[0.0] * 1000):  # 0.9 to the power of 1000 is 1e-46
+        y = layer(torch.full((64, 20), size), activation)
+        torch.autograd.grad(size * y.sum(), parameters, allow_unused=True)
+        if size:
+            assert all(each.all() for each in momentum_of(stacked))
+        stacked.step([None, None])
+    assert not any(each.any() for each in momentum_of(stacked))
+
+
+def momentum_of(stacked):
+    (buffers,) = stacked.state_dict()["buffers"]
+    return buffers["mean" if "mean" in buffers else "momentum"]
 
 
 @pytest.mark.slow

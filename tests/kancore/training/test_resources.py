@@ -111,13 +111,13 @@ PROGRAM = """
 import json, sys
 import torch
 from kancore.data.preparation import make_dataset
-from kancore.machine.memory import keep_freed_memory, peak_mb
+from kancore.machine.memory import peak_mb
+from kancore.machine.processor import prepare_process
 from kancore.schemes import Sweep
 from kancore.training.loop import Training
 import workflow_scripts.train
 
-torch.set_num_threads(1)
-keep_freed_memory()
+prepare_process(threads=1)
 values, size = json.loads(sys.argv[1])
 x = torch.randint(256, (size["train"] + size["test"], size["features"]), dtype=torch.uint8)
 x = x if size["bytes"] == 1 else torch.randn(x.shape)
