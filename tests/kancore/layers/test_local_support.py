@@ -176,6 +176,8 @@ def test_subnormal_numbers_are_zero_within_and_only_within(compiled, background,
             torch.autograd.grad(y, leaves, torch.full_like(y, each), retain_graph=True)
             for each in (subnormal.SMALL, subnormal.TINY)
         )
+        tiny_edges = Edges(*(e.detach() * 1e-23 for e in edges[:2]), edges.scale.detach() * 1e30)
+        of_tiny = local_support.product(x, tiny_edges, "gelu", grid, values)
         assert subnormal.threads_keep_them()
     finally:
         torch.set_num_threads(1)
@@ -184,7 +186,7 @@ def test_subnormal_numbers_are_zero_within_and_only_within(compiled, background,
     # Terms of 1e-42 in the gradients by coefficients, scales and inputs, of 1e-24 in that by bases.
     coefficients, base, scale, *to_x = small
     assert base.any()
-    for each in (coefficients, scale, *to_x, *tiny):
+    for each in (coefficients, scale, *to_x, *tiny, of_tiny):
         assert not each.any()
 
 
