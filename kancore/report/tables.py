@@ -12,6 +12,7 @@ from kancore.analysis.statistics import (
     SETTING,
     OverSeeds,
     average_seeds,
+    choose,
     counted,
     main_grid,
 )
@@ -233,9 +234,12 @@ def published(figures: pd.DataFrame, runs: pd.DataFrame, timings: pd.DataFrame) 
 
 
 def one_more(seeds: pd.Series) -> tuple[float, float] | None:
-    """Give Student's 95% prediction interval of one more seed's accuracy, None of a single seed."""
+    """Give Student's 95% prediction interval of one more seed's accuracy.
+
+    There is none where seeds do not tell how far another may be off: of one, or where all agree.
+    """
     count = len(seeds)
-    if count < 2:
+    if seeds.nunique() < 2:
         return None
     error = seeds.std() * (1 + 1 / count) ** 0.5
     low, high = OverSeeds(seeds.mean(), error, count - 1).interval(0.95)
@@ -249,10 +253,23 @@ def highest(best: pd.DataFrame) -> pd.Series:
 
 
 def _of_models(best: pd.DataFrame) -> pd.DataFrame:
-    """Keep the best architecture of each model."""
-    score = best["validation_accuracy"].fillna(best["test_accuracy"])
-    ranked = best.assign(score=score).sort_values("score", ascending=False, kind="stable")
-    return in_reading_order(ranked.drop_duplicates(["dataset", "objective", "model"]))
+    """Keep the best architecture of each model, by the rule that chooses its scheme.
+
+    ``tied``, with the bounds of what they reach, counts the schemes of all architectures that
+    validate as well, and ``architectures`` those that have any.
+    """
+    by = ["dataset", "objective", "model"]
+    # An architecture all of whose schemes diverged has no best one, and comes last.
+    ranked = choose(best.assign(diverged=best["test_accuracy"].isna()), by)
+    ranked = ranked.rename(columns={"tied": "architectures"})
+    score = best["validation_accuracy"].astype(float).round(9)
+    highest = score == score.groupby([best[name] for name in by]).transform("max")
+    tied = best[highest].groupby(by, as_index=False)
+    tied = tied.agg(
+        tied=("tied", "sum"), tied_low=("tied_low", "min"), tied_high=("tied_high", "max")
+    )
+    ranked = ranked.drop(columns=["tied_low", "tied_high", "diverged"])
+    return in_reading_order(ranked.merge(tied, on=by, how="left"))
 
 
 def cautions(best: pd.DataFrame, tested: Mapping[str, int]) -> list[str]:
@@ -268,8 +285,9 @@ def cautions(best: pd.DataFrame, tested: Mapping[str, int]) -> list[str]:
     ranked, found = _of_models(best), []
     for row in ranked[_tied(ranked)].itertuples():
         of = ", ".join(map(display_name, (row.dataset, row.objective, row.model)))
+        several = f" of {row.architectures} architectures" if row.architectures > 1 else ""
         found.append(
-            f"{of}: {row.tied:.0f} schemes tie for the best validation accuracy, "
+            f"{of}: {row.tied:.0f} schemes{several} tie for the best validation accuracy, "
             f"{100 * row.validation_accuracy:.2f}%; their test accuracies are "
             f"{100 * row.tied_low:.2f} to {100 * row.tied_high:.2f}%."
         )

@@ -19,7 +19,7 @@ from kancore.figures.declared import FIGURES
 from kancore.figures.style import display_name
 from kancore.intrinsic_dimension.estimates import paper_dimensions
 from kancore.report import contents, html, markdown
-from kancore.report.tables import cautions, published, with_ties
+from kancore.report.tables import cautions, one_more, published, summary, with_ties
 from kancore.report.verdicts import measured as measured_with_interval
 from kancore.report.verdicts import turns
 
@@ -202,6 +202,33 @@ def test_ties_and_small_test_parts_are_told_beside_the_numbers(runs):
     assert told["tied_range"].tolist() == [f"{reached.min():.2f} to {reached.max():.2f}"]
     assert told["tied"].tolist() == [6]
     assert "tied" not in with_ties(best[best["dataset"] == "mnist"])
+
+
+def test_architectures_that_tie_are_told_and_the_one_whose_network_is_kept_is_shown(runs):
+    """The tie goes to the earlier best epoch, then to the higher training accuracy."""
+    digits = runs[(runs["dataset"] == "mnist") & ~runs["diverged"]].assign(dataset="digits")
+    mlp = digits["model"] == "mlp"
+    tied = [
+        digits[mlp & (digits["depth"] == depth)].index[:count]
+        for depth, count in (("2layers", 1), ("3layers", 2), ("4layers", 1))
+    ]
+    every = tied[0].union(tied[1]).union(tied[2])
+    digits.loc[every, "validation_accuracy"] = 1.0
+    digits.loc[every, "best_epoch"] = 4
+    digits.loc[every, "train_accuracy"] = [0.9, 0.95, 0.9, 0.9]
+    best = best_schemes(digits)
+    reached = 100 * digits.loc[every, "test_accuracy"]
+    assert cautions(best, {}) == [
+        "Digits, 8 by 8, backpropagation, MLP: 4 schemes of 3 architectures tie for the best "
+        "validation accuracy, 100.00%; their test accuracies are "
+        f"{reached.min():.2f} to {reached.max():.2f}%."
+    ]
+    (row,) = summary(best, {}).rows
+    highest = digits.loc[every, "train_accuracy"].idxmax()
+    assert row[1] == f"{100 * digits.loc[highest, 'test_accuracy']:.2f}"
+    digits.loc[tied[2], "best_epoch"] = 2
+    (row,) = summary(best_schemes(digits), {}).rows
+    assert row[1] == f"{100 * digits.loc[tied[2][0], 'test_accuracy']:.2f}"
 
 
 def test_facts_count_the_study(page):
@@ -576,6 +603,11 @@ def test_published_figures_of_several_seeds_have_the_interval_of_one_more(make_h
         )
         assert row[f"{name} here, %"] == f"{values.mean():.2f}"
         assert row[f"{name} of one more seed, %"] == f"{max(low, 0):.1f} to {min(high, 100):.1f}"
+
+
+def test_seeds_that_agree_tell_nothing_of_one_more():
+    assert one_more(pd.Series([0.9])) is None
+    assert one_more(pd.Series([0.9, 0.9, 0.9])) is None
 
 
 def audit_of(runs, effects):
