@@ -1,5 +1,7 @@
 """Test accuracy of the best scheme, by data set and architecture (the paper's accuracy bars)."""
 
+from typing import Any
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -45,10 +47,7 @@ def draw(table: pd.DataFrame) -> Figure:
 
 
 def _scale(axes: Axes) -> None:
-    low, high = axes.get_ylim()
-    if high - low < _LEAST:
-        middle = (low + high) / 2
-        low, high = axes.set_ylim(middle - _LEAST / 2, middle + _LEAST / 2)
+    low, high = style.widen(axes, _LEAST)
     if high - low <= _MOST:
         axes.yaxis.set_minor_locator(MultipleLocator(0.01))
         axes.grid(True, axis="y", which="minor")
@@ -60,7 +59,13 @@ def _describe(best: pd.DataFrame) -> str:
     if known.empty:
         return "All runs diverged."
     highest = known.loc[known.groupby("dataset")["test_accuracy"].idxmax()]
-    names = style.network_names(highest, lambda row: f"{100 * row.test_accuracy:.1f}%")
+    several = best["objective"].nunique() > 1
+
+    def reached(row: Any) -> str:
+        objective = f"{style.display_name(row.objective)}, " if several else ""
+        return f"{objective}{100 * row.test_accuracy:.1f}%"
+
+    names = style.network_names(highest, reached)
     text = f"The highest marks are {names}."
     wide = known.pivot(index=_ARCHITECTURE, columns="objective", values="test_accuracy")
     if "hsic" in wide and "backprop" in wide:

@@ -50,6 +50,7 @@ def draw(table: pd.DataFrame) -> Figure:
             axes.remove()
         row[0].set_ylabel(style.fold(style.display_name(name), height), fontweight="bold")
     figure.supxlabel("Predicted class", fontsize="medium")
+    figure.supylabel("True class", fontsize="medium")
     style.describe(figure, _describe(by_name))
     return figure
 

@@ -11,9 +11,11 @@ from kancore.figures import style
 from kancore.figures.style import Look
 
 _LAYERS: dict[int, Look] = {
-    1: {"ls": "-", "marker": "o", "ms": 3.5},
-    2: {"ls": "--", "marker": "s", "ms": 3.5, "mfc": "white"},
+    1: {"ls": "-", "marker": "o"},
+    2: {"ls": "--", "marker": "s", "mfc": "white"},
 }
+_COLOUR = style.OTHERS[2]
+_LOOK: Look = {"color": _COLOUR, "lw": 1.2, "ms": 3.5}
 # Accuracies of a small test part differ by chance, which should not fill a panel.
 _LEAST = 0.1
 
@@ -29,7 +31,6 @@ def draw(table: pd.DataFrame) -> Figure:
     runs = table[table["experiment"] == "width_degree"]
     runs = runs.assign(layers=runs["hidden_widths"].str.count("x") + 1)
     names, degrees = style.in_order(runs["dataset"]), sorted(runs["degree"].unique())
-    colours = dict(zip(degrees, style.shades(len(degrees)), strict=True))
     width, _ = mpl.rcParams["figure.figsize"]
     figure = Figure(figsize=(width, 1.7 * len(names) + 0.8), layout="constrained")
     grid = figure.subplots(len(names), len(degrees), sharex="row", sharey="row", squeeze=False)
@@ -42,30 +43,27 @@ def draw(table: pd.DataFrame) -> Figure:
         least = rows[(rows["degree"] == degrees[0]) & (rows["layers"] == 1)]
         for degree, axes in zip(degrees, panels, strict=True):
             axes.plot(least["parameters"].to_numpy(float), least["mean"], color=style.GREY, lw=0.8)
-            _draw_panel(axes, rows[rows["degree"] == degree], colours[degree])
-        low, high = panels[0].get_ylim()
-        if high - low < _LEAST:
-            middle = min((low + high) / 2, 1 - _LEAST / 2)
-            panels[0].set_ylim(middle - _LEAST / 2, middle + _LEAST / 2)  # and so all of the row
+            _draw_panel(axes, rows[rows["degree"] == degree])
+        style.widen(panels[0], _LEAST)  # and so all of the row
         panels[0].set_ylabel(style.fold(style.display_name(name), 1.4), fontweight="bold")
     figure.supxlabel("Trainable parameters", fontsize="medium")
+    figure.supylabel("Test accuracy", fontsize="medium")
     handles = [
         Line2D([], [], color=style.GREY, lw=0.8, label=f"degree {degrees[0]}, 1 hidden layer"),
-        Line2D([], [], color=colours[degrees[-1]], label="1 hidden layer", **_LAYERS[1]),
-        Line2D([], [], color=colours[degrees[-1]], label="2 hidden layers", **_LAYERS[2]),
+        Line2D([], [], label="1 hidden layer", **_LOOK, **_LAYERS[1]),
+        Line2D([], [], label="2 hidden layers", **_LOOK, **_LAYERS[2]),
         *style.seed_handles(runs["seed"].nunique() > 1),
     ]
     style.legend_above(figure, handles)
     return figure
 
 
-def _draw_panel(axes: Axes, seeds: pd.DataFrame, colour: str) -> None:
+def _draw_panel(axes: Axes, seeds: pd.DataFrame) -> None:
     """Draw the lines of one data set and degree."""
     for layers, rows in seeds.groupby("layers"):
         for row in rows.itertuples():
-            style.draw_interval(axes, row.parameters, row.min, row.max, colour)
-        look: Look = {"color": colour, "lw": 1.2, "mfc": colour} | _LAYERS[layers]
-        axes.plot(rows["parameters"].to_numpy(float), rows["mean"], **look)
+            style.draw_interval(axes, row.parameters, row.min, row.max, _COLOUR)
+        axes.plot(rows["parameters"].to_numpy(float), rows["mean"], **_LOOK, **_LAYERS[layers])
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))

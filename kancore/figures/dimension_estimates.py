@@ -1,5 +1,7 @@
 """Estimates of the intrinsic dimension with their intervals, beside published ones."""
 
+import itertools
+
 import matplotlib as mpl
 import pandas as pd
 from matplotlib.axes import Axes
@@ -36,7 +38,9 @@ def draw(table: pd.DataFrame) -> Figure:
         for name in style.in_order(table["dataset"])
     }
     height = 0.2 * max(map(len, rows.values())) + 0.35
-    figure, by_name = style.panels(list(rows), 2, height, labels=2.3, sharex=True)
+    longest = max(map(len, itertools.chain(*rows.values())), default=0)
+    labels = 0.065 * longest  # inches of its characters
+    figure, by_name = style.panels(list(rows), 2, height, labels, sharex=True)
     for name, axes in by_name.items():
         _draw_panel(axes, known[known["dataset"] == name], rows[name])
     figure.supxlabel("Intrinsic dimension", fontsize="medium")

@@ -50,6 +50,7 @@ def draw(table: pd.DataFrame) -> Figure:
             panels[0].set_ylabel(style.fold(style.display_name(name), 1.4), fontweight="bold")
         shown = name
     figure.supxlabel("Input of the network", fontsize="medium")
+    figure.supylabel("Value of the function", fontsize="medium")
     lines = [Line2D([], [], label=name, **look) for name, look in _LINES.items()]
     style.legend_above(figure, [*lines, Patch(label="density of the input's values", **_DENSITY)])
     style.describe(figure, _describe(table))

@@ -32,7 +32,7 @@ def draw(table: pd.DataFrame) -> Figure:
     whole = table[(table["part"] == 0) & table["verdict"].isin(_COLOURS)]
     if whole.empty:
         return style.nothing("no claim of the paper can be tested with these runs")
-    claims = list(dict.fromkeys(whole["claim"]))
+    claims = sorted(set(whole["claim"]), key=lambda claim: int(claim[1:]))
     settings = list(dict.fromkeys(zip(whole["variation"], whole["setting"], strict=True)))
     names = [style.setting_name(*setting) for setting in settings]
     width, _ = mpl.rcParams["figure.figsize"]
@@ -59,7 +59,7 @@ def draw(table: pd.DataFrame) -> Figure:
     axes.tick_params(axis="x", rotation=90)
     for edge, (before, after) in enumerate(pairwise(settings), start=1):
         if before[0] != after[0]:
-            axes.axvline(edge, color="white", lw=5)
+            axes.axvline(edge, color="white", lw=2.5)
     handles = [
         Patch(fc=colour, ec=style.GREY, lw=0.5, label=f"{_MARKS[verdict]} {verdict}")
         for verdict, colour in _COLOURS.items()

@@ -49,6 +49,7 @@ def draw(table: pd.DataFrame) -> Figure:
             style.note(axes, (f"{style.display_name(model)}: all diverged" for model in lost))
         row[0].set_ylabel(style.fold(style.display_name(name), 1.5), fontweight="bold")
     figure.supxlabel("Epochs", fontsize="medium")
+    figure.supylabel("Accuracy", fontsize="medium")
     handles: list[Artist] = [Line2D([], [], color=style.GREY, **look) for look in _SPLITS.values()]
     if curves["seed"].nunique() > 1:
         handles.append(

@@ -505,6 +505,18 @@ def panels(
     return figure, by_name
 
 
+def widen(axes: Axes, least: float) -> tuple[float, float]:
+    """Let an axis of accuracy show at least so much, beyond 100% no more than it does; its limits.
+
+    What little a few accuracies differ by chance would fill it otherwise.
+    """
+    low, high = axes.get_ylim()
+    if high - low < least:
+        top = min((low + high + least) / 2, max(high, 1.0))
+        low, high = axes.set_ylim(top - least, top)
+    return low, high
+
+
 def note(axes: Axes, lines: Iterable[str]) -> None:
     """Write what a panel cannot show into its lower right corner."""
     axes.annotate(

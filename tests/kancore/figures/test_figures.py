@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 import warnings
@@ -10,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 
 from kancore.analysis.efficiency import (
     best_scheme_efficiency,
@@ -225,6 +227,32 @@ def test_every_figure_is_drawn_of_every_study(name, case, cases):
     assert figure.get_figwidth() == STYLE["width_inches"]
 
 
+# Rows of names, or two columns of axes with names of their own.
+NAMED_IN_PANELS = ("efficiency_gap", "verdicts", "departures", "stability_effects", "firmness")
+NAMED_IN_PANELS += ("first_layers", "dimension_estimates", "class_accuracy", "scheme_heatmaps")
+
+
+@pytest.mark.parametrize("name", [name for name in FIGURES if name not in NAMED_IN_PANELS])
+def test_axes_say_what_they_show(name, cases, own_tables):
+    source = FIGURES[name].table
+    table = own_tables.get(source, cases["one_dataset"])
+    figure = draw(name, landscapes_of(table) if source == "landscapes" else table)
+    assert figure.get_supxlabel()
+    assert figure.get_supylabel()
+    if figure.axes[0].yaxis.get_major_formatter().__dict__.get("func") is style.percent:
+        assert "ccuracy" in figure.get_supylabel()
+
+
+@pytest.mark.parametrize("shown", [(0.95, 0.955), (0.995, 1.001), (0.2, 0.9), (0.0, 0.004)])
+def test_axes_of_accuracy_are_widened_up_to_all(shown):
+    axes = Figure().subplots()
+    axes.set_ylim(shown)
+    low, high = style.widen(axes, 0.1)
+    assert (low, high) == axes.get_ylim()
+    assert high - low == pytest.approx(max(0.1, shown[1] - shown[0]))
+    assert low <= shown[0] < shown[1] <= high <= max(shown[1], 1)
+
+
 def test_schemes_of_ones_own_are_called_as_in_the_configuration(cases):
     own = {"optimizer": {"sgd": "lion_pytorch:Lion"}}
     figure = draw("scheme_heatmaps", cases["one_dataset"].replace(own))
@@ -310,6 +338,9 @@ def test_two_objectives_stand_side_by_side_and_the_other_is_open(cases):
     assert sorted(map(list, joined)) == pytest.approx(np.array(sorted(expected.tolist())))
     points = 100 * (best["hsic"] - best["backprop"]).median()
     assert "0 of 9 architectures reach more" in figure.get_label()
+    assert re.search(
+        r"The highest marks are MNIST: .* layers, backpropagation, ", figure.get_label()
+    )
     assert f"the median difference is {points:+.1f} points" in figure.get_label()
 
 
@@ -744,6 +775,10 @@ def test_verdicts_by_other_choices_are_cells(firmness):
     )
     rows = draw("firmness", untested).axes[0].get_yticklabels()
     assert [label.get_text() for label in rows] == ["C1"]
+    # Known by other choices alone, and of a number whose first digit is another's.
+    late = firmness[firmness["variation"] != "declared"].replace({"claim": {"C1": "C17"}})
+    rows = draw("firmness", pd.concat([untested, late])).axes[0].get_yticklabels()
+    assert [label.get_text() for label in rows] == ["C1", "C2", "C17"]
     names = [label.get_text() for label in axes.get_xticklabels()]
     assert names[0] == "as declared"
     assert {"without MNIST", "after 25% of the epochs", "comparable within 1 point"} < set(names)

@@ -595,9 +595,9 @@ def test_published_figures_of_several_seeds_have_the_interval_of_one_more(make_h
     rows = [dict(zip(shown.headings, row, strict=True)) for row in shown.rows]
     row = next(row for row in rows if row["Parameters"] == "525,440")
     own = runs[(runs["model"] == "kan") & (runs["depth"] == "3layers")]
-    for name, summary in (("Best", "max"), ("Median", "median")):
+    for name, of_schemes in (("Best", "max"), ("Median", "median")):
         seeds = own.fillna({"best_test_accuracy": 0}).groupby("seed")["best_test_accuracy"]
-        values = 100 * seeds.agg(summary)
+        values = 100 * seeds.agg(of_schemes)
         low, high = scipy.stats.t.interval(
             0.95, df=2, loc=values.mean(), scale=values.std(ddof=1) * math.sqrt(4 / 3)
         )
