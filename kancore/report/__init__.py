@@ -194,7 +194,7 @@ def _facts(
         ("Runs of follow-ups", f"{len(follow_ups):,}"),
         ("Diverged", f"{diverged:,}{share}"),
         ("Time of all jobs", duration(timings["seconds"].sum())),
-        ("Devices", ", ".join(sorted(set(timings["device"])))),
+        ("Devices", "; ".join(sorted(set(timings["device"])))),
     ]
 
 
@@ -381,7 +381,7 @@ def _provenance(
     ]
     code = trained.groupby(["model", "objective", "own"])["code"].unique()
     return [
-        *((heading, ", ".join(sorted(set(timings[name])))) for heading, name in versions.items()),
+        *((heading, "; ".join(sorted(set(timings[name])))) for heading, name in versions.items()),
         ("Seeds", ", ".join(map(str, sorted(set(runs["seed"]) | set(follow_ups["seed"]))))),
         *(
             (f"Training code, {display_name(model)} ({objective}{own})", ", ".join(sorted(digests)))

@@ -16,8 +16,11 @@ from kancore.analysis.statistics import (
     counted,
     main_grid,
 )
+from kancore.claims.declared import Thresholds
 from kancore.figures.style import display_name, in_order
 
+# What the summary says where all architectures have as many.
+_PLAIN = ("schemes", "diverged_schemes")
 # Half of the interval of an accuracy that needs no caution.
 _PRECISE = 0.01
 MISSING = "\N{EN DASH}"
@@ -188,7 +191,11 @@ def with_best_on_test(best: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def with_ties(best: pd.DataFrame) -> pd.DataFrame:
-    """Say of rows whose scheme is not the only best one what all of these reach on test data."""
+    """Say of rows whose scheme is not the only best one what all of these reach on test data.
+
+    How many schemes there are, and how many diverged, is left out where all rows say the same.
+    """
+    best = best.drop(columns=[name for name in _PLAIN if best[name].nunique() == 1])
     several = _tied(best)
     if not several.any():
         return best.drop(columns="tied")
@@ -205,6 +212,7 @@ def _tied(best: pd.DataFrame) -> pd.Series:
 def published(figures: pd.DataFrame, runs: pd.DataFrame, timings: pd.DataFrame) -> Table:
     """Write the published figures, and beside them ours, of test data as published.
 
+    Ours are of a network of the same depth with as many parameters; elsewhere there are none.
     Best and median are over schemes, of the best accuracy on test data, as means over seeds, with 0
     for a run that was never evaluated; the gap is the mean over runs; the time is that of one
     network's epoch, its evaluations included, in a sweep on one process. With several seeds best
@@ -224,11 +232,16 @@ def published(figures: pd.DataFrame, runs: pd.DataFrame, timings: pd.DataFrame) 
         {
             **{f"own_{name}": seeds[name].mean() for name in ("best", "median")},
             **{f"own_{name}_range": seeds[name].agg(one_more) for name in ("best", "median")},
+            "own_parameters": runs.groupby(by, dropna=False)["parameters"].first(),
             "own_gap": runs.groupby(by, dropna=False)["generalization_gap"].mean(),
             "own_seconds": spent["seconds"] / spent["epochs"],
         }
     )
     found = figures.merge(own.reset_index(), on=by, how="left")
+    # The paper's tables name no sizes: their networks are those of the runs.
+    sizes = found.groupby(["dataset", "model", "depth", "degree"], dropna=False)["parameters"]
+    within, ratio = Thresholds().same_size, found["own_parameters"] / sizes.transform("first")
+    found[own.columns] = found[own.columns].where(ratio.between(1 / within, within))
     shown = [name for name in PUBLISHED_COLUMNS if name not in own or found[name].notna().any()]
     return table(found, {name: PUBLISHED_COLUMNS[name] for name in shown})
 
