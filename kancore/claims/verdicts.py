@@ -195,11 +195,11 @@ def _reason(claim: Claim, parts: list[dict[str, Any]]) -> str | None:
     if all(part["verdict"] != "not tested" for part in parts):
         return None
     found = "; ".join(
-        f"{part['question']}: {part['pairs']} pairs"
+        f"{part['question']}: {part['pairs']} pair{'s' * (part['pairs'] != 1)}"
         for part in parts
         if part["verdict"] == "not tested"
     )
-    return f"Not tested, for fewer than {FEWEST_TESTED} pairs: {found}. It takes {claim.needs}."
+    return f"Not tested, for fewer than {FEWEST_TESTED} pairs: {found}. It needs {claim.needs}."
 
 
 def _test(

@@ -184,5 +184,10 @@ def _describe(table: pd.DataFrame) -> str:
     """Count the claims by their verdicts."""
     claims = table.drop_duplicates("claim")
     counts = Counter(claims["claim_verdict"])
-    words = [f"{counts[name]} {name}" for name in (*LOOKS, "not tested") if counts[name]]
+    called = {"depends": "dependent on choices"}
+    words = [
+        f"{counts[name]} {called.get(name, name)}"
+        for name in (*LOOKS, "not tested")
+        if counts[name]
+    ]
     return f"Of {len(claims)} claims: {', '.join(words)}."

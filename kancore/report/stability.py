@@ -22,11 +22,11 @@ _COLUMNS = {
     "epochs": ("Epochs to 95%", 1),
     "outside_grid": ("Outside grid, %", 100),
 }
-_VERBS = {
-    "use": "raises the median scheme by {} points",
-    "avoid": "lowers the median scheme by {} points",
-    "no difference": "shows no difference in the median scheme ({} points)",
-    "unknown": "moves the median scheme by {} points here, in too few seeds to tell",
+_WORDS = {
+    "use": "helps",
+    "avoid": "hurts",
+    "no difference": "no difference",
+    "unknown": "too few seeds to tell",
 }
 
 
@@ -61,12 +61,12 @@ def advice(table: pd.DataFrame, chosen: list[str]) -> list[dict[str, Any]]:
         if each["factor"] == COMBINED:
             title = f"{title} ({together})"
         text = (
-            f"{_VERBS[each['advice']].format(median)}, the best scheme by {best} and the spread "
-            f"between them by {spread}."
+            f"({_WORDS[each['advice']]}): median scheme {median}, best scheme {best}, "
+            f"spread between them {spread}."
         )
         if each["except"]:
             places = "; ".join(f"{display_name(d)}, {display_name(n)}" for d, n in each["except"])
-            text += f" The other way round for {places}."
+            text += f" The reverse holds for {places}."
         found.append({"title": title, "text": text})
     return found
 

@@ -60,7 +60,7 @@ def test_claims_of_a_study_too_small_for_them_are_not_tested(results):
     claims = json.loads((results / "claims.json").read_text())["claims"]
     verdicts = {claim["name"]: claim["verdict"] for claim in claims}
     assert verdicts["C1"] == verdicts["C6"] == "not tested"
-    assert "1 pairs" in claims[0]["reason"]
+    assert "1 pair." in claims[0]["reason"]
 
 
 def test_status_counts_the_jobs_of_a_finished_study(results):

@@ -957,7 +957,7 @@ def test_verdicts_stand_at_their_effects_beside_bounds_and_published_values(verd
     assert interval.get_segments()[0][:, 0] == pytest.approx([-0.9, 0.1])
     published = [line.get_xdata()[0] for line in points.lines if line.get_marker() == "|"]
     assert published == pytest.approx([-0.5])
-    said = "Of 4 claims: 1 supported, 1 doubted, 1 depends, 1 not tested."
+    said = "Of 4 claims: 1 supported, 1 doubted, 1 dependent on choices, 1 not tested."
     assert figure.get_label() == said
     nothing = draw("verdicts", verdicts.assign(verdict="not tested", claim_verdict="not tested"))
     assert "no claim" in nothing.texts[0].get_text()

@@ -134,7 +134,7 @@ def test_tables_hold_every_run_architecture_and_job(page, runs, timings):
     same_in_all_runs = {"Activation", "Degree", "Grid"}
     assert not same_in_all_runs & set(headings)
     assert (
-        "<p>In all runs of the grid that have it: protocol clean, objective backpropagation, "
+        "<p>All runs of the grid that have it share: protocol clean, objective backpropagation, "
         "activation GELU, " in page
     )
     assert "degree 3, grid 5, seed 0.</p>" in page
@@ -673,11 +673,11 @@ def test_recommendations_say_what_helps_by_how_much_and_where_not(runs, timings,
     pooled = stability[(stability["dataset"] == "all") & (stability["depth"] == "all")]
     rows = pooled[pooled["measure"] == "median"].set_index("factor")
     effect = f"{100 * rows.loc['clipping', 'effect']:+.2f}"
-    assert "**Gradients clipped to norm 1** lowers the median scheme by " + effect in text
-    assert "**Combined (Residual connections)** raises the median scheme" in text
+    assert "**Gradients clipped to norm 1** (hurts): median scheme " + effect in text
+    assert "**Combined (Residual connections)** (helps): median scheme +" in text
     warm_up = next(line for line in text.splitlines() if "**Warm-up of one epoch**" in line)
-    assert "shows no difference in the median scheme (" in warm_up
-    assert "The other way round for" in warm_up
+    assert "(no difference): median scheme " in warm_up
+    assert "The reverse holds for" in warm_up
 
 
 def test_a_combination_of_no_factor_is_no_row(runs, timings, stability):
