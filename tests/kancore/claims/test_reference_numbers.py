@@ -8,9 +8,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from kancore.analysis.statistics import best_schemes
 from kancore.claims.comparisons import measured
 from kancore.claims.verdicts import judge
 from kancore.intrinsic_dimension.estimates import measured_complexity, paper_dimensions
+from kancore.report.tables import KEY_COLUMNS, summary
 from kancore.report.verdicts import overview
 
 ROOT = Path(__file__).parents[3]
@@ -59,6 +61,20 @@ def test_readme_counts_the_verdicts_and_quotes_their_values(claims):
     assert f"to the scheme ({points('C5'):+.1f} points" in text
     published = -100 * parts["C6"][0]["published"]["effect"]
     assert f"({-points('C6'):.1f} points here, {published:.1f} in the published runs)" in text
+
+
+def test_the_best_accuracies_are_those_of_the_report():
+    runs = pd.read_parquet(REFERENCE / "tables" / "runs.parquet")
+    shown = summary(best_schemes(runs), KEY_COLUMNS)
+    assert shown.headings == ["Data set", "Objective", "MLP", "KAN", "Wide MLP"]
+    known = {row[:2]: tuple(map(float, row[2:])) for row in shown.rows}
+    text = (REFERENCE / "README.md").read_text().split("## Best accuracies")[1].split("##")[0]
+    _, *rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line[:2] == "| "]
+    assert {name for name, *_ in rows} == {name for name, _ in known}
+    for name, *cells in rows:
+        (mlp, kan, wide), other = known[name, "backpropagation"], known[name, "HSIC bottleneck"]
+        expected = mlp, wide, kan, other[0], other[2], other[1]
+        assert [*map(float, cells[:6])] == pytest.approx(expected, abs=0.0501)  # one decimal
 
 
 @pytest.mark.slow
