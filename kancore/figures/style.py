@@ -400,7 +400,7 @@ def palette(count: int) -> list[str]:
 
 
 def shades(count: int) -> list[str]:
-    """So many colours from light to dark, for what has an order: degrees, depths."""
+    """So many colours from light to dark, for what has an order, such as depths."""
     # Neither the lightest, not seen on white, nor the darkest.
     places = (0.15 + 0.55 * place / max(1, count - 1) for place in range(count))
     return [to_hex(mpl.colormaps["viridis_r"](place)) for place in places]

@@ -19,8 +19,6 @@ from kancore.analysis.statistics import (
 from kancore.claims.declared import Thresholds
 from kancore.figures.style import display_name, in_order
 
-# What the summary says where all architectures have as many.
-_PLAIN = ("schemes", "diverged_schemes")
 # Half of the interval of an accuracy that needs no caution.
 _PRECISE = 0.01
 MISSING = "\N{EN DASH}"
@@ -193,9 +191,13 @@ def with_best_on_test(best: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
 def with_ties(best: pd.DataFrame) -> pd.DataFrame:
     """Say of rows whose scheme is not the only best one what all of these reach on test data.
 
-    How many schemes there are, and how many diverged, is left out where all rows say the same.
+    The number of schemes is left out where all rows have as many, and of those that diverged where
+    none did.
     """
-    best = best.drop(columns=[name for name in _PLAIN if best[name].nunique() == 1])
+    if best["schemes"].nunique() == 1:
+        best = best.drop(columns="schemes")
+    if not best["diverged_schemes"].any():
+        best = best.drop(columns="diverged_schemes")
     several = _tied(best)
     if not several.any():
         return best.drop(columns="tied")

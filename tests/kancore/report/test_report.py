@@ -202,6 +202,11 @@ def test_ties_and_small_test_parts_are_told_beside_the_numbers(runs):
     assert told["tied_range"].tolist() == [f"{reached.min():.2f} to {reached.max():.2f}"]
     assert told["tied"].tolist() == [6]
     assert "tied" not in with_ties(best[best["dataset"] == "mnist"])
+    assert "schemes" in rows  # of Digits there are fewer
+    rows = with_ties(best[best["dataset"] == "mnist"])
+    assert "schemes" not in rows
+    assert "diverged_schemes" in rows
+    assert "diverged_schemes" not in with_ties(best[best["dataset"] == "digits"])
 
 
 def test_architectures_that_tie_are_told_and_the_one_whose_network_is_kept_is_shown(runs):
