@@ -327,9 +327,19 @@ def display_name(name: str) -> str:
 
 
 def fold(text: str, inches: float, size: float | None = None) -> str:
-    """Break text, of the size of titles or another one, into lines that are no longer than this."""
+    """Break text, of the size of titles or another one, into lines that are no longer than this.
+
+    So many lines are as even as they can be: none is left with a last digit.
+    """
     size = size or mpl.rcParams["axes.titlesize"]
-    return textwrap.fill(text, max(8, int(_characters(inches, size))))
+    most = max(8, int(_characters(inches, size)))
+    lines = textwrap.wrap(text, most)
+    for width in range(most - 1, 0, -1):
+        narrower = textwrap.wrap(text, width, break_long_words=False)
+        if len(narrower) > len(lines) or max(map(len, narrower), default=0) > width:
+            break
+        lines = narrower
+    return "\n".join(lines)
 
 
 def _characters(inches: float, size: float) -> float:

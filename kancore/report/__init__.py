@@ -113,7 +113,7 @@ def contents(
             if not _shows(figure["svg"]).startswith(NOTHING)
         ],
         "datasets": tables.table(sizes, tables.DATASET_COLUMNS),
-        "sections": [_section(row, follow_ups, claims) for row in sizes.itertuples()],
+        "sections": [_section(row, runs, follow_ups, claims) for row in sizes.itertuples()],
         "schemes": tables.schemes(runs),
         "best": tables.table(
             tables.with_ties(best), {**keys, **tables.BEST_COLUMNS}, tables.highest(best)
@@ -263,7 +263,9 @@ def _taken(settings: Mapping[str, Any], sizes: pd.DataFrame, part: str) -> list[
     ]
 
 
-def _section(row: Any, follow_ups: pd.DataFrame, claims: Sequence) -> dict[str, Any]:
+def _section(
+    row: Any, runs: pd.DataFrame, follow_ups: pd.DataFrame, claims: Sequence
+) -> dict[str, Any]:
     """Collect what a report shows of one data set."""
     facts = [
         ("Features", f"{row.features:,}"),
@@ -276,7 +278,10 @@ def _section(row: Any, follow_ups: pd.DataFrame, claims: Sequence) -> dict[str, 
     chosen = follow_ups.loc[follow_ups["dataset"] == row.name, list(SCHEME)].head(1)
     for scheme in chosen.itertuples():
         words = display_name(scheme.initialization), display_name(scheme.optimizer)
-        facts.append(("Scheme of the follow-ups", f"{', '.join(words)}, {scheme.learning_rate:g}"))
+        others = tables.as_good_for_follow_ups(runs[runs["dataset"] == row.name], scheme)
+        tie = f" ({others} {'other is' if others == 1 else 'others are'} as good)" if others else ""
+        of = f"{', '.join(words)}, {scheme.learning_rate:g}{tie}"
+        facts.append(("Scheme of the follow-ups", of))
     return {
         "name": row.name,
         "title": display_name(row.name),

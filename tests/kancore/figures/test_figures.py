@@ -243,6 +243,15 @@ def test_axes_say_what_they_show(name, cases, own_tables):
         assert "ccuracy" in figure.get_supylabel()
 
 
+def test_folded_lines_are_even_and_words_whole():
+    assert style.fold("Digits, 8 by 8", 1.3, 10) == "Digits,\n8 by 8"
+    assert style.fold("Digits, 8 by 8", 1.4, 10) == "Digits, 8 by 8"
+    assert style.fold("MNIST, 5,000 images", 1.4, 10) == "MNIST, 5,000\nimages"
+    assert style.fold("Breast cancer", 0.1, 10) == "Breast\ncancer"
+    assert style.fold("", 1, 10) == ""
+    assert style.fold("wide abcdefghij", 0.8, 10) == "wide abc\ndefghij"
+
+
 @pytest.mark.parametrize("shown", [(0.95, 0.955), (0.995, 1.001), (0.2, 0.9), (0.0, 0.004)])
 def test_axes_of_accuracy_are_widened_up_to_all(shown):
     axes = Figure().subplots()

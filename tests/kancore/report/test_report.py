@@ -10,7 +10,7 @@ import pytest
 import scipy.stats
 import yaml
 
-from kancore.analysis.statistics import best_schemes, summarize_runs
+from kancore.analysis.statistics import SCHEME, best_kan_scheme, best_schemes, summarize_runs
 from kancore.analysis.tables import FIRMNESS
 from kancore.claims.comparisons import measured
 from kancore.claims.verdicts import ANSWERS, judge
@@ -19,7 +19,14 @@ from kancore.figures.declared import FIGURES
 from kancore.figures.style import display_name
 from kancore.intrinsic_dimension.estimates import paper_dimensions
 from kancore.report import contents, html, markdown
-from kancore.report.tables import cautions, one_more, published, summary, with_ties
+from kancore.report.tables import (
+    as_good_for_follow_ups,
+    cautions,
+    one_more,
+    published,
+    summary,
+    with_ties,
+)
 from kancore.report.verdicts import measured as measured_with_interval
 from kancore.report.verdicts import turns
 
@@ -234,6 +241,16 @@ def test_architectures_that_tie_are_told_and_the_one_whose_network_is_kept_is_sh
     digits.loc[tied[2], "best_epoch"] = 2
     (row,) = summary(best_schemes(digits), {}).rows
     assert row[1] == f"{100 * digits.loc[tied[2][0], 'test_accuracy']:.2f}"
+
+
+def test_schemes_that_might_have_been_chosen_for_follow_ups_are_counted(runs):
+    mnist = runs[(runs["dataset"] == "mnist") & (runs["experiment"] == "grid")]
+    chosen = best_kan_scheme(mnist, "mnist")
+    assert as_good_for_follow_ups(mnist, chosen) == 0
+    own = (mnist[list(SCHEME)] == pd.Series(vars(chosen))[list(SCHEME)]).all(axis=1)
+    same = own | ((mnist["optimizer"] == "sgd") & (mnist["learning_rate"] == 0.0005))
+    tied = mnist.assign(validation_accuracy=mnist["validation_accuracy"].mask(same, 1.0))
+    assert as_good_for_follow_ups(tied, best_kan_scheme(tied, "mnist")) == 3
 
 
 def test_facts_count_the_study(page):
