@@ -78,13 +78,13 @@ def _draw_panel(axes: Axes, rows: pd.DataFrame, names: pd.Series) -> None:
     heat_map.cells(
         axes,
         shares,
+        rows=list(labels[shares.index]) if numbered else [],
+        columns=list(labels) if numbered else [],
         cmap="Blues",
         norm=PowerNorm(0.5, 0, 1),  # by which rare errors are seen
         annot=numbers if numbered else None,
         fmt="",
         annot_kws={"fontsize": mpl.rcParams["font.size"] - 3},
-        xticklabels=list(labels) if numbered else False,
-        yticklabels=list(labels[shares.index]) if numbered else False,
     )
     axes.tick_params(axis="x", rotation=90)
 

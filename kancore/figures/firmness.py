@@ -46,6 +46,8 @@ def draw(table: pd.DataFrame) -> Figure:
     heat_map.cells(
         axes,
         cells.map(numbers.get, na_action="ignore").astype(float),
+        rows=claims,
+        columns=names,
         vmin=-0.5,
         vmax=len(numbers) - 0.5,
         cmap=ListedColormap(list(_COLOURS.values())),
@@ -53,8 +55,6 @@ def draw(table: pd.DataFrame) -> Figure:
         fmt="",
         annot_kws=heat_map.TEXT | {"color": "black"},
         linewidths=1,
-        xticklabels=names,
-        yticklabels=claims,
     )
     axes.tick_params(axis="x", rotation=90)
     for edge, (before, after) in enumerate(pairwise(settings), start=1):
