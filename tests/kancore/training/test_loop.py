@@ -3,6 +3,8 @@
 import math
 import os
 from dataclasses import replace
+from functools import cache
+from itertools import product
 
 import pandas as pd
 import pytest
@@ -34,6 +36,12 @@ from kancore.training.stacks import Stacks
 RATES = (0.05, 0.005)
 WILD = 1e30
 SCHEMES = len(OPTIMIZERS) * len(RATES) * len(INITIALIZATIONS)
+# Places in a stack of half of its schemes, where each optimizer, rate and initialization meets each
+# of the others.
+HALF = [
+    (place * len(RATES) + (place + other) % len(RATES)) * len(INITIALIZATIONS) + other
+    for place, other in product(range(len(OPTIMIZERS)), range(len(INITIALIZATIONS)))
+]
 
 
 def sweep(model="kan", **options):
@@ -66,17 +74,17 @@ def table(rows):
     return pd.DataFrame(rows).sort_values(order, ignore_index=True)
 
 
-def compare_with_runs_alone(model, dataset, check, **options):
-    """Train some steps of all schemes as a stack and each alone; `check(stack, index, alone)`."""
+def compare_with_runs_alone(model, dataset, check, alone=range(SCHEMES), **options):
+    """Train all schemes as a stack for some steps, and some alone: `check(stack, index, one)`."""
     options = {"epochs": 20, "batch_size": 160, **options}
     whole = Training(sweep(model, **options), dataset)
     assert whole.steps_per_epoch == 1
     whole.run()
-    for index, scheme in enumerate(whole.sweep.schemes):
-        scheme = only(*vars(scheme).values())
-        alone = Training(sweep(model, **(options | scheme)), dataset)
-        alone.run()
-        check(whole, index, alone)
+    for index in alone:
+        scheme = only(*vars(whole.sweep.schemes[index]).values())
+        one = Training(sweep(model, **(options | scheme)), dataset)
+        one.run()
+        check(whole, index, one)
 
 
 @pytest.mark.slow
@@ -116,7 +124,7 @@ def test_in_float64_all_optimizers_agree_in_every_parameter(model, options, data
     torch.set_default_dtype(torch.float64)
     try:
         # Stable rates: those of HSIC's large losses are chaotic, and double rounding each step.
-        rates = {"learning_rates": (1e-4, 1e-5), "epochs": 8} if options else {}
+        rates = {"learning_rates": (1e-4, 1e-5), "epochs": 8, "alone": HALF} if options else {}
         compare_with_runs_alone(model, dataset, check, **options, **rates, evaluate_every=8)
     finally:
         torch.set_default_dtype(torch.float32)
@@ -253,34 +261,49 @@ def test_a_sweep_whose_schemes_all_diverge_ends(dataset):
     assert training.state.step == 2 * training.steps_per_epoch
 
 
+@pytest.fixture(scope="module")
+def undisturbed(dataset):
+    """Rows of a sweep that nothing stops, trained once for all tests that stop it."""
+    return cache(lambda given: Training(given, dataset).run())
+
+
 class Killed(Exception):
     pass
 
 
+KILLED = {
+    "backprop": {},
+    "hsic": {"hsic": HsicBottleneck()},
+    "hsic-unformatted": {"hsic": HsicBottleneck(output="hsic")},
+}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "options",
-    [{}, {"hsic": HsicBottleneck()}, {"hsic": HsicBottleneck(output="hsic")}],
-    ids=["backprop", "hsic", "hsic-unformatted"],
+    ("moment", "model", "objective"),
+    [  # each of one kind with each of another
+        (moment, model, [*KILLED][(place + other) % len(KILLED)])
+        for place, moment in enumerate((1, 5, 7, 10, 14, 19))
+        for other, model in enumerate(MODELS)
+    ],
 )
-@pytest.mark.parametrize("model", MODELS)
-@pytest.mark.parametrize("moment", [1, 5, 7, 10, 14, 19])
-def test_a_killed_sweep_resumes_to_the_same_bits(options, model, moment, dataset, tmp_path):
-    options = {**options, "learning_rates": (*RATES, WILD)}
-    undisturbed = Training(sweep(model, **options), dataset).run()
+def test_a_killed_sweep_resumes_to_the_same_bits(
+    objective, model, moment, dataset, undisturbed, tmp_path
+):
+    given = sweep(model, **KILLED[objective], learning_rates=(*RATES, WILD))
     path = tmp_path / "checkpoint.pt"
 
     def die():
         if killed.state.step == moment:
             raise Killed
 
-    killed = Training(sweep(model, **options), dataset, "cpu", path, 0, should_stop=die)
+    killed = Training(given, dataset, "cpu", path, 0, should_stop=die)
     with pytest.raises(Killed):
         killed.run()
-    resumed = Training(sweep(model, **options), dataset, "cpu", path, 0)
+    resumed = Training(given, dataset, "cpu", path, 0)
     assert resumed.state.step == moment - 1
     assert resumed.state.clock.resumes == 1
-    assert resumed.run() == undisturbed
+    assert resumed.run() == undisturbed(given)
 
 
 def test_a_checkpoint_of_other_code_is_not_used(dataset, tmp_path, capsys):
@@ -293,8 +316,9 @@ def test_a_checkpoint_of_other_code_is_not_used(dataset, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("moment", [0, 3, 5, 7])
-def test_a_sweep_that_is_asked_to_stop_goes_on_to_the_same_bits(moment, dataset, tmp_path):
-    undisturbed = Training(sweep(), dataset).run()
+def test_a_sweep_that_is_asked_to_stop_goes_on_to_the_same_bits(
+    moment, dataset, undisturbed, tmp_path
+):
     path = tmp_path / "checkpoint.pt"
     stopped = Training(
         sweep(), dataset, "cpu", path, 999, should_stop=lambda: stopped.state.step == moment
@@ -303,10 +327,10 @@ def test_a_sweep_that_is_asked_to_stop_goes_on_to_the_same_bits(moment, dataset,
         stopped.run()
     resumed = Training(sweep(), dataset, "cpu", path, 999)
     assert resumed.state.step == moment
-    assert resumed.run() == undisturbed
+    assert resumed.run() == undisturbed(sweep())
 
 
-def test_a_sweep_stops_within_an_evaluation(dataset, tmp_path):
+def test_a_sweep_stops_within_an_evaluation(dataset, undisturbed, tmp_path):
     path = tmp_path / "checkpoint.pt"
     stopped = Training(
         sweep(), dataset, "cpu", path, 0, should_stop=lambda: not stopped.state.network.training
@@ -316,7 +340,7 @@ def test_a_sweep_stops_within_an_evaluation(dataset, tmp_path):
         stopped.run()
     resumed = Training(sweep(), dataset, "cpu", path)
     assert resumed.state.step == 2 * resumed.steps_per_epoch - 1  # before the first one
-    assert resumed.run() == Training(sweep(), dataset).run()
+    assert resumed.run() == undisturbed(sweep())
 
 
 def on_a_small_device(allowed, where):
@@ -345,15 +369,15 @@ def on_a_small_device(allowed, where):
 @pytest.mark.parametrize("where", ["building", "step", "evaluation"])
 @pytest.mark.parametrize("allowed", [4, 17])
 @pytest.mark.parametrize("saved", [False, True], ids=["unsaved", "saved"])
-def test_out_of_memory_splits_the_stack(where, allowed, saved, dataset, tmp_path):
+def test_out_of_memory_splits_the_stack(where, allowed, saved, dataset, undisturbed, tmp_path):
     if (where, saved) == ("building", True):
         return  # parts of a checkpoint are built in the CPU's memory
-    undisturbed = pd.DataFrame(Training(sweep(), dataset).run())
     path = tmp_path / "checkpoint.pt" if saved else None
     split = on_a_small_device(allowed, where)(sweep(), dataset, "cpu", path, 0)
     history = pd.DataFrame(split.run())
     assert len(split.state.schemes) <= allowed
-    pd.testing.assert_frame_equal(history, undisturbed, rtol=1e-3, atol=1e-6)
+    expected = pd.DataFrame(undisturbed(sweep()))
+    pd.testing.assert_frame_equal(history, expected, rtol=1e-3, atol=1e-6)
 
 
 def test_graphs_are_forgotten_with_what_did_not_fit(monkeypatch):
@@ -399,8 +423,8 @@ def test_parts_of_a_saved_stack_are_restored_without_the_whole(dataset, tmp_path
     assert built == [18, 9, 9, 9, 9]  # the whole, both parts, and each when its turn comes
 
 
-def test_a_split_stack_goes_on_where_it_was_and_can_be_stopped(dataset, tmp_path):
-    path, undisturbed = tmp_path / "checkpoint.pt", pd.DataFrame(Training(sweep(), dataset).run())
+def test_a_split_stack_goes_on_where_it_was_and_can_be_stopped(dataset, undisturbed, tmp_path):
+    path = tmp_path / "checkpoint.pt"
 
     def stop_at(step, kind):
         training = kind(
@@ -417,7 +441,8 @@ def test_a_split_stack_goes_on_where_it_was_and_can_be_stopped(dataset, tmp_path
     assert stop_at(13, small) == (14, 9)  # the second half
     last = small(sweep(), dataset, "cpu", path)
     assert (last.state.step, len(last.state.schemes)) == (13, 9)
-    pd.testing.assert_frame_equal(pd.DataFrame(last.run()), undisturbed, rtol=1e-3, atol=1e-6)
+    history, expected = pd.DataFrame(last.run()), pd.DataFrame(undisturbed(sweep()))
+    pd.testing.assert_frame_equal(history, expected, rtol=1e-3, atol=1e-6)
 
 
 @pytest.fixture(scope="module")
