@@ -1,5 +1,7 @@
 """Kernels against dense products in float64, and training against plain PyTorch."""
 
+from functools import cache
+
 import far
 import forms
 import pytest
@@ -211,6 +213,36 @@ class PlainLayer(RecursiveLayer):
         return [edge for edge in found if edge.requires_grad]
 
 
+def rate_of(optimizer):
+    return 0.05 if optimizer != "adam" else 0.002
+
+
+def drawn(spline_scale, grid_size, degree, batch, outputs):
+    """A stack of two layers, inputs and targets, the same each time."""
+    torch.manual_seed(0)
+    layer = KALayer(
+        *(11, outputs, grid_size, degree), activation="silu", spline_scale=spline_scale, stack=2
+    )
+    x, target = torch.randn(batch, 11), torch.randn(batch, outputs)
+    for index in range(2):
+        layer.initialize(index, "kaiming_normal", torch.Generator().manual_seed(index))
+    return layer, x, target
+
+
+@cache
+def plainly_trained(optimizer, *how):
+    """Parameters of plain layers after fifty steps: what those of each path are compared with."""
+    layer, x, target = drawn(*how)
+    plain = [PlainLayer(layer, index) for index in range(2)]
+    for network in plain:
+        update = optimizer_of([*network.parameters()], optimizer, rate_of(optimizer))
+        for _ in range(50):
+            update.zero_grad()
+            (network(x) - target).square().mean().backward()
+            update.step()
+    return [[edge.detach() for edge in network.edges()] for network in plain]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("spline_scale", SPLINE_SCALES)
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
@@ -222,32 +254,21 @@ class PlainLayer(RecursiveLayer):
 def test_fifty_steps_are_those_of_torch_optim_on_plain_layers(
     path, spline_scale, optimizer, grid_size, degree, batch, outputs
 ):
-    torch.manual_seed(0)
-    layer = KALayer(
-        *(11, outputs, grid_size, degree), activation="silu", spline_scale=spline_scale, stack=2
-    )
-    x, target = torch.randn(batch, 11), torch.randn(batch, outputs)
-    for index in range(2):
-        layer.initialize(index, "kaiming_normal", torch.Generator().manual_seed(index))
-    plain = [PlainLayer(layer, index) for index in range(2)]
-    rate = 0.05 if optimizer != "adam" else 0.002
+    how = spline_scale, grid_size, degree, batch, outputs
+    layer, x, target = drawn(*how)
+    rate = rate_of(optimizer)
     schemes = [Scheme(optimizer, rate, name) for name in ("kaiming_normal", "orthogonal")]
     parameters = list(layer.parameters())
     stacked = StackedOptimizer(parameters, schemes)
     stacked.fuse(layer)
-    updates = [optimizer_of([*network.parameters()], optimizer, rate) for network in plain]
     for _ in range(50):
         loss = (layer(x) - target).square().mean((1, 2)).sum()
         gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
         assert all(g is None for g in gradients) == (local_support.LIBRARY is not None)
         stacked.step(gradients)
-        for network, update in zip(plain, updates, strict=True):
-            update.zero_grad()
-            (network(x) - target).square().mean().backward()
-            update.step()
-    for index, network in enumerate(plain):
+    for index, expected in enumerate(plainly_trained(optimizer, *how)):
         ours = [edge[index] for edge in layer.edges.given]
-        for one, other in zip(ours, network.edges(), strict=True):
+        for one, other in zip(ours, expected, strict=True):
             torch.testing.assert_close(one, other, rtol=1e-4, atol=2e-5)
 
 

@@ -1,5 +1,7 @@
 """Kernels of linear layers against their formula in float64, and training against PyTorch."""
 
+from functools import cache
+
 import far
 import forms
 import pytest
@@ -193,6 +195,31 @@ def layers(inputs, outputs):
     return layer, plain
 
 
+def rate_of(optimizer):
+    return 0.05 if optimizer != "adam" else 0.002
+
+
+def drawn(batch, inputs, outputs):
+    """A stack of two layers, the same as modules, inputs and targets, the same each time."""
+    torch.manual_seed(0)
+    layer, plain = layers(inputs, outputs)
+    return layer, plain, torch.randn(batch, inputs) / inputs**0.5, torch.randn(batch, outputs)
+
+
+@cache
+def plainly_trained(activation, optimizer, *shape):
+    """Modules after fifty steps: what those of each path are compared with."""
+    _, plain, x, target = drawn(*shape)
+    function = FUNCTIONS[activation] if activation else lambda y: y
+    for module in plain:
+        update = optimizer_of([*module.parameters()], optimizer, rate_of(optimizer))
+        for _ in range(50):
+            update.zero_grad()
+            (function(module(x)) - target).square().mean().backward()
+            update.step()
+    return plain
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
@@ -202,26 +229,18 @@ def layers(inputs, outputs):
 def test_fifty_steps_are_those_of_torch_optim_on_plain_layers(
     path, activation, optimizer, batch, inputs, outputs
 ):
-    torch.manual_seed(0)
-    layer, plain = layers(inputs, outputs)
-    x, target = torch.randn(batch, inputs) / inputs**0.5, torch.randn(batch, outputs)
-    rate = 0.05 if optimizer != "adam" else 0.002
+    layer, _, x, target = drawn(batch, inputs, outputs)
+    rate = rate_of(optimizer)
     schemes = [Scheme(optimizer, rate, name) for name in ("kaiming_normal", "orthogonal")]
     parameters = list(layer.parameters())
     stacked = StackedOptimizer(parameters, schemes)
     stacked.fuse(layer)
-    updates = [optimizer_of([*module.parameters()], optimizer, rate) for module in plain]
-    function = FUNCTIONS[activation] if activation else lambda y: y
     for _ in range(50):
         loss = (layer(x, activation) - target).square().mean((1, 2)).sum()
         gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
         assert all(g is None for g in gradients) == (products.LIBRARY is not None)
         stacked.step(gradients)
-        for module, update in zip(plain, updates, strict=True):
-            update.zero_grad()
-            (function(module(x)) - target).square().mean().backward()
-            update.step()
-    for index, module in enumerate(plain):
+    for index, module in enumerate(plainly_trained(activation, optimizer, batch, inputs, outputs)):
         torch.testing.assert_close(layer.weight[index], module.weight, rtol=1e-4, atol=2e-5)
         torch.testing.assert_close(layer.bias[index], module.bias, rtol=1e-4, atol=2e-5)
 
