@@ -88,11 +88,12 @@ def read_only(path):
         file.chmod(0o555 if file.is_dir() else 0o444)
 
 
-def test_a_read_only_checkout_and_a_working_folder_full_of_traps(checkout, tmp_path):
+def test_a_read_only_checkout_and_a_working_folder_both_full_of_traps(checkout, tmp_path):
     """Files there are named as modules, and there is no home, no locale and no terminal."""
     folder = tmp_path / "ici et là"
     folder.mkdir()
     set_traps(folder)
+    set_traps(checkout)
     for name in ("kancore", "workflow_scripts"):  # as another copy of the project has them
         (folder / name).mkdir()
         (folder / name / "__init__.py").write_text(SHADOW)
@@ -105,12 +106,6 @@ def test_a_read_only_checkout_and_a_working_folder_full_of_traps(checkout, tmp_p
     assert set(read_table(folder / TABLE, RUNS)["dataset"]) == {"digits"}
     assert "Nothing to be done" in snakemake(folder, *arguments, **bare)
     assert files(checkout) == before
-
-
-def test_a_checkout_full_of_traps(checkout):
-    set_traps(checkout)
-    snakemake(checkout, TABLE, "--configfile", "tiny.yaml", "--config", "models=[mlp]")
-    assert set(read_table(checkout / TABLE, RUNS)["dataset"]) == {"digits"}
 
 
 def test_another_workflow_has_it_as_a_module(checkout, tmp_path):
