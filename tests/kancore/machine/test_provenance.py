@@ -114,7 +114,9 @@ def change(old, new):
 
 
 def reindent(text):
-    return re.sub(r" +", " ", text).replace(";\n", ";\n\n").replace(", ", ",\t")
+    """Other white space between tokens; that within strings counts."""
+    text = re.sub(r" +", " ", text).replace(";\n", ";\n\n")
+    return re.sub(r'"[^"\n]*"|, ', lambda found: ",\t" if found[0] == ", " else found[0], text)
 
 
 EDITED = append("_edited = 1")
