@@ -247,13 +247,17 @@ def best_kan_scheme(runs: pd.DataFrame, dataset: str) -> Scheme:
         runs that diverged. Where all diverged before they were evaluated, the first: what follows
         it diverges too, and the study goes on to say so.
     """
+    return Scheme(**ranked_kan_schemes(runs, dataset).iloc[0][list(SCHEME)])
+
+
+def ranked_kan_schemes(runs: pd.DataFrame, dataset: str) -> pd.DataFrame:
+    """Order the schemes by what `best_kan_scheme` chooses by: ``diverged`` and ``score``."""
     runs = main_grid(runs[(runs["objective"] == "backprop") & (runs["model"] == "kan")])
     runs = runs[runs["dataset"] == dataset]
     score = runs["validation_accuracy"].fillna(runs["test_accuracy"])
     schemes = runs.assign(score=score).groupby(list(SCHEME), as_index=False)
     schemes = schemes.agg(diverged=("diverged", "sum"), score=("score", "mean"))
-    ranked = schemes.sort_values(["diverged", "score"], ascending=[True, False], kind="stable")
-    return Scheme(**ranked.iloc[0][list(SCHEME)])
+    return schemes.sort_values(["diverged", "score"], ascending=[True, False], kind="stable")
 
 
 def choice_of_scheme(runs: pd.DataFrame, dataset: str) -> dict[str, Any]:

@@ -278,7 +278,7 @@ def _section(
     chosen = follow_ups.loc[follow_ups["dataset"] == row.name, list(SCHEME)].head(1)
     for scheme in chosen.itertuples():
         words = display_name(scheme.initialization), display_name(scheme.optimizer)
-        others = tables.as_good_for_follow_ups(runs[runs["dataset"] == row.name], scheme)
+        others = tables.as_good_for_follow_ups(runs, row.name, scheme)
         tie = f" ({others} {'other is' if others == 1 else 'others are'} as good)" if others else ""
         of = f"{', '.join(words)}, {scheme.learning_rate:g}{tie}"
         facts.append(("Scheme of the follow-ups", of))

@@ -15,6 +15,7 @@ from kancore.analysis.statistics import (
     choose,
     counted,
     main_grid,
+    ranked_kan_schemes,
 )
 from kancore.claims.declared import Thresholds
 from kancore.figures.style import display_name, in_order
@@ -206,12 +207,9 @@ def with_ties(best: pd.DataFrame) -> pd.DataFrame:
     return best.assign(tied=best["tied"].where(several), tied_range=ranges.where(several))
 
 
-def as_good_for_follow_ups(runs: pd.DataFrame, chosen: Any) -> int:
+def as_good_for_follow_ups(runs: pd.DataFrame, dataset: str, chosen: Any) -> int:
     """Count the schemes of a data set that `best_kan_scheme` might have chosen as well."""
-    runs = main_grid(runs[(runs["objective"] == "backprop") & (runs["model"] == "kan")])
-    score = runs["validation_accuracy"].fillna(runs["test_accuracy"])
-    schemes = runs.assign(score=score).groupby(list(SCHEME))
-    schemes = schemes.agg(diverged=("diverged", "sum"), score=("score", "mean")).round(9)
+    schemes = ranked_kan_schemes(runs, dataset).set_index(list(SCHEME)).round(9)
     own = schemes.loc[tuple(getattr(chosen, name) for name in SCHEME)]
     return int((schemes == own).all(axis=1).sum()) - 1
 

@@ -4,6 +4,7 @@ from functools import cache
 
 import far
 import forms
+import plainly
 import pytest
 import subnormal
 import torch
@@ -11,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from kancore import KAN
-from kancore.bench.peers import RecursiveLayer, optimizer_of
+from kancore.bench.peers import RecursiveLayer
 from kancore.layers import local_support
 from kancore.layers.activations import FUNCTIONS, slope
 from kancore.layers.dense import Edges
@@ -213,10 +214,6 @@ class PlainLayer(RecursiveLayer):
         return [edge for edge in found if edge.requires_grad]
 
 
-def rate_of(optimizer):
-    return 0.05 if optimizer != "adam" else 0.002
-
-
 def drawn(spline_scale, grid_size, degree, batch, outputs):
     """A stack of two layers, inputs and targets, the same each time."""
     torch.manual_seed(0)
@@ -234,12 +231,7 @@ def plainly_trained(optimizer, *how):
     """Parameters of plain layers after fifty steps: what those of each path are compared with."""
     layer, x, target = drawn(*how)
     plain = [PlainLayer(layer, index) for index in range(2)]
-    for network in plain:
-        update = optimizer_of([*network.parameters()], optimizer, rate_of(optimizer))
-        for _ in range(50):
-            update.zero_grad()
-            (network(x) - target).square().mean().backward()
-            update.step()
+    plainly.trained(plain, lambda network: network(x), target, optimizer)
     return [[edge.detach() for edge in network.edges()] for network in plain]
 
 
@@ -256,7 +248,7 @@ def test_fifty_steps_are_those_of_torch_optim_on_plain_layers(
 ):
     how = spline_scale, grid_size, degree, batch, outputs
     layer, x, target = drawn(*how)
-    rate = rate_of(optimizer)
+    rate = plainly.RATES[optimizer]
     schemes = [Scheme(optimizer, rate, name) for name in ("kaiming_normal", "orthogonal")]
     parameters = list(layer.parameters())
     stacked = StackedOptimizer(parameters, schemes)

@@ -4,6 +4,7 @@ from functools import cache
 
 import far
 import forms
+import plainly
 import pytest
 import subnormal
 import torch
@@ -11,7 +12,6 @@ import torch.nn.functional as F
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from kancore.bench.peers import optimizer_of
 from kancore.layers import products
 from kancore.layers.activations import FUNCTIONS
 from kancore.layers.linear import Linear
@@ -195,10 +195,6 @@ def layers(inputs, outputs):
     return layer, plain
 
 
-def rate_of(optimizer):
-    return 0.05 if optimizer != "adam" else 0.002
-
-
 def drawn(batch, inputs, outputs):
     """A stack of two layers, the same as modules, inputs and targets, the same each time."""
     torch.manual_seed(0)
@@ -211,13 +207,7 @@ def plainly_trained(activation, optimizer, *shape):
     """Modules after fifty steps: what those of each path are compared with."""
     _, plain, x, target = drawn(*shape)
     function = FUNCTIONS[activation] if activation else lambda y: y
-    for module in plain:
-        update = optimizer_of([*module.parameters()], optimizer, rate_of(optimizer))
-        for _ in range(50):
-            update.zero_grad()
-            (function(module(x)) - target).square().mean().backward()
-            update.step()
-    return plain
+    return plainly.trained(plain, lambda module: function(module(x)), target, optimizer)
 
 
 @pytest.mark.slow
@@ -230,7 +220,7 @@ def test_fifty_steps_are_those_of_torch_optim_on_plain_layers(
     path, activation, optimizer, batch, inputs, outputs
 ):
     layer, _, x, target = drawn(batch, inputs, outputs)
-    rate = rate_of(optimizer)
+    rate = plainly.RATES[optimizer]
     schemes = [Scheme(optimizer, rate, name) for name in ("kaiming_normal", "orthogonal")]
     parameters = list(layer.parameters())
     stacked = StackedOptimizer(parameters, schemes)

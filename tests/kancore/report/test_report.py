@@ -246,11 +246,11 @@ def test_architectures_that_tie_are_told_and_the_one_whose_network_is_kept_is_sh
 def test_schemes_that_might_have_been_chosen_for_follow_ups_are_counted(runs):
     mnist = runs[(runs["dataset"] == "mnist") & (runs["experiment"] == "grid")]
     chosen = best_kan_scheme(mnist, "mnist")
-    assert as_good_for_follow_ups(mnist, chosen) == 0
+    assert as_good_for_follow_ups(mnist, "mnist", chosen) == 0
     own = (mnist[list(SCHEME)] == pd.Series(vars(chosen))[list(SCHEME)]).all(axis=1)
     same = own | ((mnist["optimizer"] == "sgd") & (mnist["learning_rate"] == 0.0005))
     tied = mnist.assign(validation_accuracy=mnist["validation_accuracy"].mask(same, 1.0))
-    assert as_good_for_follow_ups(tied, best_kan_scheme(tied, "mnist")) == 3
+    assert as_good_for_follow_ups(tied, "mnist", best_kan_scheme(tied, "mnist")) == 3
 
 
 def test_facts_count_the_study(page):
