@@ -1,4 +1,4 @@
-"""Take over what parts of a study trained in other working folders, as on another cluster.
+"""Take over what parts of a study trained in other working folders, or what a deposit holds of it.
 
 Afterwards snakemake makes the tables of the whole study, and trains what is still missing.
 """
@@ -7,9 +7,11 @@ import shutil
 from filecmp import cmp
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from kancore.machine.files import write_atomically
 from kancore.machine.program import program
+from kancore.studies import deposit
 
 # Prepared data, what jobs have made, and Snakemake's records of what made them.
 KINDS = (
@@ -37,25 +39,37 @@ def main(*folders: Path) -> None:
     Parameters
     ----------
     folders
-        Working folders to take over from.
+        Working folders to take over from, or deposits.
     """
     for folder in folders:
-        if not (folder / "results").is_dir():
-            raise SystemExit(f"{folder}: no results here; expected a working folder of snakemake")
-        paths = found(folder)
-        differing = [
-            path
-            for path in paths
-            if path.name.endswith(RESULTS) and path.exists() and not cmp(folder / path, path, False)
-        ]
-        if differing:
-            raise SystemExit(f"{folder / differing[0]}: differs from the one here; nothing taken")
-        missing = [path for path in paths if not path.exists()]
-        for path in missing:
-            # With their times: snakemake makes again what is older than its input.
-            write_atomically(path, partial(shutil.copy2, folder / path))
-        jobs = sum(path.name in ("history.parquet", "landscape.parquet") for path in missing)
-        print(f"{folder}: took over {jobs} jobs")
+        if (folder / "results").is_dir():
+            _merge(folder, folder)
+        elif (folder / "jobs").is_dir():
+            with TemporaryDirectory() as working:
+                deposit.unpack(folder, Path(working))
+                _merge(Path(working), folder)
+        else:
+            raise SystemExit(
+                f"{folder}: no results here; expected a working folder of snakemake, or a deposit"
+            )
+
+
+def _merge(folder: Path, told: Path) -> None:
+    """Take over what is not here yet from a working folder; messages tell another name of it."""
+    paths = found(folder)
+    differing = [
+        path
+        for path in paths
+        if path.name.endswith(RESULTS) and path.exists() and not cmp(folder / path, path, False)
+    ]
+    if differing:
+        raise SystemExit(f"{told / differing[0]}: differs from the one here; nothing taken")
+    missing = [path for path in paths if not path.exists()]
+    for path in missing:
+        # With their times: snakemake makes again what is older than its input.
+        write_atomically(path, partial(shutil.copy2, folder / path))
+    jobs = sum(path.name in ("history.parquet", "landscape.parquet") for path in missing)
+    print(f"{told}: took over {jobs} jobs")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A study in parts: trained in several working folders, merged, and the same as in one."""
+"""A study in parts: trained in several folders, or deposited; merged, the same as in one."""
 
 import shutil
 import subprocess
@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from kancore.studies import deposit
 from kancore.studies.experiments import EXPERIMENTS
+from kancore.tables import HISTORY, read_table, write_table
 
 WHOLE = ("--config", "seeds=[0,1]")
 TABLES = [
@@ -78,6 +80,54 @@ def test_jobs_of_every_experiment_are_taken_over(tmp_path):
     done = subprocess.run(command, cwd=here, capture_output=True, text=True, check=True)
     assert done.stdout == f"{other}: took over {len(paths)} jobs\n"
     assert all((here / path).read_bytes() == b"rows" for path in paths)
+
+
+@pytest.fixture(scope="module")
+def deposited(finished, tmp_path_factory):
+    """The deposit of a finished study."""
+    out = tmp_path_factory.mktemp("deposits") / "tiny"
+    command = [sys.executable, "-m", "workflow_scripts.deposit", "--study", "tiny", "--out", out]
+    done = subprocess.run(command, cwd=finished.path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert f"{len([path for path in out.rglob('*') if path.is_file()])} files" in done.stdout
+    return out
+
+
+def test_a_study_goes_on_from_its_deposit(deposited, finished, tmp_path):
+    results = Path("results", "tiny")
+    empty = type(finished)(tmp_path / "empty", finished.warm)
+    shutil.copytree(finished.path, empty.path, ignore=shutil.ignore_patterns(".snakemake", "tiny"))
+    done = merge(empty, deposited)
+    assert done.returncode == 0, done.stderr
+    jobs = [
+        path.relative_to(finished.path)
+        for path in finished.path.glob(f"{results}/jobs/**/*.parquet")
+    ]
+    assert len(jobs) > 2
+    for path in jobs:
+        assert (empty.path / path).read_bytes() == (finished.path / path).read_bytes()
+    assert empty.plan(TABLES[0]) == {"tables": 1}
+    # Snakemake's records came with them: jobs of other settings are not taken for these.
+    assert empty.plan(TABLES[0], "--config", "batch_size=77")["train"] > 1
+    for name in ("report.md", "tables/verdicts.csv"):
+        assert (deposited / name).read_bytes() == (finished.path / results / name).read_bytes()
+
+
+def test_a_deposit_has_small_files_alone(deposited, finished, tmp_path, monkeypatch):
+    monkeypatch.setattr(deposit, "LARGEST", 5000)
+    with pytest.raises(ValueError, match="bytes; expected at most 5,000"):
+        deposit.write(finished.path, "tiny", tmp_path)
+
+
+@pytest.mark.parametrize("job", ["../../../away", "grid/../../../../away"])
+def test_a_deposit_writes_into_no_other_folder(deposited, tmp_path, job):
+    (table, *_) = sorted(deposited.glob("jobs/history-grid-*.parquet"))
+    rows = read_table(table, deposit.with_job(HISTORY)).assign(job=job)
+    other, working = tmp_path / "other", tmp_path / "some" / "working"
+    write_table(other / "jobs" / table.name, rows, deposit.with_job(HISTORY))
+    with pytest.raises(ValueError, match="expected a path below it"):
+        deposit.unpack(other, working)
+    assert not list(tmp_path.rglob("history.parquet"))
 
 
 def test_a_folder_without_results_is_told(finished, tmp_path):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 
 from kancore.analysis.statistics import best_schemes
 from kancore.claims.comparisons import measured
@@ -14,6 +15,10 @@ from kancore.claims.verdicts import judge
 from kancore.intrinsic_dimension.estimates import measured_complexity, paper_dimensions
 from kancore.report.tables import KEY_COLUMNS, summary
 from kancore.report.verdicts import overview
+from kancore.studies import deposit
+from kancore.studies.config import resolve
+from kancore.studies.experiments import jobs
+from kancore.tables import HISTORY, KEY_NAMES, TIMINGS, read_table
 
 ROOT = Path(__file__).parents[3]
 REFERENCE = ROOT / "docs" / "reference"
@@ -28,6 +33,22 @@ def claims():
 def words(path):
     """Text of a page without the ends of its lines."""
     return " ".join(path.read_text().split())
+
+
+def test_what_is_deposited_is_small_and_of_the_study():
+    files = [path for path in REFERENCE.rglob("*") if path.is_file()]
+    assert max(path.stat().st_size for path in files) <= deposit.LARGEST
+    defaults = yaml.safe_load((ROOT / "config.yaml").read_text())
+    planned = jobs(resolve({**defaults, "study": "reference"}))
+    timings = read_table(REFERENCE / "jobs" / "timings.parquet", deposit.with_job(TIMINGS))
+    assert {*timings.job} <= {*planned}
+    assert not timings.git_revision.str.endswith("+").any()
+    for path in sorted(REFERENCE.glob("jobs/history-*.parquet")):
+        runs = read_table(path, deposit.with_job(HISTORY)).drop_duplicates(["job", *KEY_NAMES])
+        expected = {
+            job: sum(len(each.schemes) for each in planned[job].sweeps) for job in {*runs.job}
+        }
+        assert runs.job.value_counts().to_dict() == expected
 
 
 def test_the_table_of_verdicts_is_that_of_the_claims(claims):
