@@ -6,7 +6,7 @@ pair, none where the evidence lacks what is compared.
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import combinations, pairwise
+from itertools import combinations, pairwise, repeat
 from math import log
 from typing import Any
 
@@ -238,7 +238,8 @@ def _times(timings: pd.DataFrame) -> pd.DataFrame:
 
 def backprop(table: pd.DataFrame) -> pd.DataFrame:
     """Rows under backpropagation."""
-    return table[table["objective"] == "backprop"]
+    own = table["objective"] == "backprop"
+    return table if own.all() else table[own]
 
 
 def kans(table: pd.DataFrame) -> pd.DataFrame:
@@ -261,42 +262,25 @@ def paired(
     """
     if value not in table:
         return _NONE
-    rows = _narrow(table, by, across, value, lost)
-    rows = rows[rows[across].isin([first, second])]
-    if rows.empty:
-        return _NONE
-    return _between(rows.set_index([*by, across]), across, first, second, value, lost)
-
-
-def _narrow(
-    table: pd.DataFrame, index: Sequence[str], across: str, value: str, lost: str = "failed"
-) -> pd.DataFrame:
-    """Keep the columns that differences need; others would be copied at each step."""
-    return table[[*index, across, value, *([lost] if lost in table else [])]]
-
-
-def _between(
-    rows: pd.DataFrame,
-    across: str,
-    first: object,
-    second: object,
-    value: str,
-    lost: str = "failed",
-) -> pd.DataFrame:
-    """Differences between two values of a level of the index; two that are lost are no pair."""
-    wide = rows[value].unstack(across)
-    if not {first, second} <= set(wide):
-        return _NONE
-    difference = wide[first] - wide[second]
-    if lost in rows:
-        both = rows[lost].unstack(across)
-        difference = difference.mask(both[first].eq(True) & both[second].eq(True))
-    return _listed(difference)
-
-
-def _listed(differences: pd.Series) -> pd.DataFrame:
-    """Differences with their data sets in the index, as a table; pairs with a null are no pairs."""
-    return differences.dropna().astype(float).rename("difference").reset_index()[[*PAIR]]
+    # Not by pandas' pivots: verdicts make a thousand comparisons, and most are small.
+    columns = [table[name].tolist() for name in (*by, across, value)]
+    found: dict[tuple, dict[object, tuple]] = {}
+    for *key, side, number, gone in zip(
+        *columns, table[lost].tolist() if lost in table else repeat(False), strict=False
+    ):
+        if side in (first, second):
+            sides = found.setdefault(tuple(key), {})
+            if side in sides:
+                raise ValueError(f"two rows of {across} {side} agree in {by}; expected one")
+            sides[side] = number, gone is True
+    pairs = []
+    for cell, sides in sorted(found.items()):
+        if len(sides) == 2:
+            (one, one_lost), (other, other_lost) = sides[first], sides[second]
+            if not ((one_lost and other_lost) or pd.isna(one) or pd.isna(other)):
+                place = dict(zip(by, cell, strict=True))
+                pairs.append((place["dataset"], place["seed"], float(one - other)))
+    return pd.DataFrame(pairs, columns=PAIR) if pairs else _NONE
 
 
 def next_depth(
@@ -309,11 +293,9 @@ def next_depth(
     if value not in table:
         return _NONE
     layers = table["depth"].str.removesuffix("layers").astype(int)
-    index = [name for name in by if name != "depth"]
-    rows = _narrow(table.assign(layers=layers), index, "layers", value, lost)
-    rows = rows.set_index([*index, "layers"])
+    rows, index = table.assign(layers=layers), tuple(name for name in by if name != "depth")
     steps = [
-        _between(rows, "layers", b, a, value, lost)
+        paired(rows, "layers", b, a, value, index, lost)
         for a, b in pairwise(sorted(set(layers)))
         if b == a + 1
     ]
@@ -322,16 +304,16 @@ def next_depth(
 
 def of_equal_size(table: pd.DataFrame, first: str, second: str, within: float) -> pd.DataFrame:
     """Rows of data sets and depths at which two models have as many parameters, within a factor."""
-    if table.empty:
-        return table
-    one = table.drop_duplicates(["dataset", "depth", "model"])
-    sizes = one.set_index(["dataset", "depth", "model"])["parameters"].astype(float)
-    sizes = sizes.unstack("model")
-    if not {first, second} <= set(sizes):
-        return table.iloc[:0]
-    equal = np.log(sizes[first] / sizes[second]).abs() <= log(within)
-    places = pd.MultiIndex.from_frame(table[["dataset", "depth"]])
-    return table[equal.reindex(places).to_numpy(bool)]
+    places = [*zip(table["dataset"], table["depth"], strict=True)]
+    sizes: dict[tuple, dict[str, float]] = {}
+    for place, model, size in zip(places, table["model"], table["parameters"], strict=True):
+        sizes.setdefault(place, {}).setdefault(model, float(size))
+    equal = {
+        place
+        for place, known in sizes.items()
+        if {first, second} <= known.keys() and abs(log(known[first] / known[second])) <= log(within)
+    }
+    return table[[place in equal for place in places]]
 
 
 def at_equal_size(table: pd.DataFrame, value: str) -> pd.DataFrame:

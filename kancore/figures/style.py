@@ -14,6 +14,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.backend_bases import get_registered_canvas_class
 from matplotlib.colors import hsv_to_rgb, to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -282,10 +283,13 @@ def save(figure: Figure, path: Path, style: dict[str, Any]) -> None:
     metadata: dict[str, Any] = {**_METADATA[path.suffix]}
     if text := str(figure.get_label()):
         metadata[_DESCRIPTION[path.suffix]] = text
-    written = io.BytesIO()
+    written, before = io.BytesIO(), figure.canvas
     with apply(style):
         _settle(figure)
-        figure.savefig(written, format=path.suffix[1:], metadata=metadata)
+        # Not by `savefig`, which draws a figure twice that has had a layout engine.
+        canvas = get_registered_canvas_class(path.suffix[1:])(figure)
+        getattr(canvas, f"print_{path.suffix[1:]}")(written, metadata=metadata)
+        figure.set_canvas(before)
     drawn = written.getvalue()
     if path.suffix == ".svg":
         drawn = drawn.replace(b"</style>", f"\n{_dark()}</style>".encode(), 1)

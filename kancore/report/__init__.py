@@ -318,7 +318,7 @@ def _stability(found: Mapping[str, Any], timings: pd.DataFrame) -> dict[str, Any
 
 
 def _html_figure(figure: Mapping[str, str]) -> dict[str, str]:
-    """Turn a caption into HTML and an image into a data URI."""
+    """Turn a caption into HTML and an image into a data URI; say where the figure stands."""
     settings = {
         "_disable_config": True,
         "file_insertion_enabled": False,
@@ -335,8 +335,10 @@ def _html_figure(figure: Mapping[str, str]) -> dict[str, str]:
     if not parts["title"]:
         raise ValueError(f"caption of {figure['name']}: expected a title above the text")
     image = base64.b64encode(figure["svg"].encode()).decode()
+    known = FIGURES.get(figure["name"])
     return {
         "name": figure["name"],
+        "category": known.category if known else "Others",
         "title": Markup(parts["title"]),
         "caption": Markup(parts["fragment"]),
         "shows": _shows(figure["svg"]),

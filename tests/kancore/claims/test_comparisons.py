@@ -61,6 +61,27 @@ def test_pairs_of_models_agree_in_what_they_are_paired_by(evidence, runs):
     assert pairs.groupby("dataset").size().nunique() == 1
 
 
+def test_pairs_are_those_of_a_merge_in_the_order_of_what_they_agree_in(evidence):
+    by = [*CELL, *SCHEME]
+    runs = backprop(evidence.runs)
+    kan, mlp = (runs[runs["model"] == model] for model in ("kan", "mlp"))
+    merged = kan.merge(mlp, on=by).sort_values(by)
+    merged = merged[~(merged["failed_x"].astype(bool) & merged["failed_y"].astype(bool))]
+    difference = (merged["test_accuracy_x"] - merged["test_accuracy_y"]).astype(float)
+    expected = merged[["dataset", "seed"]].assign(difference=difference).dropna()
+    # In another order, as tables of a study that was merged have it.
+    pairs = paired(
+        runs.sample(frac=1, random_state=1), "model", "kan", "mlp", "test_accuracy", (*by,)
+    )
+    assert pairs.to_numpy().tolist() == expected.to_numpy().tolist()
+
+
+def test_a_run_that_is_there_twice_is_told(evidence):
+    twice = pd.concat([evidence.runs, evidence.runs.iloc[:1]])
+    with pytest.raises(ValueError, match=r"two rows of model .* expected one"):
+        paired(twice, "model", "kan", "mlp", "test_accuracy", (*CELL, *SCHEME))
+
+
 def test_pairs_need_both_sides(evidence):
     no_mlp = evidence.runs[evidence.runs["model"] != "mlp"]
     assert paired(no_mlp, "model", "kan", "mlp", "test_accuracy", (*CELL, *SCHEME)).empty
