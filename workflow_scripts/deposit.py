@@ -16,11 +16,10 @@ def main(study: str, out: Path) -> None:
     out
         Folder of the deposit.
     """
-    if not Path("results", study, "jobs").is_dir():
-        raise SystemExit(
-            f"study {study}: no jobs in results/{study}; expected a study that has run"
-        )
-    written = write(Path(), study, out)
+    try:
+        written = write(Path(), study, out)
+    except ValueError as error:
+        raise SystemExit(str(error)) from error
     size = sum(path.stat().st_size for path in written)
     print(f"{out}: {len(written)} files, {size / 1e6:.1f} MB")
 

@@ -63,13 +63,22 @@ def _merge(folder: Path, told: Path) -> None:
         if path.name.endswith(RESULTS) and path.exists() and not cmp(folder / path, path, False)
     ]
     if differing:
-        raise SystemExit(f"{told / differing[0]}: differs from the one here; nothing taken")
+        raise SystemExit(f"{told}: {differing[0]} differs from the one here; nothing taken")
     missing = [path for path in paths if not path.exists()]
+    # With a file goes its record: one of a file that was here before tells of that.
+    taken = {path.as_posix() for path in missing}
+    missing += [path for path in paths if path.exists() and _recorded(path) in taken]
     for path in missing:
         # With their times: snakemake makes again what is older than its input.
         write_atomically(path, partial(shutil.copy2, folder / path))
     jobs = sum(path.name in ("history.parquet", "landscape.parquet") for path in missing)
     print(f"{told}: took over {jobs} jobs")
+
+
+def _recorded(path: Path) -> str:
+    """Path of what a record of Snakemake is of; "" for other files."""
+    folder = deposit.RECORDS
+    return deposit.recorded(str(path.relative_to(folder))) if folder in path.parents else ""
 
 
 if __name__ == "__main__":

@@ -264,22 +264,23 @@ def paired(
         return _NONE
     # Not by pandas' pivots: verdicts make a thousand comparisons, and most are small.
     columns = [table[name].tolist() for name in (*by, across, value)]
-    found: dict[tuple, dict[object, tuple]] = {}
-    for *key, side, number, gone in zip(
-        *columns, table[lost].tolist() if lost in table else repeat(False), strict=False
-    ):
-        if side in (first, second):
-            sides = found.setdefault(tuple(key), {})
-            if side in sides:
+    failed = table[lost].fillna(False).astype(bool).tolist() if lost in table else repeat(False)
+    places = {first: 0, second: 1}
+    found: dict[tuple, list] = {}
+    for *key, side, number, gone in zip(*columns, failed, strict=False):
+        if (place := places.get(side)) is not None:
+            pair = found.setdefault(tuple(key), [None, None])
+            if pair[place] is not None:
                 raise ValueError(f"two rows of {across} {side} agree in {by}; expected one")
-            sides[side] = number, gone is True
+            pair[place] = number, gone
     pairs = []
     for cell, sides in sorted(found.items()):
-        if len(sides) == 2:
-            (one, one_lost), (other, other_lost) = sides[first], sides[second]
-            if not ((one_lost and other_lost) or pd.isna(one) or pd.isna(other)):
-                place = dict(zip(by, cell, strict=True))
-                pairs.append((place["dataset"], place["seed"], float(one - other)))
+        if None not in sides:
+            (one, one_failed), (other, other_failed) = sides
+            difference = one - other
+            if not (pd.isna(difference) or (one_failed and other_failed)):
+                known = dict(zip(by, cell, strict=True))
+                pairs.append((known["dataset"], known["seed"], float(difference)))
     return pd.DataFrame(pairs, columns=PAIR) if pairs else _NONE
 
 
@@ -305,13 +306,15 @@ def next_depth(
 def of_equal_size(table: pd.DataFrame, first: str, second: str, within: float) -> pd.DataFrame:
     """Rows of data sets and depths at which two models have as many parameters, within a factor."""
     places = [*zip(table["dataset"], table["depth"], strict=True)]
+    parameters = table["parameters"].to_numpy(float, na_value=np.nan)
     sizes: dict[tuple, dict[str, float]] = {}
-    for place, model, size in zip(places, table["model"], table["parameters"], strict=True):
-        sizes.setdefault(place, {}).setdefault(model, float(size))
+    for place, model, size in zip(places, table["model"], parameters, strict=True):
+        sizes.setdefault(place, {}).setdefault(model, size)
     equal = {
         place
         for place, known in sizes.items()
-        if {first, second} <= known.keys() and abs(log(known[first] / known[second])) <= log(within)
+        if known.get(first, 0) > 0 < known.get(second, 0)
+        and abs(log(known[first] / known[second])) <= log(within)
     }
     return table[[place in equal for place in places]]
 

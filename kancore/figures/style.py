@@ -283,13 +283,18 @@ def save(figure: Figure, path: Path, style: dict[str, Any]) -> None:
     metadata: dict[str, Any] = {**_METADATA[path.suffix]}
     if text := str(figure.get_label()):
         metadata[_DESCRIPTION[path.suffix]] = text
-    written, before = io.BytesIO(), figure.canvas
+    written = io.BytesIO()
+    before = figure.canvas, figure.dpi
     with apply(style):
-        _settle(figure)
-        # Not by `savefig`, which draws a figure twice that has had a layout engine.
-        canvas = get_registered_canvas_class(path.suffix[1:])(figure)
-        getattr(canvas, f"print_{path.suffix[1:]}")(written, metadata=metadata)
-        figure.set_canvas(before)
+        try:
+            _settle(figure)
+            # Not by `savefig`, which draws a figure twice that has had a layout engine.
+            canvas = get_registered_canvas_class(path.suffix[1:])(figure)
+            figure.dpi = style["dpi"]
+            getattr(canvas, f"print_{path.suffix[1:]}")(written, metadata=metadata)
+        finally:
+            canvas, figure.dpi = before
+            figure.set_canvas(canvas)
     drawn = written.getvalue()
     if path.suffix == ".svg":
         drawn = drawn.replace(b"</style>", f"\n{_dark()}</style>".encode(), 1)

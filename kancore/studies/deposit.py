@@ -1,8 +1,9 @@
 """A deposit: what a repository holds of a study, in files that are small enough for one.
 
-Report, figures and tables are copies of the study's. Evaluations and times are those of all jobs
-that have ended, also where others have not, in tables of many jobs, with Snakemake's records of
-what made them: a working folder that takes them over goes on as from results of its own.
+Report, figures and tables are copies of what the study has made of them so far. Evaluations and
+times are those of all jobs that have ended, also where others have not, in tables of many jobs,
+with Snakemake's records of what made them: a working folder that takes them over goes on as from
+results of its own.
 """
 
 import os
@@ -10,15 +11,17 @@ import shutil
 from base64 import urlsafe_b64decode
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pandas as pd
 import pyarrow as pa
 
-from kancore.machine.files import write_atomically
+from kancore.machine.files import DamagedFileError, write_atomically
+from kancore.studies.settings import SHARED
 from kancore.tables import HISTORY, LANDSCAPES, TIMINGS, column, read_table, write_table
 
-# Bytes of a file at most.
-LARGEST = 1 << 20
+# Bytes of a file at most, and rows of evaluations in one: a row takes some 35.
+LARGEST, _ROWS = 1 << 20, 15_000
 # What is copied as it is. What tables of experiments say of evaluations and times, jobs say too.
 _COPIED = (
     *("report.md", "claims.json", "audit_claims.json", "figures/*.svg"),
@@ -33,7 +36,7 @@ _RECORDS = pa.schema(
         column("record", pa.string(), "the record, as JSON"),
     ]
 )
-_METADATA = Path(".snakemake", "metadata")
+RECORDS = Path(".snakemake", "metadata")
 
 
 def with_job(schema: pa.Schema) -> pa.Schema:
@@ -41,8 +44,19 @@ def with_job(schema: pa.Schema) -> pa.Schema:
     return pa.schema([_JOB, *schema])
 
 
+def recorded(file: str) -> str:
+    """Path of what one of Snakemake's records is of, by the record's own; "" if it is no record.
+
+    A record's name is the path in Base64, where it is long in folders whose names begin with @.
+    """
+    try:
+        return urlsafe_b64decode(file.replace("/", "").replace("@", "")).decode()
+    except ValueError:
+        return ""
+
+
 def write(folder: Path, study: str, out: Path) -> list[Path]:
-    """Write what there is of a study; other files of the deposit stay.
+    """Write what there is of a study; jobs take the place of those of an earlier deposit.
 
     Parameters
     ----------
@@ -61,58 +75,79 @@ def write(folder: Path, study: str, out: Path) -> list[Path]:
     Raises
     ------
     ValueError
-        If one is too large for a deposit.
+        If there is no such study, a table has no record of what made it, a file would be too large,
+        or the folder is one of results or holds the jobs of another study. Nothing is written then.
     """
     results = folder / "results" / study
+    if Path(study).name != study or study in SHARED or not (results / "jobs").is_dir():
+        raise ValueError(f"study {study}: no jobs of it; expected the name of a study that has run")
+    if out.resolve().is_relative_to((folder / "results").resolve()):
+        raise ValueError(f"{out}: a folder of results; expected one outside {folder / 'results'}")
+    before = out / "jobs" / "timings.parquet"
+    if before.exists() and {study} != {*_read(before, with_job(TIMINGS)).study}:
+        raise ValueError(f"{out}: holds another study than {study}; expected a folder of its own")
     found = [path for kind in _COPIED for path in sorted(results.glob(kind))]
     written = [out / path.relative_to(results) for path in found]
-    for path, target in zip(found, written, strict=True):
-        write_atomically(target, partial(shutil.copyfile, path))
-    for name, schema in _SCHEMAS.items():
-        rows = _of_jobs(results / "jobs", name, schema)
-        for part, each in rows.groupby(_part(rows, name), sort=True):
-            written.append(out / "jobs" / f"{part}.parquet")
-            write_table(written[-1], each, with_job(schema))
-    if records := _records(folder / _METADATA, f"results/{study}/jobs/"):
-        written.append(out / "jobs" / "records.parquet")
-        write_table(written[-1], records, _RECORDS)
-    for path in written:
-        if path.stat().st_size > LARGEST:
-            raise ValueError(f"{path}: {path.stat().st_size:,} bytes; expected at most {LARGEST:,}")
+    with TemporaryDirectory() as temporary:
+        made = _pack(results / "jobs", folder / RECORDS, study, Path(temporary))
+        for path in (*found, *made):
+            if path.stat().st_size > LARGEST:
+                size = f"{path.name}: {path.stat().st_size:,} bytes"
+                raise ValueError(f"{size}; expected at most {LARGEST:,}")
+        for path in out.glob("jobs/*.parquet"):
+            path.unlink()
+        written += [out / "jobs" / path.name for path in made]
+        for path, target in zip((*found, *made), written, strict=True):
+            write_atomically(target, partial(shutil.copyfile, path))
     return written
 
 
-def _of_jobs(jobs: Path, name: str, schema: pa.Schema) -> pd.DataFrame:
-    """Rows of all tables of one name, with the job of each."""
-    tables = [
-        read_table(path, schema).assign(job=path.parent.relative_to(jobs).as_posix())
-        for path in sorted(jobs.rglob(f"{name}.parquet"))
-    ]
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame({"job": []})
+def _pack(jobs: Path, records: Path, study: str, out: Path) -> list[Path]:
+    """Write tables of many jobs, and one of the records of what made them."""
+    written = []
+    held: set[str] = set()
+    for name, schema in _SCHEMAS.items():
+        files = sorted(jobs.rglob(f"{name}.parquet"))
+        held |= {f"results/{study}/jobs/{path.relative_to(jobs).as_posix()}" for path in files}
+        tables = [
+            read_table(path, schema).assign(job=path.parent.relative_to(jobs).as_posix())
+            for path in files
+        ]
+        if not tables:
+            continue
+        rows = pd.concat(tables, ignore_index=True)
+        if {*rows.study} != {study}:
+            raise ValueError(f"study {study}: has jobs of {', '.join({*rows.study} - {study})}")
+        for part, each in rows.groupby(_part(rows, name), sort=True):
+            written.append(out / f"{part}.parquet")
+            write_table(written[-1], each, with_job(schema))
+    known = _records(records, f"results/{study}/jobs/")
+    if without := held - {recorded(row["file"]) for row in known}:
+        raise ValueError(f"{min(without)}: no record of what made it in {records}")
+    written.append(out / "records.parquet")
+    write_table(written[-1], known, _RECORDS)
+    return written
 
 
 def _part(rows: pd.DataFrame, name: str) -> pd.Series:
     """Name of the file of each row; evaluations are many, so they are in several."""
-    if name != "history" or rows.empty:
+    if name != "history":
         return pd.Series(name, index=rows.index)
     experiment = rows.job.str.partition("/")[0]
-    return "history-" + experiment + "-" + rows.dataset + "-" + rows.objective
+    whole = f"{name}-" + experiment + "-" + rows.dataset + "-" + rows.objective
+    # Whole jobs: each is in the file of its first row.
+    number = rows.groupby(whole).cumcount().groupby(rows.job).transform("min") // _ROWS
+    return whole.where(number == 0, whole + "-" + (number + 1).astype(str))
 
 
 def _records(folder: Path, below: str) -> list[dict[str, str]]:
     """Snakemake's records of all files of jobs: of a job that lacks one it believes none."""
-    found = []
-    for path in sorted(folder.rglob("*")):
-        # Of a long name there are folders, of names that begin with @.
-        file = path.relative_to(folder).as_posix()
-        if path.is_file() and _made(file).startswith(below):
-            found.append({"file": file, "record": path.read_text(encoding="utf-8")})
-    return found
-
-
-def _made(file: str) -> str:
-    """Path of what a record is of."""
-    return urlsafe_b64decode(file.replace("/", "").replace("@", "")).decode()
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return [
+        {"file": file, "record": path.read_text(encoding="utf-8")}
+        for path, file in ((path, path.relative_to(folder).as_posix()) for path in files)
+        if recorded(file).startswith(below)
+    ]
 
 
 def unpack(deposit: Path, folder: Path) -> None:
@@ -127,26 +162,43 @@ def unpack(deposit: Path, folder: Path) -> None:
 
     Raises
     ------
-    ValueError
-        If a table of the deposit is not whole, or a job of it has a path out of its folder.
+    DamagedFileError
+        If a table of the deposit is not whole, or names what is no file of a job.
     """
-    jobs = deposit / "jobs"
     for name, schema in _SCHEMAS.items():
-        for path in sorted(jobs.glob(f"{name}*.parquet")):
-            rows = read_table(path, with_job(schema))
-            for (study, job), each in rows.groupby(["study", "job"], sort=False):
-                target = _below(folder / "results", f"{study}/jobs/{job}/{name}.parquet")
+        for path in sorted((deposit / "jobs").glob(f"{name}*.parquet")):
+            rows = _read(path, with_job(schema))
+            for (study, job), each in rows.groupby(["study", "job"], sort=False, dropna=False):
+                target = folder / _of_a_job(path, f"results/{study}/jobs/{job}/{name}.parquet")
+                if target.exists():
+                    raise DamagedFileError(f"{path}: has {job}, which another file has too")
                 write_table(target, each.drop(columns="job"), schema)
-    for path in jobs.glob("records.parquet"):
-        for file, record in read_table(path, _RECORDS).itertuples(index=False):
-            target = _below(folder / _METADATA, file)
+    for path in (deposit / "jobs").glob("records.parquet"):
+        for file, record in _read(path, _RECORDS).itertuples(index=False):
+            _of_a_job(path, recorded(str(file)))
+            target = folder / RECORDS / _normal(path, str(file))
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(record, encoding="utf-8")
+            target.write_text(str(record), encoding="utf-8")
 
 
-def _below(folder: Path, path: str) -> Path:
-    """Path of a file below a folder; a deposit is a file from someone else."""
-    target = Path(os.path.normpath(folder / path))
-    if not target.is_relative_to(folder):
-        raise ValueError(f"{path}: leads out of {folder.name}; expected a path below it")
-    return target
+def _read(path: Path, schema: pa.Schema) -> pd.DataFrame:
+    try:
+        return read_table(path, schema)
+    except DamagedFileError:
+        raise DamagedFileError(f"{path}: no whole table of a deposit of this version") from None
+
+
+def _of_a_job(table: Path, path: str) -> str:
+    """Give the path of a job's file; a deposit is from someone else, and may name any other."""
+    match _normal(table, path).split("/"):
+        case ["results", study, "jobs", _, *_] if study not in SHARED:
+            return path
+    raise DamagedFileError(f"{table}: names {path!r}; expected a file of a job")
+
+
+def _normal(table: Path, path: str) -> str:
+    """Give a path below its folder; no other is written to."""
+    parts = path.split("/")
+    if "\0" in path or parts[0] == "" or ".." in parts or os.path.normpath(path) != path:
+        raise DamagedFileError(f"{table}: names {path!r}; expected a path below the folder")
+    return path

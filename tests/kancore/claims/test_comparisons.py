@@ -82,6 +82,21 @@ def test_a_run_that_is_there_twice_is_told(evidence):
         paired(twice, "model", "kan", "mlp", "test_accuracy", (*CELL, *SCHEME))
 
 
+def test_what_is_not_known_is_no_pair():
+    rows = pd.DataFrame({"dataset": "mnist", "depth": "2layers", "seed": range(5), "model": "kan"})
+    rows = rows.assign(
+        value=[1.0, np.nan, np.inf, 4.0, 5.0], failed=[False, False, False, pd.NA, True]
+    )
+    rows = pd.concat([rows, rows.assign(model="mlp", value=[0.5, 0.5, np.inf, 0.5, 0.5])])
+    pairs = paired(rows, "model", "kan", "mlp", "value", CELL)
+    assert pairs.to_numpy().tolist() == [["mnist", 0, 0.5], ["mnist", 3, 3.5]]
+    sizes = rows.assign(parameters=pd.array([100, None] * 5, dtype="Int64"))
+    same = comparisons.of_equal_size(sizes, "kan", "mlp", 1.1)
+    assert same.empty  # the first of the MLPs has no size
+    same = comparisons.of_equal_size(sizes.assign(parameters=0), "kan", "mlp", 1.1)
+    assert same.empty
+
+
 def test_pairs_need_both_sides(evidence):
     no_mlp = evidence.runs[evidence.runs["model"] != "mlp"]
     assert paired(no_mlp, "model", "kan", "mlp", "test_accuracy", (*CELL, *SCHEME)).empty

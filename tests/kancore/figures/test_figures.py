@@ -773,6 +773,20 @@ def test_estimates_stand_beside_published_ones(cases):
     assert "7.33" in [text.get_text() for text in axes.texts]
 
 
+def test_a_file_is_the_same_whatever_was_written_before(cases, tmp_path):
+    """Matplotlib's printers of SVG and PDF leave a figure at 72 dots an inch."""
+    figure = draw("best_accuracy", cases["one_dataset"])
+    before = figure.canvas, figure.dpi
+    for name in ("a.png", "b.svg", "c.pdf", "d.png"):
+        style.save(figure, tmp_path / name, STYLE)
+        assert (figure.canvas, figure.dpi) == before
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "d.png").read_bytes()
+    figure.text(0, 0, r"$\bad{$")
+    with pytest.raises(ValueError, match="bad"):
+        style.save(figure, tmp_path / "e.svg", STYLE)
+    assert (figure.canvas, figure.dpi) == before
+
+
 def test_unknown_suffix_and_style_are_named(tmp_path):
     with pytest.raises(
         ValueError, match=r"x\.gif: expected a name that ends in \.svg, \.png, \.pdf"
