@@ -21,7 +21,7 @@ KINDS = (
     "results/*/jobs/**/*.safetensors",
     "results/*/logs/jobs/**/*.log",
     "results/*/benchmarks/jobs/**/*.tsv",
-    ".snakemake/metadata/**/*",
+    f"{deposit.RECORDS}/**/*",
 )
 # Files that are the same wherever they are made.
 RESULTS = ("history.parquet", "landscape.parquet", ".safetensors")

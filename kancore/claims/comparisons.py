@@ -316,7 +316,8 @@ def of_equal_size(table: pd.DataFrame, first: str, second: str, within: float) -
         if known.get(first, 0) > 0 < known.get(second, 0)
         and abs(log(known[first] / known[second])) <= log(within)
     }
-    return table[[place in equal for place in places]]
+    # An array: an empty list would choose no columns.
+    return table[np.array([place in equal for place in places], dtype=bool)]
 
 
 def at_equal_size(table: pd.DataFrame, value: str) -> pd.DataFrame:

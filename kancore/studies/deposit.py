@@ -94,11 +94,12 @@ def write(folder: Path, study: str, out: Path) -> list[Path]:
             if path.stat().st_size > LARGEST:
                 size = f"{path.name}: {path.stat().st_size:,} bytes"
                 raise ValueError(f"{size}; expected at most {LARGEST:,}")
-        for path in out.glob("jobs/*.parquet"):
-            path.unlink()
         written += [out / "jobs" / path.name for path in made]
         for path, target in zip((*found, *made), written, strict=True):
             write_atomically(target, partial(shutil.copyfile, path))
+    # Only now: what is stopped before has lost nothing.
+    for path in {*out.glob("jobs/*.parquet")} - {*written}:
+        path.unlink()
     return written
 
 

@@ -97,6 +97,13 @@ def test_what_is_not_known_is_no_pair():
     assert same.empty
 
 
+def test_of_no_rows_there_are_none_of_equal_size(evidence):
+    none = evidence.runs.iloc[:0]
+    same = comparisons.of_equal_size(none, "kan", "mlp", 1.1)
+    assert same.empty
+    assert [*same] == [*none]
+
+
 def test_pairs_need_both_sides(evidence):
     no_mlp = evidence.runs[evidence.runs["model"] != "mlp"]
     assert paired(no_mlp, "model", "kan", "mlp", "test_accuracy", (*CELL, *SCHEME)).empty
