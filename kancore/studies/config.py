@@ -223,6 +223,7 @@ def _check_choices(settings: Mapping[str, Any]) -> None:
     }
     for part in ("hsic", "intrinsic_dimension"):
         given |= {(part, key): each for key, each in settings[part].items() if key != "dimensions"}
+    given[("follow_ups", "experiments")] = settings["follow_ups"]["experiments"]
     # Networks of the user's own have none of these.
     whole = given | {(key,): settings[key] for key in (*of_networks, "activations")}
     named = *MODELS, *settings["models"], *_datasets(settings["data"]["own"]), "default"

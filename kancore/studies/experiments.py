@@ -18,7 +18,7 @@ from kancore.studies.changes import (
     varied,
 )
 from kancore.studies.jobs import Job, by_job
-from kancore.studies.study import ConfigError, Study, depths_of
+from kancore.studies.study import ConfigError, Study, choose, depths_of
 
 # Snakemake plans some 300 jobs a second.
 MOST_JOBS = 20_000
@@ -46,7 +46,9 @@ def follow_ups(study: Study) -> Iterator[Job]:
     settings = study.settings["follow_ups"]
     if "kan" not in study.settings["models"] or "backprop" not in study.settings["objectives"]:
         return
-    for experiment, dataset in product(settings["experiments"], study.settings["datasets"]):
+    for experiment, dataset in product(FOLLOW_UPS, study.settings["datasets"]):
+        if experiment not in choose(settings["experiments"], "kan", dataset):
+            continue
         architectures = _varied(study, experiment, dataset)
         for seed in settings[experiment]["seeds"]:
             sweeps = tuple(

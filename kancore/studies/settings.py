@@ -181,7 +181,7 @@ _SETTINGS = {
         epochs=_by_name(Count | None),
     ),
     "follow_ups": _keys(
-        experiments=_some(Literal[FOLLOW_UPS]),
+        experiments=_by_name(_some(Literal[FOLLOW_UPS])),
         activation=_keys(activations=_axis(Activation), seeds=_SEEDS),
         width_degree=_keys(widths=_axis(Count), degrees=_DEGREES, seeds=_SEEDS),
         grid_size=_keys(grid_sizes=_axis(_GRID_SIZE), seeds=_SEEDS),

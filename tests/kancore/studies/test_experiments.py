@@ -143,6 +143,10 @@ def test_follow_ups_start_from_the_first_kan_of_the_grid():
 def test_there_are_follow_ups_only_where_they_are_wanted_and_kans_train():
     assert follow_ups(experiments=[]) == {}
     assert {name.split("/")[0] for name in follow_ups(experiments=["grid_size"])} == {"grid_size"}
+    one = follow_ups(experiments={"digits": ["grid_size"], "default": []})
+    assert set(one) == {"grid_size/digits/seed0"}
+    of_one = follow_ups(experiments={"digits": [], "default": ["activation"]})
+    assert {name.split("/")[1] for name in of_one} == {"breast_cancer", "mnist_sample"}
     assert of("follow_ups", study="quick", models=["mlp"]) == {}
     assert of("follow_ups", study="quick", objectives=["hsic"]) == {}
 

@@ -538,6 +538,16 @@ def changed(path, value):
         (["hsic"], {"batch_size": 0}, ["hsic.batch_size is 0", "from 2"]),
         (["hsic"], {"normalization": "group"}, ["hsic.normalization is 'group'", "batch_norm"]),
         (["follow_ups"], {"experiments": ["size"]}, ["experiments.0 is 'size'", "grid_size"]),
+        (
+            ["follow_ups"],
+            {"experiments": {"digits": ["grid_size"]}},
+            ["follow_ups.experiments is", "a value for breast_cancer, or a default"],
+        ),
+        (
+            ["follow_ups"],
+            {"experiments": {"digit": [], "default": []}},
+            ["follow_ups.experiments.digit is []", "digits"],
+        ),
         (["follow_ups"], {"widths": [3]}, ["follow_ups.widths", "no such key"]),
         (["follow_ups"], {"width_degree": {"widths": [0]}}, ["widths.0 is 0", "from 1"]),
         (["follow_ups"], {"activation": {"seeds": []}}, ["activation.seeds is []", "a list"]),
