@@ -249,10 +249,12 @@ def describe(figure: Figure, text: str) -> None:
     figure.set_label(text)
 
 
-def _settle(figure: Figure) -> None:
+def settle(figure: Figure) -> None:
     """Lay a figure out once for all files; the solver leaves the last digits of places open."""
-    if isinstance(figure.get_layout_engine(), ConstrainedLayoutEngine):
-        figure.draw_without_rendering()
+    engine = figure.get_layout_engine()
+    if isinstance(engine, ConstrainedLayoutEngine):
+        if figure.axes:
+            engine.execute(figure)  # as drawing does first, and files draw afterwards
         figure.set_layout_engine("none")
         for axes in figure.axes:
             place = axes.get_position(original=True)
@@ -287,7 +289,7 @@ def save(figure: Figure, path: Path, style: dict[str, Any]) -> None:
     before = figure.canvas, figure.dpi
     with apply(style):
         try:
-            _settle(figure)
+            settle(figure)
             # Not by `savefig`, which draws a figure twice that has had a layout engine.
             canvas = get_registered_canvas_class(path.suffix[1:])(figure)
             figure.dpi = style["dpi"]

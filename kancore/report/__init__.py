@@ -6,6 +6,7 @@
 import base64
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from html import unescape
 from typing import Any
 
@@ -14,7 +15,7 @@ import yaml
 from docutils.core import publish_parts
 from docutils.utils import SystemMessage
 from docutils.writers import html5_polyglot
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
 from kancore.analysis.statistics import SCHEME, best_schemes
@@ -146,7 +147,7 @@ def html(template: str, contents: Mapping[str, Any]) -> str:
         If a caption is no valid reStructuredText or has no title.
     """
     figures = [_html_figure(figure) for figure in contents["figures"]]
-    return _environment(autoescape=True).from_string(template).render(**contents, images=figures)
+    return _compiled(template, autoescape=True).render(**contents, images=figures)
 
 
 def markdown(template: str, contents: Mapping[str, Any]) -> str:
@@ -158,15 +159,17 @@ def markdown(template: str, contents: Mapping[str, Any]) -> str:
         If a caption has no title.
     """
     figures = [_markdown_figure(figure) for figure in contents["figures"]]
-    environment = _environment(autoescape=False)
-    environment.filters["cell"] = _markdown_text
-    return environment.from_string(template).render(**contents, images=figures)
+    return _compiled(template, autoescape=False).render(**contents, images=figures)
 
 
-def _environment(autoescape: bool) -> Environment:
-    return Environment(
+@cache
+def _compiled(template: str, autoescape: bool) -> Template:
+    """Compile a template, once for all pages."""
+    environment = Environment(
         autoescape=autoescape, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    environment.filters["cell"] = _markdown_text
+    return environment.from_string(template)
 
 
 def _markdown_text(text: str) -> str:

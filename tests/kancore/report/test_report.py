@@ -2,6 +2,7 @@ import math
 import re
 import subprocess
 import sys
+from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import scipy.stats
 import yaml
 
 from kancore.analysis.statistics import SCHEME, best_kan_scheme, best_schemes, summarize_runs
-from kancore.analysis.tables import FIRMNESS
+from kancore.analysis.tables import FIRMNESS, RUNS
 from kancore.claims.comparisons import measured
 from kancore.claims.verdicts import ANSWERS, judge
 from kancore.figures import best_accuracy, style
@@ -89,8 +90,19 @@ def figure(name="a", caption=CAPTION, svg="<svg></svg>", experiment="grid"):
     return {"name": name, "caption": caption, "svg": svg, "experiment": experiment}
 
 
+def caption_of(name):
+    return (REPORT / f"{name}.rst").read_text(encoding="utf-8")
+
+
 def verdicts_on(runs, follow_ups):
     return judge(measured(runs, follow_ups, DIMENSIONS), COMPARISONS, other=())
+
+
+@cache
+def untested():
+    """Verdicts on no runs, the same for all pages that are not about them."""
+    nothing = RUNS.empty_table().to_pandas()
+    return verdicts_on(nothing, nothing)
 
 
 def contents_of(runs, timings, **changes):
@@ -100,7 +112,7 @@ def contents_of(runs, timings, **changes):
         "settings": {"epochs": 20, "datasets": ["mnist"]},
         "figures": [figure()],
         "follow_ups": nothing,
-        "claims": changes.get("claims") or verdicts_on(nothing, nothing),
+        "claims": changes.get("claims") or untested(),
         "firmness": pd.DataFrame(columns=FIRMNESS.names),
         "published": PUBLISHED,
         "datasets": [dataset(name) for name in dict.fromkeys(runs["dataset"])],
@@ -111,6 +123,12 @@ def contents_of(runs, timings, **changes):
 
 def page_of(runs, timings, **changes):
     return html(TEMPLATE, contents_of(runs, timings, **changes))
+
+
+@pytest.fixture(scope="module")
+def few(runs):
+    """Runs of one data set, for pages that are looked at for something else."""
+    return runs[runs["dataset"] == "mnist"]
 
 
 @pytest.fixture(scope="module")
@@ -298,13 +316,12 @@ def test_page_escapes_what_it_shows(runs, timings, shown):
     runs = runs[runs["dataset"] == "mnist"].assign(dataset=NASTY, code=NASTY)
     timings = timings.assign(device=NASTY, sweep=NASTY, git_revision=NASTY)
     nasty = figure(caption=f"{NASTY}\n{'=' * 40}\n\n{NASTY}\n", svg=NASTY)
-    claims = verdicts_on(runs.iloc[:0], runs.iloc[:0])
     changes = {
         "study": NASTY,
         "settings": {NASTY: NASTY},
         "figures": [nasty],
         "datasets": [{**dataset("mnist"), "source": NASTY}],
-        "claims": [{**claim, "statement": NASTY, "reason": NASTY} for claim in claims],
+        "claims": [{**claim, "statement": NASTY, "reason": NASTY} for claim in untested()],
     }
     page = page_of(runs, timings, **changes)
     parsed = Page(page)
@@ -313,9 +330,9 @@ def test_page_escapes_what_it_shows(runs, timings, shown):
     assert NASTY in {row[1] for row in parsed.tables["timings"]}
 
 
-def test_configuration_is_shown_as_yaml(runs, timings):
+def test_configuration_is_shown_as_yaml(few, timings):
     settings = {"epochs": {"default": 3}, "grid_range": [-1, 1], "train_examples": None}
-    page = page_of(runs, timings, settings=settings)
+    page = page_of(few, timings, settings=settings)
     shown = page.split("<code>")[1].split("</code>")[0]
     assert yaml.safe_load(shown) == settings
 
@@ -348,25 +365,34 @@ def test_a_study_that_diverged_has_a_report(runs, timings):
         ("T\n=\n\n*open\n", "caption of a: .*start"),
     ],
 )
-def test_bad_caption_is_named(runs, timings, caption, message):
+def test_bad_caption_is_named(few, timings, caption, message):
     with pytest.raises(ValueError, match=message):
-        page_of(runs, timings, figures=[figure(caption=caption)])
+        page_of(few, timings, figures=[figure(caption=caption)])
+
+
+@pytest.fixture(scope="module")
+def captioned(shown):
+    """Pages with all figures and their captions: of a study, on own data, and in Markdown."""
+    found = {
+        **shown,
+        "figures": [{**figure(name, caption_of(name)), "sample": ""} for name in FIGURES],
+    }
+    own = {**found, "own_data": True}
+    return html(TEMPLATE, found), html(TEMPLATE, own), markdown(MARKDOWN, found)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FIGURES)
-def test_every_figure_has_a_caption(name, shown):
-    caption = (REPORT / f"{name}.rst").read_text(encoding="utf-8")
+def test_every_figure_has_a_caption(name, captioned):
+    caption = caption_of(name)
     title = caption.splitlines()[0]
-    found = {**shown, "figures": [{**figure(name, caption), "sample": ""}]}
-    page = html(TEMPLATE, found)
+    page, own, text = captioned
     level = "h3" if name == "verdicts" else "h4"
     assert page.count(f">{title}</h") == page.count(f"<{level}>{title}</{level}>") == 1
-    own = html(TEMPLATE, {**found, "own_data": True})
     level = "h3" if name in ("verdicts", "best_accuracy") else "h4"
     assert own.count(f">{title}</h") == own.count(f"<{level}>{title}</{level}>") == 1
     assert "{{" not in caption
-    assert f"### {title}\n\n![{title}](figures/{name}.svg)\n" in markdown(MARKDOWN, found)
+    assert f"### {title}\n\n![{title}](figures/{name}.svg)\n" in text
 
 
 @pytest.mark.slow
@@ -401,13 +427,13 @@ def test_bounds_stand_beside_numbers_and_what_agrees_has_two_columns(page):
     assert row["The paper's words"] == "hold"
 
 
-def test_on_own_data_results_come_before_the_paper(runs, timings):
+def test_on_own_data_results_come_before_the_paper(few, timings):
     names = ("verdicts", "best_accuracy")
     figures = [figure(name, f"{name}\n{'=' * 20}\n\nText.\n") for name in names]
     settings = {"datasets": ["mnist"], "data": {"own": {"mnist": "mnist.parquet"}}}
     for name, first in (("own", "best_accuracy"), ("paper", "verdicts")):
         given = settings if name == "own" else {"datasets": ["mnist"]}
-        found = contents_of(runs, timings, settings=given, figures=figures)
+        found = contents_of(few, timings, settings=given, figures=figures)
         page = html(TEMPLATE, found)
         assert re.findall(r'<figure id="figure-(\w+)">', page)[0] == first
         assert (page.index('id="summary"') < page.index('id="figure-verdicts"')) == (name == "own")
@@ -434,9 +460,7 @@ def test_markdown_of_a_whole_study_stays_small(make_history, timings):
     shown = contents_of(
         summarize_runs(history),
         timings,
-        figures=[
-            figure(name, (REPORT / f"{name}.rst").read_text(encoding="utf-8")) for name in FIGURES
-        ],
+        figures=[figure(name, caption_of(name)) for name in FIGURES],
     )
     assert len(markdown(MARKDOWN, shown).encode()) < 60_000
 
@@ -552,18 +576,18 @@ def test_the_words_of_the_table_of_verdicts_are_explained(shown):
         assert "both lie on the same side" in " ".join(text.split())
 
 
-def test_captions_say_what_the_figure_says_of_itself(runs, timings):
+def test_captions_say_what_the_figure_says_of_itself(few, timings):
     svg = "<svg><dc:description>In 3 of 4 pairs &amp; more.</dc:description></svg>"
-    found = contents_of(runs, timings, figures=[figure(svg=svg)])
+    found = contents_of(few, timings, figures=[figure(svg=svg)])
     page = html(TEMPLATE, found)
     assert "<p>In 3 of 4 pairs &amp; more.</p>" in page
     assert 'alt="A &lt;title&gt;. In 3 of 4 pairs &amp; more."' in page
     assert "**In 3 of 4 pairs & more.**" in markdown(MARKDOWN, found)
 
 
-def test_a_figure_with_nothing_to_draw_is_left_out(runs, timings, tmp_path):
+def test_a_figure_with_nothing_to_draw_is_left_out(few, timings, tmp_path):
     style.save(style.nothing("no network is kept"), tmp_path / "a.svg", style.STYLE)
-    found = contents_of(runs, timings, figures=[figure(svg=(tmp_path / "a.svg").read_text())])
+    found = contents_of(few, timings, figures=[figure(svg=(tmp_path / "a.svg").read_text())])
     assert found["figures"] == []
     assert "<figure" not in html(TEMPLATE, found)
 
@@ -584,9 +608,9 @@ def test_markdown_says_the_same(shown):
     assert "](tables/follow_ups/runs.csv)" in text
 
 
-def test_markdown_escapes_cells(runs, timings):
+def test_markdown_escapes_cells(few, timings):
     datasets = [{**dataset("mnist"), "source": "a|b <i>*c*"}]
-    text = markdown(MARKDOWN, contents_of(runs, timings, datasets=datasets))
+    text = markdown(MARKDOWN, contents_of(few, timings, datasets=datasets))
     assert r"a\|b \<i\>\*c\*" in text
 
 
@@ -654,7 +678,8 @@ def audit_of(runs, effects):
 def test_an_audit_is_two_tables_of_effects_and_of_verdicts(runs, timings, audit):
     again = timings.assign(experiment="audit")
     both = pd.concat([timings, again])
-    found = contents_of(runs, both, audit=audit_of(runs, audit))
+    given = audit_of(runs, audit)
+    found = contents_of(runs, both, audit=given)
     tables = Page(html(TEMPLATE, found)).tables
     assert len(tables["timings"]) == 1 + len(timings)
     headings, first = tables["audit-effects"][:2]
@@ -672,7 +697,7 @@ def test_an_audit_is_two_tables_of_effects_and_of_verdicts(runs, timings, audit)
     assert names[:5] == ["Protocol", "C1", "C3.1", "C3.2", "C5"]
     assert (clean[0], published_one[0]) == ("Clean", "All departures (published)")
     assert clean[1:] == published_one[1:]
-    part = verdicts_on(runs, runs.iloc[:0])[0]["parts"][0]
+    part = given["claims"]["clean"][0]["parts"][0]
     assert clean[1].startswith(f"{100 * part['effect']:+.2f} ")
     text = markdown(MARKDOWN, found)
     assert "## Departures of the published code" in text
