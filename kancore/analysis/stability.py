@@ -123,9 +123,15 @@ def effects(history: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
         values = own.set_index(list(CELL))[columns]
         common = values.index.intersection(baseline.index, sort=False)
         before, after = baseline.loc[common], values.loc[common]
+        # As arrays, of which a few hundred parts are taken.
+        places = [common.get_level_values(name).to_numpy() for name in ("dataset", "seed")]
+        known = {
+            name: [*(side[name].to_numpy(float) for side in (before, after)), *places]
+            for name in columns
+        }
         for (dataset, depth), chosen in _parts(common):
             for measure in columns:
-                pair = before[measure][chosen], after[measure][chosen]
+                pair = [column[chosen] for column in known[measure]]
                 place = {"study": study, "factor": factor, "dataset": dataset, "depth": depth}
                 rows.append({**place, "measure": measure, **_effect(*pair)})
     return pd.DataFrame(rows, columns=STABILITY.names)
@@ -141,18 +147,18 @@ def _parts(index: pd.MultiIndex) -> Iterator[tuple[tuple[str, str], np.ndarray]]
             yield (dataset, depth), (datasets == dataset) & (depths == depth)
 
 
-def _effect(before: pd.Series, after: pd.Series) -> dict[str, float | int | None]:
-    differences = (after - before).dropna()
+def _effect(
+    before: np.ndarray, after: np.ndarray, datasets: np.ndarray, seeds: np.ndarray
+) -> dict[str, float | int | None]:
+    """Compare a measure of cells, of which the data sets and the seeds are given."""
+    known = ~np.isnan(after - before)
     names = "baseline", "value", "effect", "low", "high"
-    if differences.empty:
+    if not known.any():
         return {**dict.fromkeys(names), "pairs": 0, "seeds": 0}
-    values = differences.to_numpy(float)
-    datasets, seeds = (
-        differences.index.get_level_values(n).to_numpy() for n in ("dataset", "seed")
-    )
+    before, after, datasets, seeds = (each[known] for each in (before, after, datasets, seeds))
+    values = after - before
     low, high = interval_over_seeds(values, datasets, seeds, _mean)
-    kept = differences.index
-    found = before.loc[kept].mean(), after.loc[kept].mean(), values.mean(), low, high
+    found = before.mean(), after.mean(), values.mean(), low, high
     return {
         **{name: float(value) for name, value in zip(names, found, strict=True)},
         "pairs": len(values),

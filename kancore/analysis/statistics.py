@@ -1,5 +1,6 @@
 """From evaluations to runs, and from runs to the schemes and numbers that figures show."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -422,8 +423,8 @@ def resampled(
 
 def fewest_seeds(strata: np.ndarray, seeds: np.ndarray) -> int:
     """Count the seeds of the stratum that has fewest; 0 without observations."""
-    counts = [len(np.unique(seeds[strata == stratum])) for stratum in np.unique(strata)]
-    return min(counts, default=0)
+    counts = Counter(stratum for stratum, _ in {*zip(strata.tolist(), seeds.tolist(), strict=True)})
+    return min(counts.values(), default=0)
 
 
 def over_seeds(
@@ -456,6 +457,8 @@ def over_seeds(
     middle = float(statistic(values))
     if fewest_seeds(strata, seeds) < FEWEST_SEEDS:
         return OverSeeds(middle, float("nan"), float("nan"))
+    # Numbers, as they are compared again and again.
+    strata, seeds = (np.unique(labels, return_inverse=True)[1] for labels in (strata, seeds))
     variances, freedoms, all_seeds, told_seeds = [], [], 0, 0
     trimmed = statistic is interquartile_mean
     told = _in_middle_half(values) if trimmed else np.ones(len(values), bool)

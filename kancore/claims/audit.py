@@ -1,6 +1,7 @@
 """The audit: what each departure of the published code changes, in runs and in verdicts."""
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -84,6 +85,12 @@ def effects(runs: dict[str, pd.DataFrame], found: dict[str, Evidence]) -> pd.Dat
         they give one. Pairs are of the same depth and seed, and but for ``best_accuracy``, whose
         scheme each protocol chooses, of the same scheme.
     """
+
+    @cache  # those of the clean protocol are compared with each other one
+    def values(protocol: str, dataset: str, model: str, measure: str) -> pd.DataFrame:
+        table, column, by = MEASURES[measure]
+        return _values(table(found[protocol]), dataset, model, column, by)
+
     rows = []
     for name, trained in runs.items():
         if name == CLEAN:
@@ -98,11 +105,8 @@ def effects(runs: dict[str, pd.DataFrame], found: dict[str, Evidence]) -> pd.Dat
                 "model": model,
                 "trained": bool((own["protocol"] == name).any()),
             }
-            for measure, (table, column, by) in MEASURES.items():
-                pairs = [
-                    _values(table(found[protocol]), dataset, model, column, by)
-                    for protocol in (CLEAN, name)
-                ]
+            for measure in MEASURES:
+                pairs = [values(protocol, dataset, model, measure) for protocol in (CLEAN, name)]
                 rows.append({**common, "measure": measure, **_effect(*pairs)})
     return pd.DataFrame(rows, columns=AUDIT.names)
 

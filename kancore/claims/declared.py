@@ -821,7 +821,7 @@ def _contrast(evidence: Evidence, axis: str, rival: str, low: float, least: floa
     runs = kans(evidence.runs)
     runs = runs[runs["parameters"].astype(float) >= least]
     rates = [_LOW if rate <= low * (1 + 1e-9) else f"{rate:g}" for rate in runs["learning_rate"]]
-    runs = runs.assign(learning_rate=rates)
+    runs = runs.assign(learning_rate=np.array(rates, dtype=object))
     claimed = {"initialization": "kaiming_normal", "optimizer": "adam", "learning_rate": _LOW}
     for other in set(claimed) - {axis}:
         runs = runs[runs[other] == claimed[other]]

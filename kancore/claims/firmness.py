@@ -26,7 +26,7 @@ from kancore.claims.declared import (
     Thresholds,
     declare,
 )
-from kancore.claims.verdicts import DECLARED, judge
+from kancore.claims.verdicts import DECLARED, decide
 
 # Shares of the epochs after which training is judged, as if it had ended there.
 BUDGETS = (0.25, 0.5, 0.75)
@@ -102,29 +102,24 @@ def _variations(
     evidence: Evidence, other: Sequence[tuple[Choice, Evidence]]
 ) -> Iterator[tuple[str, str, Sequence[dict[str, Any]]]]:
     """Every variation with its settings, and the verdicts that it gives."""
-    known = _judge(evidence)
+    known = decide(evidence)
     yield DECLARED, DECLARED, known
     yield "correction", "holm", [_corrected(claim) for claim in known]
     for name, values in RANGES.items():
         for value in values:
             claims = _moved(name, value)
-            yield name, f"{value:g}", _judge(evidence, claims)
+            yield name, f"{value:g}", decide(evidence, claims)
     datasets = sorted(set(evidence.runs["dataset"]))
     for dataset in datasets if len(datasets) > 1 else []:
         for variation, keep in (("alone", _on), ("without", _on_others)):
-            yield variation, dataset, _judge(select(evidence, partial(keep, dataset)))
+            yield variation, dataset, decide(select(evidence, partial(keep, dataset)))
     for choice, changed in other:
         own = [claim for claim in CLAIMS if any(part.over in choice.over for part in claim.parts)]
-        yield choice.name, choice.setting, _judge(changed, own)
+        yield choice.name, choice.setting, decide(changed, own)
     within = [claim for claim in CLAIMS if claim.within]
     objectives = sorted(set(evidence.runs["objective"]))
     for objective in objectives if len(objectives) > 1 else []:
-        yield "objective", objective, _judge(under(evidence, objective), within)
-
-
-def _judge(evidence: Evidence, claims: Sequence[Claim] = CLAIMS) -> list[dict[str, Any]]:
-    """Judge by one choice alone; published runs do not vary, so nothing stands beside."""
-    return judge(evidence, claims=claims)
+        yield "objective", objective, decide(under(evidence, objective), within)
 
 
 def _on(dataset: str, table: pd.DataFrame) -> pd.Series:
@@ -172,15 +167,5 @@ def _rows(claim: dict[str, Any]) -> Iterator[dict[str, Any]]:
     nothing = dict.fromkeys(("value", "low", "high", "p", "pairs", "seeds"))
     yield {"claim": claim["name"], "part": 0, "verdict": claim["verdict"], **nothing}
     for number, part in enumerate(claim["parts"], start=1):
-        summary = part["summary"]
-        yield {
-            "claim": claim["name"],
-            "part": number,
-            "verdict": part["verdict"],
-            "value": part[summary],
-            "low": part[f"{summary}_low"],
-            "high": part[f"{summary}_high"],
-            "p": part["p"],
-            "pairs": part["pairs"],
-            "seeds": part["seeds"],
-        }
+        told = {name: part[name] for name in ("verdict", *nothing)}
+        yield {"claim": claim["name"], "part": number, **told}

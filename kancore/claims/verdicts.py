@@ -49,6 +49,8 @@ MOST_SEEDS = 200
 # What is known of the published runs: of a test, by its claim and question, the pairs that its
 # comparison finds in them and the two summaries of these.
 PUBLISHED = ("claim", "question", "pairs", "effect", "share")
+# How far summaries of the same pairs may be off, by their names.
+Estimates = dict[str, OverSeeds | Resampled]
 # What is told of a verdict by another choice.
 _JUDGED = ("verdict", "nothing", "value")
 
@@ -101,8 +103,40 @@ def judge(
     if other is not None:
         for part in (part for parts in tested for part in parts):
             _turn(part)
-    _correct([part for parts in tested for part in parts if part["p"] is not None])
+    _correct(part for parts in tested for part in parts)
     return [_judged(claim, parts) for claim, parts in zip(claims, tested, strict=True)]
+
+
+def decide(evidence: Evidence, claims: Iterable[Claim] = CLAIMS) -> list[dict[str, Any]]:
+    """Test every claim as `judge` does, but tell no more of it than its verdicts.
+
+    Returns
+    -------
+    list of dict
+        For each claim ``name``, ``verdict``, ``corrected`` and ``parts``; of these ``verdict``,
+        ``nothing``, ``corrected``, ``p``, ``p_holm``, ``pairs``, ``seeds``, and the summary that
+        decides: ``value``, ``low`` and ``high``.
+    """
+    claims = list(claims)
+    tested = [[_outcome(part, evidence) for part in claim.parts] for claim in claims]
+    _correct(part for parts in tested for part in parts)
+    return [
+        {"name": claim.name, **_joined(parts), "parts": parts}
+        for claim, parts in zip(claims, tested, strict=True)
+    ]
+
+
+def _outcome(part: Part, evidence: Evidence) -> dict[str, Any]:
+    pairs, summary = evidence.pairs(part.compare), part.summary
+    estimates = _estimates(pairs, [summary])
+    measured, decided = _measured(pairs, estimates), _decided(part, pairs, estimates)
+    return {
+        **{name: measured[name] for name in ("pairs", "seeds")},
+        **{"value": measured[summary]},
+        **{end: measured[f"{summary}_{end}"] for end in ("low", "high")},
+        **decided,
+        "corrected": decided["verdict"],
+    }
 
 
 def tabulate(study: str, claims: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
@@ -156,8 +190,9 @@ def _turn(result: dict[str, Any]) -> None:
         result["verdict"] = result["corrected"] = "depends"
 
 
-def _correct(parts: list[dict[str, Any]]) -> None:
+def _correct(tested: Iterable[dict[str, Any]]) -> None:
     """Adjust p values for one another, and take back verdicts that then are not significant."""
+    parts = [part for part in tested if part["p"] is not None]
     for part, adjusted in zip(parts, holm([part["p"] for part in parts]), strict=True):
         part["p_holm"] = float(adjusted)
         if adjusted > 1 - CONFIDENCE:
@@ -165,7 +200,8 @@ def _correct(parts: list[dict[str, Any]]) -> None:
 
 
 def _judged(claim: Claim, parts: list[dict[str, Any]]) -> dict[str, Any]:
-    statement, verdict = claim.statement, joined(part["verdict"] for part in parts)
+    statement, verdicts = claim.statement, _joined(parts)
+    verdict = verdicts["verdict"]
     return {
         "name": claim.name,
         "statement": statement.summary,
@@ -173,10 +209,15 @@ def _judged(claim: Claim, parts: list[dict[str, Any]]) -> dict[str, Any]:
         "kind": statement.kind,
         "verdict": verdict,
         "words": ANSWERS[verdict] if statement.kind == HYPOTHESIS else verdict,
-        "corrected": joined(part["corrected"] for part in parts),
+        "corrected": verdicts["corrected"],
         "reason": _reason(claim, parts),
         "parts": parts,
     }
+
+
+def _joined(parts: list[dict[str, Any]]) -> dict[str, str]:
+    """Verdicts on a claim, before and after correction."""
+    return {name: joined(part[name] for part in parts) for name in ("verdict", "corrected")}
 
 
 def joined(verdicts: Iterable[str]) -> str:
@@ -209,10 +250,11 @@ def _test(
     other: Sequence[tuple[Choice, Evidence]] | None,
 ) -> dict[str, Any]:
     pairs = evidence.pairs(part.compare)
-    measured, decided = measure(pairs), _decided(part, pairs)
+    estimates = _estimates(pairs)
+    measured, decided = _measured(pairs, estimates), _decided(part, pairs, estimates)
     needed = None
     if decided["verdict"] == "inconclusive" and decided["p"] is not None:
-        needed = _seeds_needed(part, pairs)
+        needed = _seeds_needed(part, pairs, estimates[part.summary])
     result: dict[str, Any] = {
         "question": part.question,
         "unit": part.unit,
@@ -231,9 +273,8 @@ def _test(
             {"question": words, **measure(evidence.pairs(compare))} for words, compare in part.shown
         ],
         "by_dataset": {
-            name: {**measure(rows), **_judged_alone(part, rows)}
-            for name, rows in pairs.groupby("dataset")
-            if other is not None
+            name: _of_dataset(part, rows)
+            for name, rows in (pairs.groupby("dataset") if other is not None else ())
         },
         "by_choice": [
             {"choice": choice, "setting": setting, **_judged_alone(part, own)}
@@ -260,18 +301,28 @@ def _by_other_choices(
         yield "without", name, pairs[pairs["dataset"] != name]
 
 
-def _judged_alone(part: Part, pairs: pd.DataFrame) -> dict[str, Any]:
+def _of_dataset(part: Part, pairs: pd.DataFrame) -> dict[str, Any]:
+    """Sum up the pairs of one data set, and tell what they say."""
+    estimates = _estimates(pairs)
+    return {**_measured(pairs, estimates), **_judged_alone(part, pairs, estimates)}
+
+
+def _judged_alone(
+    part: Part, pairs: pd.DataFrame, estimates: Estimates | None = None
+) -> dict[str, Any]:
     """Tell what pairs by another choice say: the verdict, whether of nothing, and the value."""
-    found = {**_decided(part, pairs), "value": _point(pairs)[part.summary]}
+    if estimates is None:
+        estimates = _estimates(pairs, [part.summary])
+    found = {**_decided(part, pairs, estimates), "value": _point(pairs)[part.summary]}
     return {name: found[name] for name in _JUDGED}
 
 
-def _decided(part: Part, pairs: pd.DataFrame) -> dict[str, Any]:
+def _decided(part: Part, pairs: pd.DataFrame, estimates: Estimates) -> dict[str, Any]:
     """Judge a test: its verdict, whether by a negligible difference (nothing), and its p value."""
     found: dict[str, Any] = {"verdict": "not tested", "nothing": False, "p": None}
     if len(pairs) < FEWEST_TESTED:
         return found
-    estimated = estimate(pairs, part.summary)
+    estimated = estimates[part.summary]
     low, high = _interval(estimated, part.summary)  # without an interval all below is false
     firm = isinstance(estimated, OverSeeds)
     found["verdict"] = "inconclusive"
@@ -335,6 +386,11 @@ def measure(pairs: pd.DataFrame) -> dict[str, float | None]:
         ``pairs``, ``seeds`` (the fewest of a data set), and each summary with its ``..._low`` and
         ``..._high``; null where there are no pairs, and where seeds give no interval.
     """
+    return _measured(pairs, _estimates(pairs))
+
+
+def _measured(pairs: pd.DataFrame, estimates: Estimates) -> dict[str, float | None]:
+    """Give what `measure` does, with the intervals of these estimates."""
     strata, seeds = (pairs[name].to_numpy() for name in ("dataset", "seed"))
     found: dict[str, float | None] = {"pairs": len(pairs), "seeds": fewest_seeds(strata, seeds)}
     for name in SUMMARIES:
@@ -342,12 +398,16 @@ def measure(pairs: pd.DataFrame) -> dict[str, float | None]:
     if not len(pairs):
         return found
     found |= _point(pairs)
-    for name in SUMMARIES:
-        estimated = estimate(pairs, name)
+    for name, estimated in estimates.items():
         if isinstance(estimated, OverSeeds) and isfinite(estimated.error):
             low, high = _interval(estimated, name)
             found |= {f"{name}_low": low, f"{name}_high": high}
     return found
+
+
+def _estimates(pairs: pd.DataFrame, summaries: Iterable[str] = SUMMARIES) -> Estimates:
+    """Estimate these summaries of pairs; none where there are no pairs."""
+    return {name: estimate(pairs, name) for name in summaries} if len(pairs) else {}
 
 
 def estimate(pairs: pd.DataFrame, summary: str) -> OverSeeds | Resampled:
@@ -363,11 +423,11 @@ def estimate(pairs: pd.DataFrame, summary: str) -> OverSeeds | Resampled:
     summary
         One of `SUMMARIES`.
     """
-    if summary == "share" and pairs["difference"].map(np.sign).nunique() == 1:
-        # That all pairs go one way does not show that all others would: one more goes the other.
-        against = pairs[:1].assign(difference=-pairs["difference"].iloc[0])
-        pairs = pd.concat([pairs, against])
     values, strata, seeds = (pairs[name].to_numpy() for name in ("difference", "dataset", "seed"))
+    if summary == "share" and len(np.unique(np.sign(values))) == 1:
+        # That all pairs go one way does not show that all others would: one more goes the other.
+        values = np.append(values, -values[:1])
+        strata, seeds = (np.append(labels, labels[:1]) for labels in (strata, seeds))
     if fewest_seeds(strata, seeds) >= FEWEST_SEEDS and len(values) >= FEWEST_PAIRS:
         return over_seeds(values, strata, seeds, SUMMARIES[summary])
     return resampled(values, strata, SUMMARIES[summary])
@@ -400,13 +460,12 @@ def _p_value(part: Part, estimated: OverSeeds) -> float:
     return min(1.0, 2 * max(inside), 2 * min(outside), 2 * max(nothing))
 
 
-def _seeds_needed(part: Part, pairs: pd.DataFrame) -> int | None:
+def _seeds_needed(part: Part, pairs: pd.DataFrame, estimated: OverSeeds | Resampled) -> int | None:
     """Count the seeds of each data set that would decide an open test with a chance of `POWER`.
 
     If the summary is what it is here, and more seeds vary as these do: the power of Student's test,
     by the noncentral distribution. None if it takes more than `MOST_SEEDS`.
     """
-    estimated = estimate(pairs, part.summary)
     if not isinstance(estimated, OverSeeds):
         return None
     seeds = fewest_seeds(*(pairs[name].to_numpy() for name in ("dataset", "seed")))
