@@ -49,9 +49,13 @@ def build(folder, kind):
         ):
             (source / name).parent.mkdir(parents=True, exist_ok=True)
             (source / name).write_bytes((ROOT / name).read_bytes())
-    # The slowest part of a build is what makes kernels fast.
+    # What makes kernels fast is the slowest part of a build, and one form of each is enough here.
     setup = source / "setup.py"
-    setup.write_text(setup.read_text().replace('"-O3"', '"-O0"'))
+    text = setup.read_text()
+    for slow, fast in (('"-O3"', '"-O0"'), ('in ("x86_64", "amd64")', "in ()")):
+        assert slow in text
+        text = text.replace(slow, fast)
+    setup.write_text(text)
     code = f"from setuptools import build_meta as b; print(b.build_{kind}({str(folder)!r}))"
     return folder / run(sys.executable, "-c", code, cwd=source).splitlines()[-1]
 

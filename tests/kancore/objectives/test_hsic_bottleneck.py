@@ -112,21 +112,19 @@ def test_losses_and_gradients_are_each_layers_own(model, term, more, batch):
     found = losses(stack, x, y, chosen)
     gradients = torch.autograd.grad(found.sum(), list(stack.parameters()))
     position = 0
-    naive = torch.zeros(2, dtype=torch.float64)
-    for number, stage in enumerate(stack.stages):
-        # Only this stage's own loss may reach its parameters.
-        own = torch.zeros(2, dtype=torch.float64)
-        layers = stack.layerwise(x)
-        for index in range(2):
-            outputs = [layer[index] for layer in layers]
-            own[index] = naive_losses(outputs, x, y, chosen.hsic)[number]
-        naive += own.detach()
-        expected = torch.autograd.grad(own.sum(), list(stage.parameters()))
+    layers = stack.layerwise(x)
+    naive = [
+        torch.stack(naive_losses([layer[index] for layer in layers], x, y, chosen.hsic))
+        for index in range(2)
+    ]
+    # Only a stage's own loss may reach its parameters.
+    for own, stage in zip(sum(naive), stack.stages, strict=True):
+        expected = torch.autograd.grad(own, list(stage.parameters()), retain_graph=True)
         noise = 1e-8 * max(gradient.abs().max().item() for gradient in expected)  # of inverses
         for gradient in expected:
             torch.testing.assert_close(gradients[position], gradient, rtol=1e-6, atol=noise)
             position += 1
-    torch.testing.assert_close(found, naive, rtol=1e-8, atol=1e-8)
+    torch.testing.assert_close(found, torch.stack(naive).sum(1), rtol=1e-8, atol=1e-8)
 
 
 @pytest.mark.parametrize("model", MODELS)

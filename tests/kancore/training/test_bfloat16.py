@@ -29,7 +29,7 @@ def sweep(model, **options):
         learning_rates=(0.005,),
         initializations=("kaiming_normal",),
         batch_size=100,
-        **{"seed": 0, "epochs": 20, "evaluate_every": 20, "train_examples": 1000} | options,
+        **{"seed": 0, "epochs": 10, "evaluate_every": 10, "train_examples": 1000} | options,
     )
 
 
