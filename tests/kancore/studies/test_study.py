@@ -282,7 +282,8 @@ def test_networks_that_hsic_trains_are_normalized_as_it_says():
 
 
 def test_landscapes_are_of_every_data_set_network_and_seed():
-    options = {"seeds": [3, 4], "epochs": {"mnist_sample": 9, "digits": 7}, "projection": "sparse"}
+    epochs = {"mnist_sample": 9, "digits": 7, "default": 30}
+    options = {"seeds": [3, 4], "epochs": epochs, "projection": "sparse"}
     every = {"mnist_sample": 2, "default": 3}
     some = study(
         study="quick", intrinsic_dimension=options, train_examples=300, evaluate_every=every
